@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bridge from ``tritone.spec`` to Amaranth shapes."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Shape
+from amaranth.lib.data import ArrayLayout, StructLayout, UnionLayout
+
+from tritone.spec.codebook import ARRAY_CONTROL, TABLE_ENTRIES
+from tritone.spec.isa import INSTRUCTION_BITS, MAX_PASS_STEPS, PASS_STEP, RECORDS
+from tritone.spec.record import Record
+
+__all__ = ["CONTROL", "INSTRUCTION", "PASS_STEPS", "TABLE", "record_layout"]
+
+
+def record_layout(record: Record) -> StructLayout:
+    """Return the layout of ``record``: its fields in order, then its reserved bits as ``reserved_``."""
+    members = {
+        field.name: Shape(field.bits, signed=field.signed) for field in record.fields
+    }
+    if record.used_bits < record.bits:
+        members["reserved_"] = Shape(record.bits - record.used_bits)
+    return StructLayout(members)
+
+
+CONTROL = record_layout(ARRAY_CONTROL)
+
+# A lookup table is stored with a byte an entry.
+TABLE = ArrayLayout(8, TABLE_ENTRIES)
+
+PASS_STEPS = ArrayLayout(record_layout(PASS_STEP), MAX_PASS_STEPS)
+
+# An instruction: every record over the same 512 bits.
+INSTRUCTION = UnionLayout(
+    {record.name: record_layout(record) for record in dict.fromkeys(RECORDS.values())}
+    | {"bits": Shape(INSTRUCTION_BITS)}
+)

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixed-point formats and the constants of the integer semantics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+__all__ = [
+    "ACTIVATION",
+    "BIAS",
+    "INPUT_STEP",
+    "INPUT_ZERO",
+    "LOGIT",
+    "MULTIPLIER",
+    "NIBBLE_BITS",
+    "OFFSET",
+    "SHIFT_MAX",
+    "SQRT2",
+    "SQRT2_FRACTION",
+    "SQRT2_NUMERATOR",
+    "STREAM",
+    "SUM",
+    "VALUE",
+    "FixedFormat",
+    "Overflow",
+    "Rounding",
+    "half",
+]
+
+
+class Rounding(Enum):
+    """How bits below the last place are dropped."""
+
+    HALF_UP = "half_up"  # (x + half(n)) >> n: what every rounding of the machine is
+    FLOOR = "floor"  # x >> n: arithmetic shift
+
+
+class Overflow(Enum):
+    """What happens to a value outside the range."""
+
+    SATURATE = "saturate"
+    WRAP = "wrap"  # modulo 2^bits
+    REFUSE = "refuse"  # the compiler proves that it cannot happen
+
+
+@dataclass(frozen=True, kw_only=True)
+class FixedFormat:
+    """An integer ``n`` of ``bits`` bits that means ``n / 2**frac``."""
+
+    bits: int
+    signed: bool
+    frac: int = 0
+    rounding: Rounding = Rounding.HALF_UP
+    overflow: Overflow = Overflow.SATURATE
+
+    def __post_init__(self) -> None:
+        if self.bits < 1:
+            raise ValueError(f"Format width must be a positive number of bits, not {self.bits!r}")
+
+    @property
+    def low(self) -> int:
+        """Smallest code."""
+        return -(1 << (self.bits - 1)) if self.signed else 0
+
+    @property
+    def high(self) -> int:
+        """Largest code."""
+        return (1 << (self.bits - self.signed)) - 1
+
+    def __str__(self) -> str:
+        return f"{'s' if self.signed else 'u'}{self.bits}" + (f".{self.frac}" if self.frac else "")
+
+
+def half(n: int) -> int:
+    """Return half of 2**n, the constant that makes a right shift by ``n`` round half up; 0 for n = 0."""
+    return (1 << n) >> 1
+
+
+# sqrt 2 is 181/128 by definition, in the levels of the fake quantiser too (relative error 1.05e-4).
+SQRT2_NUMERATOR = 181
+SQRT2_FRACTION = 7
+SQRT2 = SQRT2_NUMERATOR / (1 << SQRT2_FRACTION)
+
+STREAM = FixedFormat(bits=8, signed=False)  # code of a tensor
+ACTIVATION = FixedFormat(bits=8, signed=False)  # what a layer reads, at most; b bits of it
+NIBBLE_BITS = 4  # width of an activation in the array; wider ones take a pass per nibble
+MULTIPLIER = FixedFormat(bits=16, signed=True, overflow=Overflow.REFUSE)  # M
+BIAS = FixedFormat(bits=40, signed=True, overflow=Overflow.REFUSE)  # B
+OFFSET = FixedFormat(bits=48, signed=True, overflow=Overflow.REFUSE)  # D
+VALUE = FixedFormat(bits=36, signed=True, overflow=Overflow.WRAP)  # v; the true value fits
+SUM = FixedFormat(bits=56, signed=True, overflow=Overflow.REFUSE)  # v * M + D
+LOGIT = FixedFormat(bits=16, signed=True)  # result of the last layer
+SHIFT_MAX = 40  # S is in 0..40
+
+# A raw input byte u means (u - INPUT_ZERO) * INPUT_STEP.
+INPUT_ZERO = 128
+INPUT_STEP = 1 / 64

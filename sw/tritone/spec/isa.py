@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The instruction set: fixed words of 512 bits, fetched as 8 beats, least significant first.
+
+A program runs its instructions in order; NEXT closes the loop over images. A layer (CONVOLVE or POOL) waits for the layer
+before it. Transfers run beside layers: an instruction with ``wait_dma`` starts only when no transfer is under way, and a
+transfer with ``wait_layer`` only when no layer is.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from tritone.spec.fixed import BIAS, LOGIT, MULTIPLIER, OFFSET
+from tritone.spec.machine import BEAT_BITS, ISA_VERSION
+from tritone.spec.record import Field, Record
+
+__all__ = [
+    "CHECK",
+    "HEADER",
+    "INSTRUCTION_BEATS",
+    "INSTRUCTION_BITS",
+    "ISA_VERSION",
+    "LAYER",
+    "LOAD",
+    "MAX_PASS_STEPS",
+    "NEXT",
+    "PARAMETER",
+    "PASS_STEP",
+    "RECORDS",
+    "STORE",
+    "Base",
+    "MemoryId",
+    "Opcode",
+    "PoolMode",
+]
+
+INSTRUCTION_BITS = 512
+INSTRUCTION_BEATS = INSTRUCTION_BITS // BEAT_BITS
+
+# Passes of the weight codebook times nibbles of the activation.
+MAX_PASS_STEPS = 8
+
+
+class Opcode(IntEnum):
+    """What an instruction does. 0 is illegal, so that cleared memory stops the machine."""
+
+    CHECK = 1
+    LOAD = 2
+    STORE = 3
+    CONVOLVE = 4
+    POOL = 5
+    NEXT = 6
+
+
+class MemoryId(IntEnum):
+    """An on-chip memory that LOAD fills."""
+
+    WEIGHT = 0
+    PARAMETER = 1
+    TABLE = 2
+    FEATURE_0 = 3
+    FEATURE_1 = 4
+
+
+class Base(IntEnum):
+    """The address in external memory that an offset counts from."""
+
+    PROGRAM = 0  # register program_address
+    IMAGE = 1  # register image_address, advanced by NEXT
+    RESULT = 2  # register result_address, advanced by NEXT
+
+
+class PoolMode(IntEnum):
+    """What POOL hands to the requantiser as the even sum."""
+
+    MAX = 0
+    SUM = 1
+
+
+_HEADER = (
+    Field("opcode", 4, "operation", choices=Opcode),
+    Field("wait_dma", 1, "start only when no transfer is under way"),
+    Field("wait_layer", 1, "start only when no layer is under way; layers always do"),
+    Field("reserved", 2, "zero"),
+)
+
+# A region of a feature memory group: rows of pixels, the R channels of a pixel in one word.
+# Pixel x of row y lies in bank x mod 2P at word base + y * row_words + x div 2P.
+_REGION = (
+    Field("group", 1, "feature memory group"),
+    Field("base", 16, "first word"),
+    Field("width", 12, "pixels in a row"),
+    Field("rows", 16, "rows: channel words of the tensor times its height"),
+    Field("row_words", 12, "words of a row in each bank, ceil(width / 2P)"),
+)
+
+HEADER = Record("header", INSTRUCTION_BITS, "What all instructions begin with.", _HEADER)
+
+CHECK = Record(
+    "check",
+    INSTRUCTION_BITS,
+    "Stop with FINGERPRINT_MISMATCH unless the program was compiled for this machine.",
+    (*_HEADER, Field("fingerprint", 64, "MachineConfig.fingerprint")),
+)
+
+LOAD = Record(
+    "load",
+    INSTRUCTION_BITS,
+    "Fill part of an on-chip memory from external memory. Into a feature memory: `rows` rows of `width` pixels of "
+    "`1 << pixel_bytes` bytes, packed without gaps; the channels behind them become 0.",
+    (
+        *_HEADER,
+        Field("source", 2, "what the offset counts from", choices=Base),
+        Field("offset", 32, "bytes, a multiple of 8"),
+        Field("memory", 3, "what to fill", choices=MemoryId),
+        Field("address", 16, "first word; for a feature memory the base of the region"),
+        Field("words", 16, "words to fill; for a feature memory 0"),
+        Field("beats", 24, "beats to read"),
+        Field("width", 12, "pixels in a row"),
+        Field("rows", 16, "rows"),
+        Field("row_words", 12, "words of a row in each bank"),
+        Field("pixel_bytes", 3, "log2 of the bytes of a pixel; at most R bytes"),
+    ),
+)
+
+STORE = Record(
+    "store",
+    INSTRUCTION_BITS,
+    "Write a region of a feature memory to external memory: R bytes a pixel, rows without gaps.",
+    (
+        *_HEADER,
+        Field("target", 2, "what the offset counts from", choices=Base),
+        Field("offset", 32, "bytes, a multiple of 8"),
+        *_REGION,
+    ),
+)
+
+NEXT = Record(
+    "next",
+    INSTRUCTION_BITS,
+    "End of an image, once all transfers and layers have ended: advance the image and result addresses; if images "
+    "remain go on at instruction `target`, else stop with status done.",
+    (
+        *_HEADER,
+        Field("target", 16, "index of the first instruction of the loop"),
+        Field("image_bytes", 24, "distance of images, a multiple of 8"),
+        Field("result_bytes", 24, "distance of results, a multiple of 8"),
+    ),
+)
+
+PASS_STEP = Record(
+    "pass_step",
+    8,
+    "One walk over the window of a tile.",
+    (
+        Field("table", 2, "lookup table, counted from table_base"),
+        Field("plane", 2, "weight nibble"),
+        Field("nibble", 1, "0: bits 3..0 of the activation, 1: bits 7..4"),
+        Field("shift", 2, "total shift in units of 4: (pass shift + 4 * nibble) / 4"),
+        Field("drain", 1, "hand the accumulators to the requantiser behind this walk and clear them"),
+    ),
+)
+
+LAYER = Record(
+    "layer",
+    INSTRUCTION_BITS,
+    "CONVOLVE and POOL: for each output channel group, row and tile of P pixels, walk the window once for each pass step, "
+    "in the order ky, kx, input channel group (fastest), and requantise. POOL reads the input channels of its own output "
+    "group, has one input group, ignores the weights, and its one pass step drains.",
+    (
+        *_HEADER,
+        Field("in_group", 1, "feature memory group that is read; the output goes to the other one"),
+        Field("in_base", 16, "first word of the input"),
+        Field("in_width", 12, "input pixels in a row"),
+        Field("in_height", 12, "input rows"),
+        Field("in_row_words", 12, "words of an input row in each bank"),
+        Field("in_plane_words", 16, "words of an input channel word: in_height * in_row_words"),
+        Field("in_channels", 8, "input channel words that a step walks over; 1 for POOL"),
+        Field("out_base", 16, "first word of the output"),
+        Field("out_width", 12, "output pixels in a row"),
+        Field("out_height", 12, "output rows"),
+        Field("out_row_words", 12, "words of an output row in each bank"),
+        Field("out_plane_words", 16, "words of an output channel word"),
+        Field("out_channels", 8, "output channel groups of C"),
+        Field("stored_width", 12, "pixels stored in a row: out_width, or twice that if wide"),
+        Field("stored_rows", 16, "rows stored: output channel words times out_height"),
+        Field("kernel_height", 4, "window rows"),
+        Field("kernel_width", 4, "window columns"),
+        Field("stride", 2, "1 or 2"),
+        Field("pad_top", 4, "rows of padding above"),
+        Field("pad_left", 4, "columns of padding on the left"),
+        Field("read_shift", 4, "r of the reader: a = clamp(z_a + ((u - z + half(r)) >> r), 0, read_max)"),
+        Field("read_zero", 8, "z of the input tensor"),
+        Field("read_offset", 8, "z_a"),
+        Field("read_max", 8, "2**b - 1"),
+        Field("pad_code", 8, "activation outside the input"),
+        Field("weight_base", 16, "first weight word"),
+        Field("plane_words", 16, "weight words of a plane of an output group: window size * in_channels"),
+        Field("group_words", 16, "weight words of an output group: planes * plane_words"),
+        Field("table_base", 8, "first lookup table"),
+        Field("pass_steps", 4, "number of pass steps, 1..8"),
+        Field("steps", 8 * MAX_PASS_STEPS, "PASS_STEP records, the first in the lowest byte"),
+        Field("parameter_base", 16, "first parameter word; a group takes `slots` words"),
+        Field("shift", 6, "S"),
+        Field("low", LOGIT.bits, "lower clamp", signed=True),
+        Field("high", LOGIT.bits, "upper clamp", signed=True),
+        Field("wide", 1, "results of 16 bits, stored as the pixels 2x (low byte) and 2x + 1 (high byte)"),
+        Field("pool_mode", 1, "what POOL computes", choices=PoolMode),
+    ),
+)
+
+PARAMETER = Record(
+    "parameter",
+    2 * BEAT_BITS,
+    "Requantiser constants of an output channel: y = clamp((v * M + D) >> S, low, high), v from B.",
+    (
+        Field("bias", BIAS.bits, "B: zero points and one's-complement constants of all passes", signed=True),
+        Field("multiplier", MULTIPLIER.bits, "M", signed=True),
+        Field("offset", OFFSET.bits, "D: real bias, output zero point and the rounding constant", signed=True),
+    ),
+)
+
+RECORDS = {
+    Opcode.CHECK: CHECK,
+    Opcode.LOAD: LOAD,
+    Opcode.STORE: STORE,
+    Opcode.CONVOLVE: LAYER,
+    Opcode.POOL: LAYER,
+    Opcode.NEXT: NEXT,
+}

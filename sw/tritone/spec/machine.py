@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The shape of a machine: one frozen value from which elaboration, tiling and memory sizes follow."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, fields
+
+from tritone.spec.fixed import BIAS, MULTIPLIER, OFFSET, STREAM
+
+__all__ = ["BEAT_BITS", "BEAT_BYTES", "ISA_VERSION", "PRESETS", "MachineConfig", "preset"]
+
+# Changes whenever the meaning of an instruction, a parameter or a memory layout changes; part of the fingerprint.
+ISA_VERSION = 1
+
+# Width of the AXI4 data bus. A memory word of W bits is loaded as ceil(W / 64) beats, least significant first.
+BEAT_BITS = 64
+BEAT_BYTES = BEAT_BITS // 8
+
+
+def _require_power_of_two(thing: str, value: int, low: int, high: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{thing} must be an integer, not {value!r}")
+    if not low <= value <= high or value & (value - 1):
+        raise ValueError(f"{thing} must be a power of two in {low}..{high}, not {value}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineConfig:
+    """Everything that the gateware is generated from.
+
+    Parameters
+    ----------
+    name : label for people; not part of the fingerprint.
+    rows : R, input-channel lanes of a dot-product unit; also channels in a feature memory word.
+    columns : C, output channels computed at once; divides ``rows``.
+    pixels : P, neighbouring output pixels computed at once.
+    requantizer_slots : cycles that the C * P outputs of a tile take through the requantiser; its lanes are
+        C * P / slots. At least 4, because a partial sum is read back no sooner.
+    feature_words : words in each of the 2P banks of each of the two feature memory groups.
+    weight_words : words of R * C weight nibbles.
+    parameter_words : words of C / slots requantiser parameters.
+    table_words : lookup tables of 16 entries.
+    instruction_words : beats of instruction memory; an instruction takes 8.
+    even_bits, odd_bits : widths of the raw, unsigned accumulators of the two rails.
+    """
+
+    name: str
+    rows: int
+    columns: int
+    pixels: int
+    requantizer_slots: int = 8
+    feature_words: int = 512
+    weight_words: int = 1024
+    parameter_words: int = 512
+    table_words: int = 64
+    instruction_words: int = 512
+    even_bits: int = 20
+    odd_bits: int = 19
+
+    def __post_init__(self) -> None:
+        _require_power_of_two("rows", self.rows, 8, 64)
+        _require_power_of_two("columns", self.columns, 4, 64)
+        _require_power_of_two("pixels", self.pixels, 1, 8)
+        _require_power_of_two("requantizer_slots", self.requantizer_slots, 4, 64)
+        _require_power_of_two("feature_words", self.feature_words, 4, 1 << 16)
+        _require_power_of_two("weight_words", self.weight_words, 4, 1 << 16)
+        _require_power_of_two("parameter_words", self.parameter_words, 4, 1 << 16)
+        _require_power_of_two("table_words", self.table_words, 2, 256)
+        _require_power_of_two("instruction_words", self.instruction_words, 64, 1 << 16)
+        if self.columns > self.rows:
+            raise ValueError(f"columns must not exceed rows ({self.rows}), not {self.columns}")
+        if self.requantizer_slots > self.columns:
+            raise ValueError(
+                f"requantizer_slots must not exceed columns ({self.columns}), not {self.requantizer_slots}"
+            )
+        if not 12 <= self.even_bits <= 28 or self.odd_bits != self.even_bits - 1:
+            raise ValueError(
+                "even_bits must be in 12..28 and odd_bits one less, "
+                f"not {self.even_bits} and {self.odd_bits}"
+            )
+
+    @property
+    def macs_per_cycle(self) -> int:
+        """Multiply-accumulates of a full step."""
+        return self.rows * self.columns * self.pixels
+
+    @property
+    def banks(self) -> int:
+        """Banks of a feature memory group; pixel x lies in bank x mod banks."""
+        return 2 * self.pixels
+
+    @property
+    def lanes(self) -> int:
+        """Requantiser lanes."""
+        return self.columns * self.pixels // self.requantizer_slots
+
+    @property
+    def slot_channels(self) -> int:
+        """Output channels in a requantiser slot (for all P pixels)."""
+        return self.columns // self.requantizer_slots
+
+    @property
+    def word_columns(self) -> int:
+        """Output channel groups that share a feature memory word."""
+        return self.rows // self.columns
+
+    @property
+    def feature_word_bits(self) -> int:
+        """Bits of a feature memory word: the R channels of one pixel."""
+        return self.rows * STREAM.bits
+
+    @property
+    def weight_word_bits(self) -> int:
+        """Bits of a weight memory word: a nibble for each row and column."""
+        return self.rows * self.columns * 4
+
+    @property
+    def parameter_word_bits(self) -> int:
+        """Bits of a parameter memory word: C / slots parameter records of two beats."""
+        return self.slot_channels * 2 * BEAT_BITS
+
+    @property
+    def tree_levels(self) -> int:
+        """Levels of an adder tree."""
+        return (self.rows - 1).bit_length()
+
+    @property
+    def fingerprint(self) -> int:
+        """64 bits that change with every parameter but the name, and with the instruction set."""
+        shape = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "name"}
+        shape |= {"isa": ISA_VERSION, "parameter": [MULTIPLIER.bits, BIAS.bits, OFFSET.bits]}
+        digest = hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).digest()
+        return int.from_bytes(digest[:8], "little")
+
+
+PRESETS = {
+    machine.name: machine
+    for machine in (
+        # The smallest machine there is, for tests.
+        MachineConfig(name="tiny", rows=8, columns=8, pixels=1),
+        MachineConfig(name="tiny-p2", rows=8, columns=8, pixels=2),
+        MachineConfig(name="tiny-p4", rows=8, columns=8, pixels=4),
+        # 64 multiply-accumulates for the iCE40 UP5K.
+        MachineConfig(name="ice40up5k", rows=8, columns=8, pixels=1, feature_words=256),
+        # 256 for the ECP5-25.
+        MachineConfig(name="ecp5_25", rows=16, columns=16, pixels=1),
+        # 512: what the demonstration runs on.
+        MachineConfig(name="demo", rows=16, columns=16, pixels=2),
+        # 1024 for the ECP5-85 and the Zynq-7020.
+        MachineConfig(name="ecp5_85", rows=16, columns=16, pixels=4, weight_words=2048),
+        MachineConfig(
+            name="xc7z020", rows=16, columns=16, pixels=4, weight_words=2048, feature_words=1024
+        ),
+        # Every parameter off its default, for checks of the generator.
+        MachineConfig(
+            name="full",
+            rows=32,
+            columns=16,
+            pixels=4,
+            requantizer_slots=4,
+            feature_words=1024,
+            weight_words=4096,
+            parameter_words=1024,
+            table_words=128,
+            instruction_words=1024,
+            even_bits=22,
+            odd_bits=21,
+        ),
+    )
+}
+
+
+def preset(name: str) -> MachineConfig:
+    """Return the preset of that name."""
+    if name not in PRESETS:
+        raise ValueError(f"Machine must be one of {', '.join(PRESETS)}, not {name!r}")
+    return PRESETS[name]

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The program container: what a host copies into external memory, with the fingerprint of its machine.
+
+File: header of 64 bytes, payload, metadata (JSON in UTF-8). The payload goes to ``program_address`` as it is: the
+instructions (64 bytes each) and behind them the data that LOAD instructions name by their offset in the payload.
+The metadata names things for people and benches (tensors, layers); the machine never sees it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tritone.spec.isa import INSTRUCTION_BITS
+from tritone.spec.machine import MachineConfig
+from tritone.spec.storage import write_atomically
+
+__all__ = ["CONTAINER_VERSION", "Program"]
+
+MAGIC = b"TRIT"
+CONTAINER_VERSION = 1
+# magic, container version, fingerprint, instructions, metadata bytes, payload bytes, SHA-256 of all that follows or precedes
+_HEADER = struct.Struct("<4sIQIIQ32s")
+_INSTRUCTION_BYTES = INSTRUCTION_BITS // 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """A compiled network.
+
+    Parameters
+    ----------
+    machine : what it was compiled for.
+    instructions : number of instructions at the front of ``payload``.
+    payload : bytes for external memory; a multiple of 8.
+    metadata : JSON values: "network", "image" {shape, bytes}, "result" {shape, bytes} and "tensors", a list of
+        {name, layer, instruction, shape [C, H, W], wide, bytes, macs}, one for each layer in the order of execution.
+    """
+
+    machine: MachineConfig
+    instructions: int
+    payload: bytes
+    metadata: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if self.instructions < 1 or self.instructions * _INSTRUCTION_BYTES > len(self.payload):
+            raise ValueError(f"Program must hold its instructions, not {self.instructions} in {len(self.payload)} bytes")
+
+    def instruction_words(self) -> list[int]:
+        """Return the instructions as integers of 512 bits."""
+        return [
+            int.from_bytes(self.payload[start : start + _INSTRUCTION_BYTES], "little")
+            for start in range(0, self.instructions * _INSTRUCTION_BYTES, _INSTRUCTION_BYTES)
+        ]
+
+    def to_bytes(self) -> bytes:
+        """Return the file."""
+        metadata = json.dumps({**self.metadata, "machine": asdict(self.machine)}, sort_keys=True).encode()
+        fields = (
+            MAGIC,
+            CONTAINER_VERSION,
+            self.machine.fingerprint,
+            self.instructions,
+            len(metadata),
+            len(self.payload),
+        )
+        blank = _HEADER.pack(*fields, bytes(32))
+        digest = hashlib.sha256(blank + self.payload + metadata).digest()
+        return _HEADER.pack(*fields, digest) + self.payload + metadata
+
+    def save(self, path: Path) -> None:
+        """Write the file whole or not at all."""
+        write_atomically(path, self.to_bytes())
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Program:
+        """Return the program in ``data``.
+
+        Raises
+        ------
+        ValueError : it is no program, of another version, truncated, or changed since it was written.
+        """
+        if len(data) < _HEADER.size or data[: len(MAGIC)] != MAGIC:
+            raise ValueError(f"Program must begin with a header of {_HEADER.size} bytes and {MAGIC!r}")
+        *fields, digest = _HEADER.unpack_from(data)
+        _, version, fingerprint, instructions, metadata_bytes, payload_bytes = fields
+        if version != CONTAINER_VERSION:
+            raise ValueError(f"Program must have container version {CONTAINER_VERSION}, not {version}")
+        expected = _HEADER.size + payload_bytes + metadata_bytes
+        if len(data) != expected:
+            raise ValueError(f"Program must be {expected} bytes long as its header says, not {len(data)}")
+        blank = _HEADER.pack(*fields, bytes(32))
+        if hashlib.sha256(blank + data[_HEADER.size :]).digest() != digest:
+            raise ValueError("Program must have the SHA-256 in its header; it was changed or damaged")
+        metadata = json.loads(data[_HEADER.size + payload_bytes :])
+        machine = MachineConfig(**metadata.pop("machine"))
+        if machine.fingerprint != fingerprint:
+            raise ValueError(
+                f"Program must have the fingerprint of its machine and instruction set, {machine.fingerprint:016x}, "
+                f"not {fingerprint:016x}"
+            )
+        payload = data[_HEADER.size : _HEADER.size + payload_bytes]
+        return cls(machine=machine, instructions=instructions, payload=payload, metadata=metadata)
+
+    @classmethod
+    def load(cls, path: Path) -> Program:
+        """Return the program in the file ``path``; raises as ``from_bytes`` does."""
+        return cls.from_bytes(path.read_bytes())
+
+    def require_machine(self, machine: MachineConfig) -> None:
+        """Raise ValueError unless the program was compiled for ``machine``."""
+        if machine.fingerprint != self.machine.fingerprint:
+            raise ValueError(
+                f"Program must be compiled for machine {machine.name} ({machine.fingerprint:016x}), "
+                f"not {self.machine.name} ({self.machine.fingerprint:016x})"
+            )
