@@ -14,10 +14,8 @@ __all__ = ["CONTROL", "INSTRUCTION", "PASS_STEPS", "TABLE", "record_layout"]
 
 
 def record_layout(record: Record) -> StructLayout:
-    """Return the layout of ``record``: its fields in order, then its reserved bits as ``reserved_``."""
-    members = {
-        field.name: Shape(field.bits, signed=field.signed) for field in record.fields
-    }
+    """Return the layout of ``record``: its fields, then its reserved bits as ``reserved_``."""
+    members = {field.name: Shape(field.bits, signed=field.signed) for field in record.fields}
     if record.used_bits < record.bits:
         members["reserved_"] = Shape(record.bits - record.used_bits)
     return StructLayout(members)

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The integer network: the contract between training and everything behind it. No framework, integers only.
+"""The integer network: the contract between training and everything behind it.
+
+No framework, integers only.
 
 A node reads codes u of its input tensor as activations a, exactly as docs/numerics.md says:
 
     a = clamp(z_a + ((u - z + half(r)) >> r), 0, 2**b - 1),  r = 8 - b,  z_a = z >> r
 
-A convolution computes ``v = sum scaled(code) * (a - z_a)``, ``scaled`` being 128 times the level, and
-``y = clamp((v * M[c] + D[c]) >> S, low, high)``. A linear layer is a convolution whose window is the whole input.
+A convolution computes ``v = sum scaled(code) * (a - z_a)``, ``scaled`` being 128 times the level,
+and ``y = clamp((v * M[c] + D[c]) >> S, low, high)``. A linear layer is a convolution whose window
+is the whole input.
 """
 
 from __future__ import annotations
@@ -26,7 +29,16 @@ from tritone.spec.catalog import codebook
 from tritone.spec.fixed import LOGIT, MULTIPLIER, OFFSET, SHIFT_MAX, STREAM
 from tritone.spec.storage import write_atomically
 
-__all__ = ["FORMAT_VERSION", "Convolution", "Network", "Node", "Pool", "PoolKind", "Tensor", "Window"]
+__all__ = [
+    "FORMAT_VERSION",
+    "Convolution",
+    "Network",
+    "Node",
+    "Pool",
+    "PoolKind",
+    "Tensor",
+    "Window",
+]
 
 FORMAT_VERSION = 1
 Integers = npt.NDArray[np.int64]
@@ -62,7 +74,10 @@ class Tensor:
             f"Tensor {self.name} must have a shape of three positive sizes, not {self.shape}",
         )
         top = 0 if self.wide else STREAM.high
-        _require(0 <= self.zero <= top, f"Tensor {self.name} must have a zero in 0..{top}, not {self.zero}")
+        _require(
+            0 <= self.zero <= top,
+            f"Tensor {self.name} must have a zero in 0..{top}, not {self.zero}",
+        )
 
     @property
     def size(self) -> int:
@@ -72,7 +87,7 @@ class Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """A sliding window: (height, width) of the kernel, one stride, padding (top, left, bottom, right)."""
+    """A sliding window: kernel (height, width), one stride, padding (top, left, bottom, right)."""
 
     kernel: tuple[int, int]
     stride: int = 1
@@ -80,7 +95,9 @@ class Window:
 
     def __post_init__(self) -> None:
         _require(
-            all(size >= 1 for size in self.kernel) and self.stride >= 1 and all(size >= 0 for size in self.pad),
+            all(size >= 1 for size in self.kernel)
+            and self.stride >= 1
+            and all(size >= 0 for size in self.pad),
             f"Window must have positive sizes, not {self}",
         )
 
@@ -124,19 +141,27 @@ class Convolution:
     def __post_init__(self) -> None:
         book = codebook(self.codebook)
         _require(
-            self.codes.dtype == np.uint8 and self.codes.ndim == 4 and self.codes.shape[2:] == self.window.kernel,
-            f"Layer {self.name} must have uint8 codes (out, in, {self.window.kernel}), not {self.codes.shape}",
+            self.codes.dtype == np.uint8
+            and self.codes.ndim == 4
+            and self.codes.shape[2:] == self.window.kernel,
+            f"Layer {self.name} must have uint8 codes (out, in, {self.window.kernel}), "
+            f"not {self.codes.shape}",
         )
         unused = set(np.unique(self.codes).tolist()) - {
             code for code, level in enumerate(book.levels) if level is not None
         }
-        _require(not unused, f"Layer {self.name} must use codes of {book.name}, not {sorted(unused)}")
+        _require(
+            not unused, f"Layer {self.name} must use codes of {book.name}, not {sorted(unused)}"
+        )
         _require(1 <= self.bits <= 8, f"Layer {self.name} must read 1 to 8 bits, not {self.bits}")
         _require(
             0 <= self.pad_code < 1 << self.bits,
             f"Layer {self.name} must pad with a {self.bits}-bit activation, not {self.pad_code}",
         )
-        for label, values, fixed in (("M", self.multiplier, MULTIPLIER), ("D", self.offset, OFFSET)):
+        for label, values, fixed in (
+            ("M", self.multiplier, MULTIPLIER),
+            ("D", self.offset, OFFSET),
+        ):
             _require(
                 values.shape == self.codes.shape[:1] and values.dtype == np.int64,
                 f"Layer {self.name} must have one int64 {label} for each output channel",
@@ -145,10 +170,14 @@ class Convolution:
                 bool((values >= fixed.low).all() and (values <= fixed.high).all()),
                 f"Layer {self.name} must have {label} in {fixed.bits} signed bits",
             )
-        _require(0 <= self.shift <= SHIFT_MAX, f"Layer {self.name} must have S in 0..{SHIFT_MAX}, not {self.shift}")
+        _require(
+            0 <= self.shift <= SHIFT_MAX,
+            f"Layer {self.name} must have S in 0..{SHIFT_MAX}, not {self.shift}",
+        )
         _require(
             LOGIT.low <= self.low <= self.high <= LOGIT.high,
-            f"Layer {self.name} must clamp within {LOGIT.low}..{LOGIT.high}, not {self.low}..{self.high}",
+            f"Layer {self.name} must clamp within {LOGIT.low}..{LOGIT.high}, "
+            f"not {self.low}..{self.high}",
         )
 
     @property
@@ -168,7 +197,8 @@ class PoolKind(Enum):
 class Pool:
     """Pooling on the 8-bit codes.
 
-    MAX: the largest code of the window, padding being code 0. AVERAGE: with n the size of the window, padding being z,
+    MAX: the largest code of the window, padding being code 0. AVERAGE: with n the size of the
+    window, padding being z,
     ``y = clamp(((sum - n * z) * multiplier + half(shift)) >> shift, -z, 255 - z) + z``.
     """
 
@@ -183,7 +213,8 @@ class Pool:
     def __post_init__(self) -> None:
         _require(
             0 <= self.multiplier <= MULTIPLIER.high,
-            f"Layer {self.name} must have a multiplier in 0..{MULTIPLIER.high}, not {self.multiplier}",
+            f"Layer {self.name} must have a multiplier in 0..{MULTIPLIER.high}, "
+            f"not {self.multiplier}",
         )
         _require(
             0 <= self.shift <= SHIFT_MAX - 7,
@@ -196,7 +227,7 @@ Node = Convolution | Pool
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """A chain or graph of nodes in the order of execution; every tensor but the input has one producer."""
+    """Nodes in the order of execution; every tensor but the input has one producer."""
 
     name: str
     input: str
@@ -207,23 +238,39 @@ class Network:
     def __post_init__(self) -> None:
         known = {self.input}
         for tensor in (self.input, self.output):
-            _require(tensor in self.tensors, f"Network {self.name} must describe its tensor {tensor}")
+            _require(
+                tensor in self.tensors, f"Network {self.name} must describe its tensor {tensor}"
+            )
         for node in self.nodes:
-            _require(node.input in known, f"Layer {node.name} must read a tensor made before it, not {node.input}")
-            _require(node.output in self.tensors, f"Layer {node.name} must write a described tensor, not {node.output}")
-            _require(node.output not in known, f"Tensor {node.output} must be made once, not again by {node.name}")
+            _require(
+                node.input in known,
+                f"Layer {node.name} must read a tensor made before it, not {node.input}",
+            )
+            _require(
+                node.output in self.tensors,
+                f"Layer {node.name} must write a described tensor, not {node.output}",
+            )
+            _require(
+                node.output not in known,
+                f"Tensor {node.output} must be made once, not again by {node.name}",
+            )
             known.add(node.output)
             source, result = self.tensors[node.input], self.tensors[node.output]
-            _require(not source.wide, f"Layer {node.name} must read 8-bit codes, not the wide tensor {node.input}")
+            _require(
+                not source.wide,
+                f"Layer {node.name} must read 8-bit codes, not the wide tensor {node.input}",
+            )
             channels = source.shape[0]
             if isinstance(node, Convolution):
                 _require(
                     node.codes.shape[1] == channels,
-                    f"Layer {node.name} must take {channels} input channels, not {node.codes.shape[1]}",
+                    f"Layer {node.name} must take {channels} input channels, "
+                    f"not {node.codes.shape[1]}",
                 )
                 _require(
                     source.zero % (1 << node.read_shift) == 0,
-                    f"Layer {node.name} must read a zero that is a multiple of {1 << node.read_shift}, not {source.zero}",
+                    f"Layer {node.name} must read a zero that is a multiple of "
+                    f"{1 << node.read_shift}, not {source.zero}",
                 )
                 channels = node.codes.shape[0]
             else:
@@ -233,7 +280,8 @@ class Network:
                 )
             shape = (channels, *node.window.output(*source.shape[1:]))
             _require(
-                result.shape == shape, f"Tensor {node.output} must have the shape {shape}, not {result.shape}"
+                result.shape == shape,
+                f"Tensor {node.output} must have the shape {shape}, not {result.shape}",
             )
         _require(self.output in known, f"Tensor {self.output} must be made by a layer")
 
@@ -245,7 +293,7 @@ class Network:
         return int(node.codes.size) * height * width
 
     def save(self, folder: Path) -> None:
-        """Write ``network.json`` and ``weights.safetensors`` into ``folder``, each whole or not at all."""
+        """Write ``network.json`` and ``weights.safetensors``, each whole or not at all."""
         arrays: dict[str, npt.NDArray[Any]] = {}
         nodes = []
         for node in self.nodes:
@@ -282,18 +330,24 @@ class Network:
         ValueError : another format or version, or a checksum that does not hold.
         FileNotFoundError : a file is missing.
         """
-        body = json.loads((folder / "network.json").read_text())
-        if body.get("format") != "tritone.network" or body.get("version") != FORMAT_VERSION:
+        path = folder / "network.json"
+        try:
+            body = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"Network {path} must be JSON, not damaged: {error}") from error
+        if not isinstance(body, dict) or body.get("format") != "tritone.network":
+            raise ValueError(f"Network {path} must be a file in the format tritone.network")
+        if body.get("version") != FORMAT_VERSION:
             raise ValueError(
-                f"Network must be tritone.network version {FORMAT_VERSION}, "
-                f"not {body.get('format')} {body.get('version')}"
+                f"Network {path} must have version {FORMAT_VERSION}, not {body.get('version')}"
             )
-        if body.pop("sha256") != _checksum(body):
-            raise ValueError(f"Network {folder}/network.json must have its own SHA-256; it was changed or damaged")
+        if body.pop("sha256", None) != _checksum(body):
+            raise ValueError(f"Network {path} must have its own SHA-256; it was changed or damaged")
         weights = (folder / "weights.safetensors").read_bytes()
         if hashlib.sha256(weights).hexdigest() != body["weights_sha256"]:
             raise ValueError(
-                f"Network {folder}/weights.safetensors must have the SHA-256 in network.json; it was changed or damaged"
+                f"Network {folder}/weights.safetensors must have the SHA-256 in network.json; "
+                "it was changed or damaged"
             )
         arrays = safetensors.numpy.load(weights)
         tensors = [Tensor(**{**entry, "shape": tuple(entry["shape"])}) for entry in body["tensors"]]
@@ -306,7 +360,10 @@ class Network:
                 pad=tuple(entry["window"]["pad"]),
             )
             if kind == "Convolution":
-                own = {key: arrays[f"{entry['name']}.{key}"] for key in ("codes", "multiplier", "offset")}
+                own: dict[str, Any] = {
+                    key: arrays[f"{entry['name']}.{key}"]
+                    for key in ("codes", "multiplier", "offset")
+                }
                 nodes.append(Convolution(**entry, **own))
             elif kind == "Pool":
                 nodes.append(Pool(**{**entry, "kind": PoolKind(entry["kind"])}))

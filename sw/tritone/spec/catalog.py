@@ -14,9 +14,10 @@ def _signed(magnitudes: list[Level]) -> tuple[Level, ...]:
 
 
 def _post(bits: int) -> Codebook:
-    """Powers of sqrt(2): code {sign, odd, shift}; odd with the largest shift is zero (ASQ and POST, arXiv 2504.17263).
+    """Powers of sqrt(2): code {sign, odd, shift}; odd with the largest shift is zero.
 
-    Magnitudes are 2**(-k/2), k = 0..2**(bits-1)-2; the released code of the paper has powers of two instead.
+    Magnitudes are 2**(-k/2), k = 0..2**(bits-1)-2 (ASQ and POST, arXiv 2504.17263; the released
+    code of the paper has powers of two instead).
     """
     shifts = 1 << (bits - 2)
     even = [Level(1 << shift) for shift in range(shifts)]
@@ -42,7 +43,8 @@ def _uniform(bits: int) -> Codebook:
 def _nibble_integer() -> Codebook:
     """Integers -119..119 as two signed nibbles, 16 * high + low: two table passes for each nibble.
 
-    The range ends at 7 * 16 + 7, the largest value that has its negative too; int8 therefore means 239 levels here.
+    The range ends at 7 * 16 + 7, the largest value that has its negative too; int8 therefore means
+    239 levels here.
     """
     top = 7 * 16 + 7
     levels: list[Level | None] = []
@@ -56,7 +58,7 @@ def _nibble_integer() -> Codebook:
 # Two's complement like every integer codebook here, though the sign alone would do.
 _BINARY = Codebook("binary", 1, (Level(1), Level(-1)), 1)
 _TERNARY = Codebook("ternary", 2, (Level(0), Level(1), None, Level(-1)), 1)
-# OCP Microscaling Formats 1.0, section 5.3.3: code {sign, exponent[1:0], mantissa}; in units of 1/2.
+# OCP Microscaling Formats 1.0, 5.3.3: code {sign, exponent[1:0], mantissa}; in units of 1/2.
 _FP4 = Codebook("fp4_e2m1", 4, _signed([Level(value) for value in (0, 1, 2, 3, 4, 6, 8, 12)]), 12)
 
 CATALOG: dict[str, Codebook] = {

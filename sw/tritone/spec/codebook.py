@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Codebooks: exact weight levels, and the passes through the array that give them.
 
-A level is ``(even + odd * sqrt 2) / unit`` with integers even and odd: the two rails of the array. In one pass a lane of the
-array contributes one term: nothing, ``+-2**shift`` on the even rail (shift 0..3) or ``+-2**shift`` on the odd rail (shift
-0..2). A pass plan lists the passes whose terms, each scaled by ``2**pass shift``, sum to every level of a codebook; it is
-derived from the levels by search, never declared.
+A level is ``(even + odd * sqrt 2) / unit`` with integers even and odd: the two rails of the array.
+In one pass a lane of the array contributes one term: nothing, ``+-2**shift`` on the even rail
+(shift 0..3) or ``+-2**shift`` on the odd rail (shift 0..2). A pass plan lists the passes whose
+terms, each scaled by ``2**pass shift``, sum to every level of a codebook; it is derived from the
+levels by search, never declared.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from itertools import combinations_with_replacement
 
 from tritone.spec.fixed import SQRT2, SQRT2_FRACTION, SQRT2_NUMERATOR
@@ -89,7 +90,11 @@ class Term:
 
 # Listed from small to large so that the search prefers the same, simplest sum every time.
 TERMS = tuple(
-    Term(sign, odd, shift) for shift in range(4) for odd in (False, True) for sign in (1, -1) if shift < 4 - odd
+    Term(sign, odd, shift)
+    for shift in range(4)
+    for odd in (False, True)
+    for sign in (1, -1)
+    if shift < 4 - odd
 )
 
 
@@ -111,7 +116,7 @@ class Pass:
 
 @dataclass(frozen=True)
 class PassPlan:
-    """The passes of a codebook and, for each of its codes, the nibbles that are stored (one per plane)."""
+    """The passes of a codebook and, for each of its codes, the stored nibbles (one per plane)."""
 
     passes: tuple[Pass, ...]
     nibbles: tuple[tuple[int, ...], ...]
@@ -123,14 +128,18 @@ class PassPlan:
 
     @cached_property
     def idle(self) -> tuple[int, ...]:
-        """For each plane the nibble that contributes nothing in any pass: what unused lanes of the array hold."""
+        """For each plane the nibble that is zero in every pass: what unused lanes hold."""
         rails = 0b01100  # ARRAY_CONTROL's even and odd
         found = []
         for plane in range(self.planes):
             tables = [each.table for each in self.passes if each.plane == plane]
-            free = [n for n in range(TABLE_ENTRIES) if not any(table[n] & rails for table in tables)]
+            free = [
+                n for n in range(TABLE_ENTRIES) if not any(table[n] & rails for table in tables)
+            ]
             if not free:
-                raise ValueError(f"Plane {plane} of the pass plan must leave a nibble that means zero")
+                raise ValueError(
+                    f"Plane {plane} of the pass plan must leave a nibble that means zero"
+                )
             found.append(free[0])
         return tuple(found)
 
@@ -144,7 +153,8 @@ class Codebook:
     name : identifier.
     bits : width of a code.
     levels : ``levels[code]`` is the level of a code, None for a code that is not used.
-    unit : the magnitude that means 1, so that a weight is ``alpha * level / unit``; the largest magnitude.
+    unit : the magnitude that means 1, so that a weight is ``alpha * level / unit``; the largest
+        magnitude.
     """
 
     name: str
@@ -160,7 +170,7 @@ class Codebook:
 
     @cached_property
     def codes(self) -> tuple[int, ...]:
-        """One code for each distinct level, in the order of their values; the lowest code where several mean the same."""
+        """One code, the lowest, for each distinct level, in the order of their values."""
         first: dict[Level, int] = {}
         for code, level in enumerate(self.levels):
             if level is not None:
@@ -202,9 +212,9 @@ class Codebook:
         return derive_plan(self)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _sums(shifts: tuple[int, ...]) -> dict[Level, tuple[Term | None, ...]]:
-    """Return every level that one term for each of ``shifts`` can sum to, with the first such terms."""
+    """Return every sum of one term for each of ``shifts``, with the first such terms."""
     sums: dict[Level, tuple[Term | None, ...]] = {Level(0): ()}
     for shift in shifts:
         longer: dict[Level, tuple[Term | None, ...]] = {}
@@ -219,7 +229,9 @@ def _sums(shifts: tuple[int, ...]) -> dict[Level, tuple[Term | None, ...]]:
     return sums
 
 
-def _decompose(levels: set[Level]) -> tuple[tuple[int, ...], dict[Level, tuple[Term | None, ...]]] | None:
+def _decompose(
+    levels: set[Level],
+) -> tuple[tuple[int, ...], dict[Level, tuple[Term | None, ...]]] | None:
     """Return the fewest pass shifts that reach all ``levels``, with the terms of each."""
     for count in range(1, MAX_PASSES + 1):
         for shifts in combinations_with_replacement(PASS_SHIFTS, count):
@@ -240,13 +252,17 @@ def _nibble_passes(plane: int, entries: tuple[Level | None, ...]) -> tuple[Pass,
         return None
     shifts, terms = found
     return tuple(
-        Pass(shift, plane, tuple(0 if level is None else _control(terms[level][index]) for level in entries))
+        Pass(
+            shift,
+            plane,
+            tuple(0 if level is None else _control(terms[level][index]) for level in entries),
+        )
         for index, shift in enumerate(shifts)
     )
 
 
 def _split_plan(book: Codebook) -> PassPlan | None:
-    """Return a plan with one plane for each nibble of the code, if the level is a sum over the nibbles."""
+    """Return a plan with a plane for each nibble of the code, if levels are sums over nibbles."""
     codes = range(len(book.levels))
     low: list[Level | None] = [None] * TABLE_ENTRIES
     high: list[Level | None] = [None] * TABLE_ENTRIES
@@ -262,7 +278,9 @@ def _split_plan(book: Codebook) -> PassPlan | None:
     first, second = _nibble_passes(0, tuple(low)), _nibble_passes(1, tuple(high))
     if first is None or second is None or len(first) + len(second) > MAX_PASSES:
         return None
-    return PassPlan(first + second, tuple((code % TABLE_ENTRIES, code // TABLE_ENTRIES) for code in codes))
+    return PassPlan(
+        first + second, tuple((code % TABLE_ENTRIES, code // TABLE_ENTRIES) for code in codes)
+    )
 
 
 def _term_plan(book: Codebook) -> PassPlan | None:
@@ -271,7 +289,9 @@ def _term_plan(book: Codebook) -> PassPlan | None:
     if found is None:
         return None
     shifts, terms = found
-    nibble: dict[Term | None, int] = {None: 0} | {term: 1 + index for index, term in enumerate(TERMS)}
+    nibble: dict[Term | None, int] = {None: 0} | {
+        term: 1 + index for index, term in enumerate(TERMS)
+    }
     table = tuple(_control(term) for term in nibble)
     table += (0,) * (TABLE_ENTRIES - len(table))
     return PassPlan(
@@ -284,7 +304,10 @@ def _term_plan(book: Codebook) -> PassPlan | None:
 
 
 def derive_plan(book: Codebook) -> PassPlan:
-    """Return the pass plan of ``book``: one nibble and tables if 16 entries do, else a nibble a digit, else a nibble a term.
+    """Return the pass plan of ``book``.
+
+    One nibble and its tables where 16 entries do, else a nibble for each digit of the code, else a
+    nibble for each term.
 
     Raises
     ------
@@ -297,5 +320,7 @@ def derive_plan(book: Codebook) -> PassPlan:
     else:
         plan = _split_plan(book) or _term_plan(book)
     if not plan:
-        raise ValueError(f"Codebook {book.name} must need at most {MAX_PASSES} passes; it needs more")
+        raise ValueError(
+            f"Codebook {book.name} must need at most {MAX_PASSES} passes; it needs more"
+        )
     return plan

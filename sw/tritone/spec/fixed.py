@@ -73,7 +73,7 @@ class FixedFormat:
 
 
 def half(n: int) -> int:
-    """Return half of 2**n, the constant that makes a right shift by ``n`` round half up; 0 for n = 0."""
+    """Return half of 2**n, which makes a right shift by ``n`` round half up; 0 for n = 0."""
     return (1 << n) >> 1
 
 

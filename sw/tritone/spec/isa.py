@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The instruction set: fixed words of 512 bits, fetched as 8 beats, least significant first.
 
-A program runs its instructions in order; NEXT closes the loop over images. A layer (CONVOLVE or POOL) waits for the layer
-before it. Transfers run beside layers: an instruction with ``wait_dma`` starts only when no transfer is under way, and a
-transfer with ``wait_layer`` only when no layer is.
+A program runs its instructions in order; NEXT closes the loop over images. A layer (CONVOLVE or
+POOL) waits for the layer before it. Transfers run beside layers: an instruction with ``wait_dma``
+starts only when no transfer is under way, and a transfer with ``wait_layer`` only when no layer is.
 """
 
 from __future__ import annotations
@@ -106,8 +106,9 @@ CHECK = Record(
 LOAD = Record(
     "load",
     INSTRUCTION_BITS,
-    "Fill part of an on-chip memory from external memory. Into a feature memory: `rows` rows of `width` pixels of "
-    "`1 << pixel_bytes` bytes, packed without gaps; the channels behind them become 0.",
+    "Fill part of an on-chip memory from external memory. Into a feature memory: `rows` rows of "
+    "`width` pixels of `1 << pixel_bytes` bytes, packed without gaps; the channels behind them "
+    "become 0.",
     (
         *_HEADER,
         Field("source", 2, "what the offset counts from", choices=Base),
@@ -138,8 +139,8 @@ STORE = Record(
 NEXT = Record(
     "next",
     INSTRUCTION_BITS,
-    "End of an image, once all transfers and layers have ended: advance the image and result addresses; if images "
-    "remain go on at instruction `target`, else stop with status done.",
+    "End of an image, once all transfers and layers have ended: advance the image and result "
+    "addresses; if images remain go on at instruction `target`, else stop with status done.",
     (
         *_HEADER,
         Field("target", 16, "index of the first instruction of the loop"),
@@ -157,16 +158,19 @@ PASS_STEP = Record(
         Field("plane", 2, "weight nibble"),
         Field("nibble", 1, "0: bits 3..0 of the activation, 1: bits 7..4"),
         Field("shift", 2, "total shift in units of 4: (pass shift + 4 * nibble) / 4"),
-        Field("drain", 1, "hand the accumulators to the requantiser behind this walk and clear them"),
+        Field(
+            "drain", 1, "hand the accumulators to the requantiser behind this walk and clear them"
+        ),
     ),
 )
 
 LAYER = Record(
     "layer",
     INSTRUCTION_BITS,
-    "CONVOLVE and POOL: for each output channel group, row and tile of P pixels, walk the window once for each pass step, "
-    "in the order ky, kx, input channel group (fastest), and requantise. POOL reads the input channels of its own output "
-    "group, has one input group, ignores the weights, and its one pass step drains.",
+    "CONVOLVE and POOL: for each output channel group, row and tile of P pixels, walk the window "
+    "once for each pass step, in the order ky, kx, input channel group (fastest), and requantise. "
+    "POOL reads the input channels of its own output group, has one input group, ignores the "
+    "weights, and its one pass step drains.",
     (
         *_HEADER,
         Field("in_group", 1, "feature memory group that is read; the output goes to the other one"),
@@ -189,13 +193,21 @@ LAYER = Record(
         Field("stride", 2, "1 or 2"),
         Field("pad_top", 4, "rows of padding above"),
         Field("pad_left", 4, "columns of padding on the left"),
-        Field("read_shift", 4, "r of the reader: a = clamp(z_a + ((u - z + half(r)) >> r), 0, read_max)"),
+        Field(
+            "read_shift",
+            4,
+            "r of the reader: a = clamp(z_a + ((u - z + half(r)) >> r), 0, read_max)",
+        ),
         Field("read_zero", 8, "z of the input tensor"),
         Field("read_offset", 8, "z_a"),
         Field("read_max", 8, "2**b - 1"),
         Field("pad_code", 8, "activation outside the input"),
         Field("weight_base", 16, "first weight word"),
-        Field("plane_words", 16, "weight words of a plane of an output group: window size * in_channels"),
+        Field(
+            "plane_words",
+            16,
+            "weight words of a plane of an output group: window size * in_channels",
+        ),
         Field("group_words", 16, "weight words of an output group: planes * plane_words"),
         Field("table_base", 8, "first lookup table"),
         Field("pass_steps", 4, "number of pass steps, 1..8"),
@@ -204,7 +216,11 @@ LAYER = Record(
         Field("shift", 6, "S"),
         Field("low", LOGIT.bits, "lower clamp", signed=True),
         Field("high", LOGIT.bits, "upper clamp", signed=True),
-        Field("wide", 1, "results of 16 bits, stored as the pixels 2x (low byte) and 2x + 1 (high byte)"),
+        Field(
+            "wide",
+            1,
+            "results of 16 bits, stored as the pixels 2x (low byte) and 2x + 1 (high byte)",
+        ),
         Field("pool_mode", 1, "what POOL computes", choices=PoolMode),
     ),
 )
@@ -214,9 +230,19 @@ PARAMETER = Record(
     2 * BEAT_BITS,
     "Requantiser constants of an output channel: y = clamp((v * M + D) >> S, low, high), v from B.",
     (
-        Field("bias", BIAS.bits, "B: zero points and one's-complement constants of all passes", signed=True),
+        Field(
+            "bias",
+            BIAS.bits,
+            "B: zero points and one's-complement constants of all passes",
+            signed=True,
+        ),
         Field("multiplier", MULTIPLIER.bits, "M", signed=True),
-        Field("offset", OFFSET.bits, "D: real bias, output zero point and the rounding constant", signed=True),
+        Field(
+            "offset",
+            OFFSET.bits,
+            "D: real bias, output zero point and the rounding constant",
+            signed=True,
+        ),
     ),
 )
 

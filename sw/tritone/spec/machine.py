@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The shape of a machine: one frozen value from which elaboration, tiling and memory sizes follow."""
+"""The shape of a machine: a frozen value from which elaboration, tiling and memories follow."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from tritone.spec.fixed import BIAS, MULTIPLIER, OFFSET, STREAM
 
 __all__ = ["BEAT_BITS", "BEAT_BYTES", "ISA_VERSION", "PRESETS", "MachineConfig", "preset"]
 
-# Changes whenever the meaning of an instruction, a parameter or a memory layout changes; part of the fingerprint.
+# Changes with the meaning of an instruction, a parameter or a memory layout; in the fingerprint.
 ISA_VERSION = 1
 
-# Width of the AXI4 data bus. A memory word of W bits is loaded as ceil(W / 64) beats, least significant first.
+# Width of the AXI4 data bus. A memory word of W bits is loaded as ceil(W / 64) beats, least
+# significant first.
 BEAT_BITS = 64
 BEAT_BYTES = BEAT_BITS // 8
 
@@ -36,8 +37,8 @@ class MachineConfig:
     rows : R, input-channel lanes of a dot-product unit; also channels in a feature memory word.
     columns : C, output channels computed at once; divides ``rows``.
     pixels : P, neighbouring output pixels computed at once.
-    requantizer_slots : cycles that the C * P outputs of a tile take through the requantiser; its lanes are
-        C * P / slots. At least 4, because a partial sum is read back no sooner.
+    requantizer_slots : cycles that the C * P outputs of a tile take through the requantiser; its
+        lanes are C * P / slots. At least 4, because a partial sum is read back no sooner.
     feature_words : words in each of the 2P banks of each of the two feature memory groups.
     weight_words : words of R * C weight nibbles.
     parameter_words : words of C / slots requantiser parameters.
@@ -73,7 +74,8 @@ class MachineConfig:
             raise ValueError(f"columns must not exceed rows ({self.rows}), not {self.columns}")
         if self.requantizer_slots > self.columns:
             raise ValueError(
-                f"requantizer_slots must not exceed columns ({self.columns}), not {self.requantizer_slots}"
+                f"requantizer_slots must not exceed columns ({self.columns}), "
+                f"not {self.requantizer_slots}"
             )
         if not 12 <= self.even_bits <= 28 or self.odd_bits != self.even_bits - 1:
             raise ValueError(
@@ -129,7 +131,9 @@ class MachineConfig:
     @property
     def fingerprint(self) -> int:
         """64 bits that change with every parameter but the name, and with the instruction set."""
-        shape = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "name"}
+        shape = {
+            field.name: getattr(self, field.name) for field in fields(self) if field.name != "name"
+        }
         shape |= {"isa": ISA_VERSION, "parameter": [MULTIPLIER.bits, BIAS.bits, OFFSET.bits]}
         digest = hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).digest()
         return int.from_bytes(digest[:8], "little")

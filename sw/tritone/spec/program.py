@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The program container: what a host copies into external memory, with the fingerprint of its machine.
+"""The program container: what a host copies into external memory, and whose machine it is for.
 
-File: header of 64 bytes, payload, metadata (JSON in UTF-8). The payload goes to ``program_address`` as it is: the
-instructions (64 bytes each) and behind them the data that LOAD instructions name by their offset in the payload.
-The metadata names things for people and benches (tensors, layers); the machine never sees it.
+File: header of 64 bytes, payload, metadata (JSON in UTF-8). The payload goes to ``program_address``
+as it is: the instructions (64 bytes each) and behind them the data that LOAD instructions name by
+their offset in the payload. The metadata names things for people and benches (tensors, layers); the
+machine never sees it.
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from tritone.spec.isa import INSTRUCTION_BITS
-from tritone.spec.machine import MachineConfig
+from tritone.spec.machine import BEAT_BYTES, MachineConfig
 from tritone.spec.storage import write_atomically
 
 __all__ = ["CONTAINER_VERSION", "Program"]
 
 MAGIC = b"TRIT"
 CONTAINER_VERSION = 1
-# magic, container version, fingerprint, instructions, metadata bytes, payload bytes, SHA-256 of all that follows or precedes
+# magic, container version, fingerprint, instructions, metadata bytes, payload bytes, SHA-256 of the
+# whole file with zeros in its own place
 _HEADER = struct.Struct("<4sIQIIQ32s")
 _INSTRUCTION_BYTES = INSTRUCTION_BITS // 8
 
@@ -38,8 +40,9 @@ class Program:
     machine : what it was compiled for.
     instructions : number of instructions at the front of ``payload``.
     payload : bytes for external memory; a multiple of 8.
-    metadata : JSON values: "network", "image" {shape, bytes}, "result" {shape, bytes} and "tensors", a list of
-        {name, layer, instruction, shape [C, H, W], wide, bytes, macs}, one for each layer in the order of execution.
+    metadata : JSON values: "network", "image" {shape, bytes}, "result" {shape, bytes} and
+        "tensors", a list of {name, layer, instruction, shape [C, H, W], wide, bytes, macs}, one for
+        each layer in the order of execution.
     """
 
     machine: MachineConfig
@@ -49,7 +52,14 @@ class Program:
 
     def __post_init__(self) -> None:
         if self.instructions < 1 or self.instructions * _INSTRUCTION_BYTES > len(self.payload):
-            raise ValueError(f"Program must hold its instructions, not {self.instructions} in {len(self.payload)} bytes")
+            raise ValueError(
+                f"Program must hold its instructions, not {self.instructions} "
+                f"in {len(self.payload)} bytes"
+            )
+        if len(self.payload) % BEAT_BYTES:
+            raise ValueError(
+                f"Program payload must be a multiple of {BEAT_BYTES} bytes, not {len(self.payload)}"
+            )
 
     def instruction_words(self) -> list[int]:
         """Return the instructions as integers of 512 bits."""
@@ -60,7 +70,9 @@ class Program:
 
     def to_bytes(self) -> bytes:
         """Return the file."""
-        metadata = json.dumps({**self.metadata, "machine": asdict(self.machine)}, sort_keys=True).encode()
+        metadata = json.dumps(
+            {**self.metadata, "machine": asdict(self.machine)}, sort_keys=True
+        ).encode()
         fields = (
             MAGIC,
             CONTAINER_VERSION,
@@ -83,26 +95,34 @@ class Program:
 
         Raises
         ------
-        ValueError : it is no program, of another version, truncated, or changed since it was written.
+        ValueError : no program, another version, truncated, or changed since it was written.
         """
         if len(data) < _HEADER.size or data[: len(MAGIC)] != MAGIC:
-            raise ValueError(f"Program must begin with a header of {_HEADER.size} bytes and {MAGIC!r}")
+            raise ValueError(
+                f"Program must begin with a header of {_HEADER.size} bytes and {MAGIC!r}"
+            )
         *fields, digest = _HEADER.unpack_from(data)
         _, version, fingerprint, instructions, metadata_bytes, payload_bytes = fields
         if version != CONTAINER_VERSION:
-            raise ValueError(f"Program must have container version {CONTAINER_VERSION}, not {version}")
+            raise ValueError(
+                f"Program must have container version {CONTAINER_VERSION}, not {version}"
+            )
         expected = _HEADER.size + payload_bytes + metadata_bytes
         if len(data) != expected:
-            raise ValueError(f"Program must be {expected} bytes long as its header says, not {len(data)}")
+            raise ValueError(
+                f"Program must be {expected} bytes long as its header says, not {len(data)}"
+            )
         blank = _HEADER.pack(*fields, bytes(32))
         if hashlib.sha256(blank + data[_HEADER.size :]).digest() != digest:
-            raise ValueError("Program must have the SHA-256 in its header; it was changed or damaged")
+            raise ValueError(
+                "Program must have the SHA-256 in its header; it was changed or damaged"
+            )
         metadata = json.loads(data[_HEADER.size + payload_bytes :])
         machine = MachineConfig(**metadata.pop("machine"))
         if machine.fingerprint != fingerprint:
             raise ValueError(
-                f"Program must have the fingerprint of its machine and instruction set, {machine.fingerprint:016x}, "
-                f"not {fingerprint:016x}"
+                "Program must have the fingerprint of its machine and instruction set, "
+                f"{machine.fingerprint:016x}, not {fingerprint:016x}"
             )
         payload = data[_HEADER.size : _HEADER.size + payload_bytes]
         return cls(machine=machine, instructions=instructions, payload=payload, metadata=metadata)
@@ -116,6 +136,6 @@ class Program:
         """Raise ValueError unless the program was compiled for ``machine``."""
         if machine.fingerprint != self.machine.fingerprint:
             raise ValueError(
-                f"Program must be compiled for machine {machine.name} ({machine.fingerprint:016x}), "
+                f"Program must be compiled for {machine.name} ({machine.fingerprint:016x}), "
                 f"not {self.machine.name} ({self.machine.fingerprint:016x})"
             )

@@ -77,7 +77,9 @@ class Record:
         """Return the word that holds ``values``; every field must be given and fit."""
         unknown = set(values) - {field.name for field in self.fields}
         if unknown:
-            raise ValueError(f"Record {self.name} must be given its own fields, not {sorted(unknown)}")
+            raise ValueError(
+                f"Record {self.name} must be given its own fields, not {sorted(unknown)}"
+            )
         word = 0
         for offset, field in self.placed():
             if field.name not in values:
@@ -95,7 +97,9 @@ class Record:
         if not 0 <= word < 1 << self.bits:
             raise ValueError(f"{self.name} must be a word of {self.bits} bits, not {word:#x}")
         if word >> self.used_bits:
-            raise ValueError(f"{self.name} must have zero reserved bits, not {word >> self.used_bits:#x}")
+            raise ValueError(
+                f"{self.name} must have zero reserved bits, not {word >> self.used_bits:#x}"
+            )
         values = {}
         for offset, field in self.placed():
             value = word >> offset & ((1 << field.bits) - 1)

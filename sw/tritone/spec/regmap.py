@@ -6,7 +6,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, IntEnum, IntFlag
 
-__all__ = ["REGISTERS", "REGISTER_BYTES", "Access", "Control", "ErrorCode", "Register", "Status", "register"]
+__all__ = [
+    "REGISTERS",
+    "REGISTER_BYTES",
+    "Access",
+    "Control",
+    "ErrorCode",
+    "Register",
+    "Status",
+    "register",
+]
 
 
 class Access(Enum):
@@ -54,7 +63,9 @@ class Register:
 
 
 def _registers(*rows: tuple[str, Access, str]) -> tuple[Register, ...]:
-    return tuple(Register(name, 4 * index, access, doc) for index, (name, access, doc) in enumerate(rows))
+    return tuple(
+        Register(name, 4 * index, access, doc) for index, (name, access, doc) in enumerate(rows)
+    )
 
 
 REGISTERS = _registers(
@@ -88,4 +99,6 @@ def register(name: str) -> Register:
     for candidate in REGISTERS:
         if candidate.name == name:
             return candidate
-    raise ValueError(f"Register must be one of {', '.join(each.name for each in REGISTERS)}, not {name!r}")
+    raise ValueError(
+        f"Register must be one of {', '.join(each.name for each in REGISTERS)}, not {name!r}"
+    )
