@@ -5,12 +5,23 @@ from __future__ import annotations
 
 from amaranth.hdl import Shape
 from amaranth.lib.data import ArrayLayout, StructLayout, UnionLayout
+from amaranth.utils import ceil_log2
 
 from tritone.spec.codebook import ARRAY_CONTROL, TABLE_ENTRIES
 from tritone.spec.isa import INSTRUCTION_BITS, MAX_PASS_STEPS, PASS_STEP, RECORDS
+from tritone.spec.machine import BEAT_BITS, MachineConfig
 from tritone.spec.record import Record
 
-__all__ = ["CONTROL", "INSTRUCTION", "PASS_STEPS", "TABLE", "record_layout"]
+__all__ = [
+    "CONTROL",
+    "INSTRUCTION",
+    "MEMORY_WRITE",
+    "PASS_STEPS",
+    "TABLE",
+    "feature_read_layout",
+    "feature_write_layout",
+    "record_layout",
+]
 
 
 def record_layout(record: Record) -> StructLayout:
@@ -33,3 +44,23 @@ INSTRUCTION = UnionLayout(
     {record.name: record_layout(record) for record in dict.fromkeys(RECORDS.values())}
     | {"bits": Shape(INSTRUCTION_BITS)}
 )
+
+# A beat of a word of a weight, parameter or table memory; the word is written with its last beat.
+MEMORY_WRITE = StructLayout({"memory": 3, "address": 16, "beat": 8, "last": 1, "data": BEAT_BITS})
+
+
+def feature_read_layout(machine: MachineConfig) -> StructLayout:
+    """Return the layout of a request for a word of a feature memory."""
+    return StructLayout({"group": 1, "bank": ceil_log2(machine.banks), "address": 16})
+
+
+def feature_write_layout(machine: MachineConfig) -> StructLayout:
+    """Return the layout of a word that goes to a feature memory, whole."""
+    return StructLayout(
+        {
+            "group": 1,
+            "bank": ceil_log2(machine.banks),
+            "address": 16,
+            "data": machine.feature_word_bits,
+        }
+    )
