@@ -9,11 +9,13 @@ from enum import Enum
 __all__ = [
     "ACTIVATION",
     "BIAS",
+    "EVEN_TERM",
     "INPUT_STEP",
     "INPUT_ZERO",
     "LOGIT",
     "MULTIPLIER",
     "NIBBLE_BITS",
+    "ODD_TERM",
     "OFFSET",
     "SHIFT_MAX",
     "SQRT2",
