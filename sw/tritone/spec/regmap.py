@@ -1,5 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The registers of the AXI4-Lite port: 32 bits each, at multiples of 4."""
+"""The registers of the AXI4-Lite port: 32 bits each, at multiples of 4.
+
+The two lowest address bits are ignored, byte strobes are honoured. An address behind the last
+register reads 0 and answers DECERR, a write there answers DECERR; a write to a read-only register
+changes nothing and answers SLVERR. The settings are taken over at START: a write while busy is for
+the next run. A counter of two words is consistent while not busy.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +14,7 @@ from enum import Enum, IntEnum, IntFlag
 
 __all__ = [
     "REGISTERS",
+    "REGISTER_ADDRESS_BITS",
     "REGISTER_BYTES",
     "Access",
     "Control",
@@ -34,18 +41,19 @@ class Control(IntFlag):
 
 
 class Status(IntFlag):
-    """Bits of the register status."""
+    """Bits of the register status: 0 after reset, then exactly one of them."""
 
-    BUSY = 1
-    DONE = 2
-    ERROR = 4
+    BUSY = 1  # from START until every transfer and layer has ended
+    DONE = 2  # all images are finished
+    ERROR = 4  # stopped early; the register error says why
 
 
 class ErrorCode(IntEnum):
     """Why the machine stopped."""
 
     NONE = 0
-    ILLEGAL_INSTRUCTION = 1  # unknown opcode, or the end of the program without NEXT
+    # unknown opcode, memory or address base, a size of 0, or the end of the program without NEXT
+    ILLEGAL_INSTRUCTION = 1
     FINGERPRINT_MISMATCH = 2  # the program is for another machine
     READ_ERROR = 3  # the bus answered a read with an error
     WRITE_ERROR = 4  # the bus answered a write with an error
@@ -72,7 +80,7 @@ REGISTERS = _registers(
     ("control", Access.READ_WRITE, "Control bits; START reads 0"),
     ("status", Access.READ, "Status bits"),
     ("error", Access.READ, "ErrorCode"),
-    ("instruction", Access.READ, "index of the instruction that was dispatched last"),
+    ("instruction", Access.READ, "index of the instruction that was decoded last"),
     ("fingerprint_low", Access.READ, "MachineConfig.fingerprint, bits 31..0"),
     ("fingerprint_high", Access.READ, "MachineConfig.fingerprint, bits 63..32"),
     ("version", Access.READ, "ISA_VERSION"),
@@ -92,6 +100,7 @@ REGISTERS = _registers(
 )
 
 REGISTER_BYTES = 4 * len(REGISTERS)
+REGISTER_ADDRESS_BITS = (REGISTER_BYTES - 1).bit_length()
 
 
 def register(name: str) -> Register:
