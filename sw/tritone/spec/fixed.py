@@ -87,6 +87,8 @@ SQRT2 = SQRT2_NUMERATOR / (1 << SQRT2_FRACTION)
 STREAM = FixedFormat(bits=8, signed=False)  # code of a tensor
 ACTIVATION = FixedFormat(bits=8, signed=False)  # what a layer reads, at most; b bits of it
 NIBBLE_BITS = 4  # width of an activation in the array; wider ones take a pass per nibble
+EVEN_TERM = FixedFormat(bits=NIBBLE_BITS + 3, signed=False)  # a nibble times 1, 2, 4 or 8
+ODD_TERM = FixedFormat(bits=NIBBLE_BITS + 2, signed=False)  # a nibble times 1, 2 or 4
 MULTIPLIER = FixedFormat(bits=16, signed=True, overflow=Overflow.REFUSE)  # M
 BIAS = FixedFormat(bits=40, signed=True, overflow=Overflow.REFUSE)  # B
 OFFSET = FixedFormat(bits=48, signed=True, overflow=Overflow.REFUSE)  # D
