@@ -20,9 +20,13 @@ BEAT_BITS = 64
 BEAT_BYTES = BEAT_BITS // 8
 
 
-def _require_power_of_two(thing: str, value: int, low: int, high: int) -> None:
+def _require_integer(thing: str, value: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{thing} must be an integer, not {value!r}")
+
+
+def _require_power_of_two(thing: str, value: int, low: int, high: int) -> None:
+    _require_integer(thing, value)
     if not low <= value <= high or value & (value - 1):
         raise ValueError(f"{thing} must be a power of two in {low}..{high}, not {value}")
 
@@ -77,6 +81,8 @@ class MachineConfig:
                 f"requantizer_slots must not exceed columns ({self.columns}), "
                 f"not {self.requantizer_slots}"
             )
+        _require_integer("even_bits", self.even_bits)
+        _require_integer("odd_bits", self.odd_bits)
         if not 12 <= self.even_bits <= 28 or self.odd_bits != self.even_bits - 1:
             raise ValueError(
                 "even_bits must be in 12..28 and odd_bits one less, "

@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The specification as text: Markdown for people, a C header for a host's driver.
+
+``python -m tritone.spec.render docs/reference.md`` writes the Markdown (``make docs``).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from enum import Enum, IntEnum
+from pathlib import Path
+
+from tritone.spec.catalog import CATALOG
+from tritone.spec.codebook import ARRAY_CONTROL, TABLE_ENTRIES, Codebook, Level
+from tritone.spec.isa import (
+    CHECK,
+    HEADER,
+    INSTRUCTION_BEATS,
+    INSTRUCTION_BITS,
+    ISA_VERSION,
+    LAYER,
+    LOAD,
+    NEXT,
+    PARAMETER,
+    PASS_STEP,
+    STORE,
+    Base,
+    MemoryId,
+    Opcode,
+    PoolMode,
+)
+from tritone.spec.machine import BEAT_BITS, PRESETS, MachineConfig
+from tritone.spec.program import CONTAINER_VERSION
+from tritone.spec.record import Record
+from tritone.spec.regmap import REGISTERS, Control, ErrorCode, Status
+from tritone.spec.storage import write_atomically
+
+__all__ = ["c_header", "markdown"]
+
+_RECORDS = (HEADER, CHECK, LOAD, STORE, LAYER, NEXT, PASS_STEP, PARAMETER, ARRAY_CONTROL)
+_ENUMS: tuple[type[IntEnum], ...] = (Opcode, MemoryId, Base, PoolMode, ErrorCode)
+_FLAGS = (Control, Status)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+    return [*lines, ""]
+
+
+def _level(level: Level) -> str:
+    """Return a level in units of its codebook as text."""
+    root = {0: "", 1: "√2", -1: "-√2"}.get(level.odd, f"{level.odd}√2")
+    if not level.even or not root:
+        return root or str(level.even)
+    return f"{level.even}{'' if level.odd < 0 else '+'}{root}"
+
+
+def _magnitudes(book: Codebook) -> str:
+    """Return the magnitudes of a codebook; a run of integers as first..last."""
+    magnitudes = [level for level in book.sorted_levels if level.scaled >= 0]
+    integers = [level.even for level in magnitudes]
+    run = list(range(integers[0], integers[-1] + 1))
+    if len(run) > 2 and integers == run and not any(level.odd for level in magnitudes):
+        return f"{integers[0]}..{integers[-1]}"
+    return ", ".join(_level(level) for level in magnitudes)
+
+
+def _entry(book: Codebook, code: int) -> str:
+    """Return the level of ``code`` as text, for codes without one too."""
+    if code >= len(book.levels):
+        return ""
+    level = book.levels[code]
+    return "-" if level is None else _level(level)
+
+
+def _codebooks() -> list[str]:
+    head = ("name", "bits", "levels", "magnitudes", "in units of", "passes", "planes", "plan")
+    rows = [
+        (
+            f"`{book.name}`",
+            book.bits,
+            len(book.codes),
+            _magnitudes(book),
+            f"1/{book.unit}",
+            len(book.plan.passes),
+            book.plan.planes,
+            ", ".join(f"{each.plane}:<<{each.shift}" for each in book.plan.passes),
+        )
+        for book in CATALOG.values()
+    ]
+    small = [book for book in CATALOG.values() if len(book.levels) <= TABLE_ENTRIES]
+    return [
+        "## Codebooks",
+        "",
+        "A weight is alpha times a level; every magnitude has its negative. √2 is 181/128 by",
+        "definition. A pass is written `plane:<<shift`: the weight nibble that it looks up, and",
+        "the power of two by which it counts.",
+        "",
+        *_table(
+            head,
+            rows,
+        ),
+        "The level of each code, in the same units (- is a code that is not used):",
+        "",
+        *_table(
+            ("code", *(book.name for book in small)),
+            ((code, *(_entry(book, code) for book in small)) for code in range(TABLE_ENTRIES)),
+        ),
+        f"The {TABLE_ENTRIES} entries of the lookup table of each pass, as `{ARRAY_CONTROL.name}`",
+        "words (hexadecimal, entry 0 first):",
+        "",
+        *_table(
+            ("codebook", "pass", "table"),
+            (
+                (
+                    f"`{book.name}`",
+                    index,
+                    f"`{' '.join(f'{word:02x}' for word in each.table)}`",
+                )
+                for book in CATALOG.values()
+                for index, each in enumerate(book.plan.passes)
+            ),
+        ),
+    ]
+
+
+def _record(record: Record) -> list[str]:
+    rows = []
+    for offset, field in record.placed():
+        top = offset + field.bits - 1
+        kind = field.choices.__name__ if field.choices else ("signed" if field.signed else "")
+        place = f"{top}:{offset}" if field.bits > 1 else str(offset)
+        rows.append((place, f"`{field.name}`", field.bits, kind, field.doc))
+    return [
+        f"### `{record.name}`, {record.bits} bits",
+        "",
+        record.doc,
+        "",
+        *_table(("bits", "field", "width", "type", "meaning"), rows),
+    ]
+
+
+def _registers() -> list[str]:
+    return [
+        "## Registers",
+        "",
+        "AXI4-Lite, 32 bits each.",
+        "",
+        *_table(
+            ("address", "name", "access", "meaning"),
+            (
+                (f"`{each.address:#04x}`", f"`{each.name}`", each.access.value, each.doc)
+                for each in REGISTERS
+            ),
+        ),
+    ]
+
+
+def _enums() -> list[str]:
+    lines = ["## Enumerations", ""]
+    enums: tuple[type[Enum], ...] = (*_ENUMS, *_FLAGS)
+    for enum in enums:
+        lines += [
+            f"### `{enum.__name__}`",
+            "",
+            *((enum.__doc__ or "").splitlines()[:1]),
+            "",
+            *_table(("value", "name"), ((member.value, f"`{member.name}`") for member in enum)),
+        ]
+    return lines
+
+
+def _machines() -> list[str]:
+    return [
+        "## Machines",
+        "",
+        "The presets and what follows from them. R rows, C columns, P pixels.",
+        "",
+        *_table(
+            (
+                "name",
+                "R × C × P",
+                "multiply-accumulates a cycle",
+                "requantiser lanes",
+                "accumulators",
+                "feature KiB",
+                "weight KiB",
+                "parameter KiB",
+                "fingerprint",
+            ),
+            (
+                (
+                    f"`{machine.name}`",
+                    f"{machine.rows} × {machine.columns} × {machine.pixels}",
+                    machine.macs_per_cycle,
+                    machine.lanes,
+                    f"{machine.even_bits} + {machine.odd_bits} bits",
+                    _kib(2 * machine.banks * machine.feature_words * machine.feature_word_bits),
+                    _kib(machine.weight_words * machine.weight_word_bits),
+                    _kib(machine.parameter_words * machine.parameter_word_bits),
+                    f"`{machine.fingerprint:016x}`",
+                )
+                for machine in PRESETS.values()
+            ),
+        ),
+    ]
+
+
+def _kib(bits: int) -> str:
+    return f"{bits / 8 / 1024:g}"
+
+
+def markdown() -> str:
+    """Return the reference: codebooks, records, registers, enumerations and machines."""
+    lines = [
+        "# Reference",
+        "",
+        "Rendered from `tritone.spec` by `make docs`; a test keeps it current. Instruction set",
+        f"version {ISA_VERSION}, program container version {CONTAINER_VERSION}.",
+        "",
+        *_codebooks(),
+        "## Records",
+        "",
+        f"Bit 0 is the least significant. An instruction has {INSTRUCTION_BITS} bits, fetched as",
+        f"{INSTRUCTION_BEATS} beats of {BEAT_BITS}, lowest first.",
+        "",
+    ]
+    for record in _RECORDS:
+        lines += _record(record)
+    lines += [*_registers(), *_enums(), *_machines()]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def c_header(machine: MachineConfig) -> str:
+    """Return a C header with the registers, enumerations and record fields, and ``machine``.
+
+    A field lies at ``*_SHIFT`` of its little-endian record and has ``*_BITS`` bits.
+    """
+    guard = "TRITONE_H"
+    lines = [
+        "/* SPDX-License-Identifier: Apache-2.0 */",
+        f"/* Rendered from tritone.spec for machine {machine.name}. */",
+        f"#ifndef {guard}",
+        f"#define {guard}",
+        "",
+        f"#define TRITONE_ISA_VERSION {ISA_VERSION}",
+        f"#define TRITONE_CONTAINER_VERSION {CONTAINER_VERSION}",
+        f"#define TRITONE_FINGERPRINT 0x{machine.fingerprint:016x}ULL",
+        f"#define TRITONE_ROWS {machine.rows}",
+        f"#define TRITONE_COLUMNS {machine.columns}",
+        f"#define TRITONE_PIXELS {machine.pixels}",
+        "",
+        "/* registers: byte addresses */",
+    ]
+    lines += [
+        f"#define TRITONE_REG_{each.name.upper()} 0x{each.address:02x} "
+        f"/* {each.access.value}: {each.doc} */"
+        for each in REGISTERS
+    ]
+    for flags in _FLAGS:
+        lines += ["", f"/* bits of the register {flags.__name__.lower()} */"]
+        lines += [
+            f"#define TRITONE_{flags.__name__.upper()}_{bit.name} 0x{bit.value:x}" for bit in flags
+        ]
+    for enum in _ENUMS:
+        prefix = _snake(enum.__name__)
+        lines += ["", f"enum tritone_{prefix} {{"]
+        lines += [f"    TRITONE_{prefix.upper()}_{each.name} = {each.value}," for each in enum]
+        lines += ["};"]
+    for record in _RECORDS:
+        prefix = f"TRITONE_{record.name.upper()}"
+        lines += ["", f"/* {record.name} */", f"#define {prefix}_BITS {record.bits}"]
+        for offset, field in record.placed():
+            name = f"{prefix}_{field.name.upper()}"
+            lines += [f"#define {name}_SHIFT {offset}", f"#define {name}_BITS {field.bits}"]
+    return "\n".join([*lines, "", f"#endif /* {guard} */"]) + "\n"
+
+
+def _snake(name: str) -> str:
+    return "".join(
+        f"_{letter.lower()}" if letter.isupper() and index else letter.lower()
+        for index, letter in enumerate(name)
+    )
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("error: render must be given the file to write, docs/reference.md")
+    write_atomically(Path(sys.argv[1]), markdown().encode())

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Machine shapes: derived widths, checks and the fingerprint."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+
+from tritone.spec.machine import PRESETS, MachineConfig, preset
+
+BASE = MachineConfig(name="base", rows=16, columns=16, pixels=2)
+
+# For every parameter another value that is legal beside BASE.
+OTHER: dict[str, dict[str, int]] = {
+    "rows": {"rows": 32},
+    "columns": {"columns": 8},
+    "pixels": {"pixels": 4},
+    "requantizer_slots": {"requantizer_slots": 4},
+    "feature_words": {"feature_words": 1024},
+    "weight_words": {"weight_words": 2048},
+    "parameter_words": {"parameter_words": 1024},
+    "table_words": {"table_words": 128},
+    "instruction_words": {"instruction_words": 1024},
+    "even_bits": {"even_bits": 21, "odd_bits": 20},
+}
+
+
+def test_every_parameter_changes_the_fingerprint() -> None:
+    """The fingerprint differs for each parameter; odd_bits changes with even_bits only."""
+    parameters = {field.name for field in fields(MachineConfig)} - {"name", "odd_bits"}
+    assert parameters == set(OTHER)
+    prints = [replace(BASE, **change).fingerprint for change in OTHER.values()]
+    assert len({BASE.fingerprint, *prints}) == 1 + len(OTHER)
+
+
+def test_the_name_is_a_label() -> None:
+    """Two names for one shape have one fingerprint, of 64 bits."""
+    assert replace(BASE, name="other").fingerprint == BASE.fingerprint
+    assert 0 < BASE.fingerprint < 1 << 64
+
+
+def test_the_fingerprint_is_stable() -> None:
+    """Stored programs rely on this number; it changes with ISA_VERSION only."""
+    assert preset("tiny").fingerprint == 0xFE1FA909950383F2
+
+
+def test_derived_figures() -> None:
+    """What follows from R = 32, C = 16, P = 4, 8 slots; worked out by hand."""
+    machine = MachineConfig(name="m", rows=32, columns=16, pixels=4, requantizer_slots=8)
+    assert machine.macs_per_cycle == 2048
+    assert machine.banks == 8
+    assert machine.lanes == 8
+    assert machine.slot_channels == 2
+    assert machine.word_columns == 2
+    assert machine.feature_word_bits == 256
+    assert machine.weight_word_bits == 2048
+    assert machine.parameter_word_bits == 256
+    assert machine.tree_levels == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rows": 12}, r"^rows must be a power of two in 8..64, not 12$"),
+        ({"rows": 4, "columns": 4}, r"^rows must be a power of two in 8..64, not 4$"),
+        ({"columns": 128}, r"^columns must be a power of two in 4..64, not 128$"),
+        ({"pixels": 16}, r"^pixels must be a power of two in 1..8, not 16$"),
+        ({"columns": 32}, r"^columns must not exceed rows \(16\), not 32$"),
+        ({"requantizer_slots": 32}, r"^requantizer_slots must not exceed columns \(16\), not 32$"),
+        ({"feature_words": 0}, r"^feature_words must be a power of two in 4..65536, not 0$"),
+        ({"even_bits": 20, "odd_bits": 20}, r"^even_bits must be in 12..28 and odd_bits one less"),
+        ({"even_bits": 11, "odd_bits": 10}, r"^even_bits must be in 12..28 .*, not 11 and 10$"),
+    ],
+)
+def test_bad_shapes_are_refused(change: dict[str, int], message: str) -> None:
+    """Each parameter is checked with its own message."""
+    with pytest.raises(ValueError, match=message):
+        replace(BASE, **change)
+
+
+@pytest.mark.parametrize("value", ["16", 16.0, True, None])
+def test_parameters_must_be_integers(value: Any) -> None:
+    """A number of another type is a TypeError."""
+    with pytest.raises(TypeError, match=r"^rows must be an integer, not "):
+        replace(BASE, rows=value)
+
+
+@pytest.mark.parametrize("name", ["even_bits", "odd_bits"])
+def test_accumulator_widths_must_be_integers(name: str) -> None:
+    """Widths are checked like the other parameters."""
+    values: dict[str, Any] = {name: "20"}
+    with pytest.raises(TypeError, match=rf"^{name} must be an integer, not '20'$"):
+        replace(BASE, **values)
+
+
+def test_presets() -> None:
+    """A preset is found by its name; a wrong name gets the list."""
+    assert all(preset(name).name == name for name in PRESETS)
+    assert {(m.rows, m.columns, m.pixels) for m in PRESETS.values()} >= {
+        (8, 8, 1),
+        (8, 8, 2),
+        (8, 8, 4),
+        (16, 16, 1),
+        (16, 16, 2),
+        (16, 16, 4),
+    }
+    with pytest.raises(ValueError, match=r"^Machine must be one of tiny, .*, not 'huge'$"):
+        preset("huge")

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files are whole or not there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tritone.spec.storage import write_atomically, write_json
+
+
+def test_files_are_replaced_and_nothing_is_left_beside(tmp_path: Path) -> None:
+    """A second write replaces the first; folders are made; no temporary stays."""
+    path = tmp_path / "deep" / "file"
+    write_atomically(path, b"one")
+    write_atomically(path, b"two")
+    assert path.read_bytes() == b"two"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_an_interrupted_write_keeps_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is there stays until the new bytes are all written."""
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+
+    def full_disk(self: Path, data: bytes) -> int:
+        with self.open("wb") as file:
+            file.write(data[:1])
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    with pytest.raises(OSError, match="no space left"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_json_round_trip(tmp_path: Path) -> None:
+    """JSON comes back as it was given, in lines for people."""
+    value = {"a": [1, 2.5, None], "b": "√2"}
+    write_json(tmp_path / "value.json", value)
+    text = (tmp_path / "value.json").read_text(encoding="utf-8")
+    assert json.loads(text) == value
+    assert text.endswith("}\n")
