@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From Verilog text to a compiled Verilator model, kept under a key of all that goes into it."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from tritone.spec.storage import write_atomically
+from tritone_sim.control_file import Probe, control_file
+from tritone_sim.runner import FastVerilator
+from tritone_sim.toolchain import Toolchain, find_toolchain
+
+__all__ = ["Model", "Optimization", "build_model", "log_tail"]
+
+_FINISHED = "finished.json"
+_TIMESCALE = ("1ns", "1ps")
+# The warnings are about Amaranth's way of writing widths.
+_VERILATOR_FLAGS = (
+    "-Wno-fatal",
+    "-Wno-WIDTHEXPAND",
+    "-Wno-WIDTHTRUNC",
+    "--x-assign",
+    "fast",
+    "--x-initial",
+    "fast",
+    "--noassert",
+)
+
+
+class Optimization(Enum):
+    """What a build is for, as variables of verilated.mk."""
+
+    BUILD_SPEED = ("OPT_FAST=-O0", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1")
+    RUN_SPEED = ("OPT_FAST=-O1", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A compiled design.
+
+    Parameters
+    ----------
+    folder : where it was built.
+    top : name of the top module and of the executable.
+    probes : signals inside that a bench may read.
+    waves : whether it can trace.
+    toolchain : what it was built with.
+    """
+
+    folder: Path
+    top: str
+    probes: tuple[Probe, ...]
+    waves: bool
+    toolchain: Toolchain
+
+
+def log_tail(path: Path, lines: int = 20) -> str:
+    """Return the last lines of a log."""
+    if not path.exists():
+        return "no log was written"
+    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Let one process at a time build the same thing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def build_model(
+    verilog: str,
+    top: str,
+    *,
+    probes: tuple[Probe, ...] = (),
+    waves: bool = False,
+    optimization: Optimization = Optimization.RUN_SPEED,
+    cache: Path = Path("build/verilator"),
+) -> Model:
+    """Return the model of ``verilog``, built now or found in ``cache``.
+
+    A build folder counts only with the marker that is written last: a killed build is done again.
+
+    Parameters
+    ----------
+    verilog : the text of the design.
+    top : its top module.
+    probes : signals inside that a bench may read, besides the ports.
+    waves : trace into FST.
+    optimization : what to spend the time on.
+    cache : folder of all builds.
+
+    Raises
+    ------
+    FileNotFoundError : a tool is missing.
+    ValueError : the design lacks the top module or a probe, or ``cache`` has a space in its path.
+    RuntimeError : Verilator or the compiler failed; the message ends with their log.
+    """
+    toolchain = find_toolchain(waves=waves)
+    cache = cache.resolve()
+    if " " in str(cache):
+        raise ValueError(
+            f"Build folder must have a path without spaces, because of make, not {str(cache)!r}"
+        )
+    control = control_file(verilog, top, probes)
+    tools = [*toolchain.versions, *toolchain.make_variables(), sys.prefix, str(cache)]
+    flags = [*_VERILATOR_FLAGS, *optimization.value, waves]
+    folder = cache / _digest(verilog, top, control, tools, flags)
+    model = Model(folder=folder, top=top, probes=probes, waves=waves, toolchain=toolchain)
+    with _locked(folder.with_suffix(".lock")):
+        if not (folder / _FINISHED).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            runtime = cache / f"runtime-{_digest(tools, flags)[:16]}"
+            _build(model, verilog, control, optimization, runtime)
+            write_atomically(
+                folder / _FINISHED, json.dumps({"tools": tools, "flags": flags}).encode()
+            )
+    return model
+
+
+def _build(
+    model: Model, verilog: str, control: str, optimization: Optimization, runtime: Path
+) -> None:
+    source, control_path = model.folder / f"{model.top}.v", model.folder / f"{model.top}.vlt"
+    source.write_text(verilog)
+    control_path.write_text(control)
+    log = model.folder / "build.log"
+    runner = FastVerilator(
+        model.toolchain,
+        waves=model.waves,
+        make_variables=optimization.value,
+        runtime_objects=sorted(runtime.glob("*.o")) if (runtime / _FINISHED).exists() else (),
+    )
+    try:
+        runner.build(
+            sources=[control_path, source],
+            hdl_toplevel=model.top,
+            build_dir=model.folder,
+            build_args=_VERILATOR_FLAGS,
+            timescale=_TIMESCALE,
+            log_file=log,
+        )
+    except RuntimeError as error:
+        raise RuntimeError(f"Verilator build in {model.folder} failed:\n{log_tail(log)}") from error
+    if not (runtime / _FINISHED).exists():
+        _keep_runtime(model.folder, runtime)
+
+
+def _keep_runtime(folder: Path, runtime: Path) -> None:
+    """Keep the objects of Verilator's own runtime, most of the work of a small build."""
+    with _locked(runtime.with_suffix(".lock")):
+        if (runtime / _FINISHED).exists():
+            return
+        runtime.mkdir(parents=True, exist_ok=True)
+        for built in sorted(folder.glob("verilated*.o")):
+            shutil.copy(built, runtime)
+        write_atomically(runtime / _FINISHED, b"{}\n")

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The host and its memory: registers by name, external memory that can stall and fail."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import cocotb
+from cocotb.clock import Clock
+from cocotb.triggers import ClockCycles, First, RisingEdge, Timer
+from cocotb.utils import get_sim_time
+from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiRamRead, AxiRamWrite
+from cocotbext.axi.memory import Memory
+
+from tritone.spec.regmap import Control, register
+from tritone_sim.job import Direction, Fault, Stall
+
+__all__ = ["CLOCK_NS", "ExternalMemory", "Host", "StabilityMonitor"]
+
+CLOCK_NS = 10
+_RESET_CYCLES = 4
+_ADDRESS_BITS = 32
+
+
+class _BusError(Exception):
+    """Makes cocotbext-axi answer with SLVERR."""
+
+
+class _Write(AxiRamWrite):
+    fault: Fault | None = None
+
+    async def _write(self, address: int, data: bytes) -> None:
+        if self.fault is not None and self.fault.hits(address, len(data)):
+            raise _BusError
+        await super()._write(address, data)
+
+
+class _Read(AxiRamRead):
+    fault: Fault | None = None
+
+    async def _read(self, address: int, length: int) -> bytes:
+        if self.fault is not None and self.fault.hits(address, length):
+            raise _BusError
+        return await super()._read(address, length)
+
+
+class ExternalMemory(Memory):
+    """AxiRam whose regions can answer with an error.
+
+    Its channels check on their own that bursts keep within 4 KiB and that the last beat is marked.
+    """
+
+    def __init__(self, dut: Any) -> None:
+        super().__init__(size=1 << _ADDRESS_BITS)
+        bus = AxiBus.from_prefix(dut, "m_axi")
+        self.write_if = _Write(bus.write, dut.clk, dut.rst, mem=self.mem)
+        self.read_if = _Read(bus.read, dut.clk, dut.rst, mem=self.mem)
+
+    @property
+    def channels(self) -> list[Any]:
+        """The five channels."""
+        return [
+            self.write_if.aw_channel,
+            self.write_if.w_channel,
+            self.write_if.b_channel,
+            self.read_if.ar_channel,
+            self.read_if.r_channel,
+        ]
+
+    def set_fault(self, fault: Fault | None) -> None:
+        """Answer accesses to the region with an error from now on; None: none."""
+        self.write_if.fault = fault if fault and fault.direction is Direction.WRITE else None
+        self.read_if.fault = fault if fault and fault.direction is Direction.READ else None
+
+
+class StabilityMonitor:
+    """Checks that what is valid stays valid and unchanged until it is taken (AMBA AXI, A3.2.1)."""
+
+    PAYLOADS: ClassVar = {
+        "aw": ("awaddr", "awlen", "awsize", "awburst", "awid"),
+        "w": ("wdata", "wstrb", "wlast"),
+        "ar": ("araddr", "arlen", "arsize", "arburst", "arid"),
+    }
+
+    def __init__(self, dut: Any) -> None:
+        self.dut = dut
+
+    async def run(self) -> None:
+        """Watch every clock edge."""
+        held: dict[str, tuple[int, ...] | None] = dict.fromkeys(self.PAYLOADS)
+        signals = {
+            channel: [getattr(self.dut, f"m_axi_{name}") for name in names]
+            for channel, names in self.PAYLOADS.items()
+        }
+        while True:
+            await RisingEdge(self.dut.clk)
+            for channel, names in signals.items():
+                valid = int(getattr(self.dut, f"m_axi_{channel}valid").value)
+                ready = int(getattr(self.dut, f"m_axi_{channel}ready").value)
+                payload = tuple(int(signal.value) for signal in names)
+                expected = held[channel]
+                if expected is not None and (not valid or payload != expected):
+                    raise ValueError(
+                        f"AXI channel {channel} must hold {expected} until it is taken, "
+                        f"not {payload if valid else 'fall'}"
+                    )
+                held[channel] = payload if valid and not ready else None
+
+
+class Host:
+    """The processor beside the machine: clock, reset, registers, memory, interrupt.
+
+    Parameters
+    ----------
+    dut : the top module.
+    """
+
+    # What memory holds that the machine has not written.
+    POISON = b"\xa5"
+
+    def __init__(self, dut: Any) -> None:
+        self.dut = dut
+        for name in ("s_axil", "m_axi"):
+            # A read or write that we make fail on purpose is logged as a warning.
+            logging.getLogger(f"cocotb.{dut._name}.{name}").setLevel(logging.ERROR)
+        dut.rst.value = 1
+        Clock(dut.clk, CLOCK_NS, "ns").start()
+        self.registers = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.clk, dut.rst)
+        self.memory = ExternalMemory(dut)
+        self.write_backs: list[int] = []
+        self._released_ns = 0
+
+    @property
+    def cycle(self) -> int:
+        """Clock cycles since reset was released."""
+        return round(get_sim_time("ns") - self._released_ns) // CLOCK_NS
+
+    async def reset(self) -> None:
+        """Reset the machine and everything on its buses."""
+        self.dut.rst.value = 1
+        await ClockCycles(self.dut.clk, _RESET_CYCLES)
+        self.dut.rst.value = 0
+        self._released_ns = round(get_sim_time("ns"))
+        await ClockCycles(self.dut.clk, _RESET_CYCLES)
+
+    async def read(self, name: str) -> int:
+        """Return the register of that name."""
+        return int(await self.registers.read_dword(register(name).address))
+
+    async def read_wide(self, name: str) -> int:
+        """Return the register pair ``name``_low, ``name``_high."""
+        return await self.read(f"{name}_low") | await self.read(f"{name}_high") << 32
+
+    async def write(self, name: str, value: int) -> None:
+        """Write the register of that name."""
+        await self.registers.write_dword(register(name).address, value)
+
+    async def start(self, *, dump: bool) -> None:
+        """Start the machine with the interrupt enabled."""
+        control = Control.START | Control.INTERRUPT_ENABLE
+        await self.write("control", control | Control.DUMP if dump else control)
+
+    async def wait(self, cycles: int) -> bool:
+        """Return whether the interrupt came within so many cycles."""
+        if not int(self.dut.interrupt.value):
+            await First(RisingEdge(self.dut.interrupt), Timer(cycles * CLOCK_NS, "ns"))
+        return bool(int(self.dut.interrupt.value))
+
+    def stall(self, stall: Stall | None) -> None:
+        """Pause every channel of both buses at random; None: let them run."""
+        lite = self.registers
+        channels = [
+            *self.memory.channels,
+            lite.write_if.aw_channel,
+            lite.write_if.w_channel,
+            lite.write_if.b_channel,
+            lite.read_if.ar_channel,
+            lite.read_if.r_channel,
+        ]
+        for number, channel in enumerate(channels):
+            channel.set_pause_generator(_pauses(stall, number) if stall else None)
+            # Without a generator a channel keeps the last pause for ever.
+            channel.pause = False
+
+    async def time_write_backs(self, strobe: Any) -> None:
+        """Append the cycle of every rising edge of ``strobe`` to ``write_backs``."""
+        while True:
+            await RisingEdge(strobe)
+            self.write_backs.append(self.cycle)
+
+    def watch(self) -> cocotb.task.Task[None]:
+        """Start to check the machine's side of the bus."""
+        return cocotb.start_soon(StabilityMonitor(self.dut).run())
+
+
+def _pauses(stall: Stall, number: int) -> Iterator[bool]:
+    generator = random.Random(f"{stall.seed}/{number}")
+    while True:
+        yield generator.random() < stall.probability

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the machine dumps: the stored regions of its layers, and the tensors in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tritone.spec.isa import LAYER
+from tritone.spec.program import Program
+
+__all__ = ["DumpedTensor", "dumped_tensors"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DumpedTensor:
+    """The output of a layer, as the machine stores it.
+
+    Parameters
+    ----------
+    name, layer : of the tensor and of the layer that makes it.
+    instruction : index of that layer's instruction.
+    shape : channels, height, width.
+    wide : 16-bit values, in two stored pixels each.
+    rows : R of the machine, bytes in a stored pixel.
+    columns, pixels : C and P of the machine: channels and pixels of one write-back.
+    stored_rows, stored_width : of the region.
+    offset : of the region in the dump of one image.
+    """
+
+    name: str
+    layer: str
+    instruction: int
+    shape: tuple[int, int, int]
+    wide: bool
+    rows: int
+    columns: int
+    pixels: int
+    stored_rows: int
+    stored_width: int
+    offset: int
+
+    @property
+    def size(self) -> int:
+        """Values in the tensor."""
+        return self.shape[0] * self.shape[1] * self.shape[2]
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the stored region."""
+        return self.stored_rows * self.stored_width * self.rows
+
+    @property
+    def write_backs(self) -> int:
+        """Write-backs of the layer: output channel groups times rows times tiles."""
+        channels, height, width = self.shape
+        return -(-channels // self.columns) * height * -(-width // self.pixels)
+
+    def write_back(self, channel: int, y: int, x: int) -> int:
+        """Return which write-back of the layer writes that value."""
+        _, height, width = self.shape
+        return (channel // self.columns * height + y) * -(-width // self.pixels) + x // self.pixels
+
+    def region(self, dump: bytes) -> bytes:
+        """Return the stored region in the dump of one image."""
+        return dump[self.offset : self.offset + self.bytes]
+
+    def decode(self, region: bytes) -> npt.NDArray[np.int64]:
+        """Return the tensor, [C, H, W], that a stored region holds."""
+        channels, height, width = self.shape
+        stored = np.frombuffer(region, np.uint8).reshape(-1, height, self.stored_width, self.rows)
+        # [word, y, x, lane] -> [word, lane, y, x]: channel = word * R + lane
+        planes = (
+            stored.transpose(0, 3, 1, 2).reshape(-1, height, self.stored_width).astype(np.int64)
+        )
+        if self.wide:
+            low, high = planes[..., 0::2], planes[..., 1::2]
+            planes = (low | high << 8) - (high >> 7 << 16)
+        return planes[:channels, :, :width]
+
+
+def dumped_tensors(program: Program) -> tuple[DumpedTensor, ...]:
+    """Return the tensors that ``program`` dumps for an image, in the order of their layers.
+
+    Raises
+    ------
+    ValueError : the program's metadata and its instructions do not say the same.
+    """
+    return tuple(_tensors(program, program.metadata["tensors"]))
+
+
+def _tensors(program: Program, entries: Sequence[dict[str, Any]]) -> Iterator[DumpedTensor]:
+    words = program.instruction_words()
+    machine = program.machine
+    offset = 0
+    for entry in entries:
+        layer = LAYER.unpack(words[entry["instruction"]])
+        channels, height, width = entry["shape"]
+        tensor = DumpedTensor(
+            name=entry["name"],
+            layer=entry["layer"],
+            instruction=entry["instruction"],
+            shape=(channels, height, width),
+            wide=entry["wide"],
+            rows=machine.rows,
+            columns=machine.columns,
+            pixels=machine.pixels,
+            stored_rows=layer["stored_rows"],
+            stored_width=layer["stored_width"],
+            offset=offset,
+        )
+        if tensor.bytes != entry["bytes"] or layer["wide"] != tensor.wide:
+            raise ValueError(
+                f"Layer {tensor.layer} must store what the metadata says, {entry['bytes']} bytes, "
+                f"not {tensor.bytes}"
+            )
+        offset += tensor.bytes
+        yield tensor

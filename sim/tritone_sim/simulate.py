@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``tritone sim``: the test images of a run through the machine's Verilog."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import safetensors.numpy
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
+from rich.text import Text
+from tritone.compiler.images import pack_images
+from tritone_hw.emit import emit_verilog
+
+from tritone.golden import fast
+from tritone.graph import Network
+from tritone.spec.machine import MachineConfig
+from tritone.spec.program import Program
+from tritone.spec.storage import write_json
+from tritone_sim.build import Model, Optimization, build_model
+from tritone_sim.control_file import Probe
+from tritone_sim.verification import Verification, verify
+
+__all__ = ["TOP", "WRITE_BACK", "machine_model", "simulate"]
+
+TOP = "tritone"
+# The strobe by which a wrong value gets its clock cycle.
+WRITE_BACK = Probe(("engine",), "write_back_valid")
+
+
+def machine_model(
+    machine: MachineConfig,
+    *,
+    waves: bool = False,
+    optimization: Optimization = Optimization.RUN_SPEED,
+    build: Path = Path("build"),
+) -> Model:
+    """Return the compiled Verilog of ``machine``; raises as ``build_model`` does."""
+    return build_model(
+        emit_verilog(machine),
+        TOP,
+        probes=(WRITE_BACK,),
+        waves=waves,
+        optimization=optimization,
+        cache=build / "verilator",
+    )
+
+
+class _Rate(ProgressColumn):
+    """Images per second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.1f} images/s" if task.speed else "")
+
+
+def _load_test_set(path: Path, images: int) -> dict[str, npt.NDArray[Any]]:
+    if not path.exists():
+        raise FileNotFoundError(f"Simulation must find {path}; write it with: tritone export")
+    held: dict[str, npt.NDArray[Any]] = safetensors.numpy.load_file(path)
+    if not 1 <= images <= len(held["images"]):
+        raise ValueError(
+            f"Images must be in 1..{len(held['images'])}, the size of the test set, not {images}"
+        )
+    return {name: values[:images] for name, values in held.items()}
+
+
+def simulate(
+    run: Path, machine: MachineConfig, images: int, waves: bool = False, build: Path = Path("build")
+) -> dict[str, Any]:
+    """Run test images through the Verilog of ``machine`` and write ``run/sim.json``.
+
+    Two passes: one stores every layer's output, each value of which is compared with the golden
+    machine; one runs freely and gives cycles and logits, which are compared with the golden
+    machine, the golden layers and the frozen PyTorch model.
+
+    Parameters
+    ----------
+    run : folder with program.bin and graph/.
+    machine : what to simulate.
+    images : how many, from the front of the test set.
+    waves : write run/simulation/dump.fst.
+    build : folder of compiled models.
+
+    Returns
+    -------
+    dict : what sim.json holds; ``mismatches`` counts the values that differ in any comparison.
+
+    Raises
+    ------
+    FileNotFoundError : a file of the run or a tool is missing.
+    ValueError : the program is damaged or for another machine, or there are not so many images.
+    RuntimeError : the build or the simulation failed, or the machine stopped with an error.
+    """
+    began = time.perf_counter()
+    path = run / "program.bin"
+    if not path.exists():
+        raise FileNotFoundError(f"Simulation must find {path}; write it with: tritone compile")
+    program = Program.load(path)
+    program.require_machine(machine)
+    network = Network.load(run / "graph")
+    test = _load_test_set(run / "graph" / "test.safetensors", images)
+
+    columns = (TextColumn("{task.description}"), BarColumn(), _Rate(), TimeElapsedColumn())
+    with Progress(*columns) as progress:
+        building = progress.add_task("build the simulator", total=None)
+        model = machine_model(machine, waves=waves, build=build)
+        progress.update(building, total=1, completed=1)
+        built = time.perf_counter()
+        running = progress.add_task("simulate", total=2 * images)
+        found = verify(
+            model,
+            program,
+            pack_images(test["images"], program),
+            run / "simulation",
+            watch=lambda done: progress.update(running, completed=done),
+        )
+        progress.update(running, completed=2 * images)
+
+    report = _report(program, network, machine, test, found)
+    report["seconds"] = round(time.perf_counter() - began, 2)
+    report["build_seconds"] = round(built - began, 2)
+    write_json(run / "sim.json", report)
+    return report
+
+
+def _report(
+    program: Program,
+    network: Network,
+    machine: MachineConfig,
+    test: dict[str, npt.NDArray[Any]],
+    found: Verification,
+) -> dict[str, Any]:
+    images = len(test["images"])
+    layers = fast.run(network, test["images"], logits_only=True)[network.output].reshape(images, -1)
+    logit_mismatches = {
+        "golden_machine": found.logit_mismatches,
+        "golden_layers": int((found.logits != layers).sum()),
+        "frozen_model": int((found.logits != test["logits"]).sum()),
+    }
+    cycles = found.free.cycles / images
+    macs = sum(tensor["macs"] for tensor in program.metadata["tensors"])
+    comparison = found.comparison
+    return {
+        "machine": machine.name,
+        "fingerprint": f"{found.free.fingerprint:016x}",
+        "network": network.name,
+        "images": images,
+        "image_range": [0, images],
+        "tensors": len(found.tensors),
+        "values": comparison.values,
+        "mismatches": comparison.mismatches + sum(logit_mismatches.values()),
+        "tensor_mismatches": comparison.mismatches,
+        "logit_mismatches": logit_mismatches,
+        "divergence": asdict(comparison.divergence) if comparison.divergence else None,
+        "cycles": found.free.cycles,
+        "cycles_per_image": cycles,
+        "mac_cycles_per_image": found.free.array_cycles / images,
+        "macs_per_image": macs,
+        "utilisation": macs / (machine.macs_per_cycle * cycles),
+        "top1": 100 * float(np.mean(found.logits.argmax(axis=1) == test["labels"])),
+        "tensor_sha256": comparison.tensor_sha256,
+        "simulation_seconds": round(found.dumped.seconds + found.free.seconds, 2),
+    }
