@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The integer network: saved and loaded without loss, and refused where it cannot be right."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tritone.graph import Convolution, Network, Node, Pool, PoolKind, Tensor, Window
+
+SEED = 20240
+
+
+def convolution(**change: Any) -> Convolution:
+    """Return a 3x3 POST4 convolution from 2 to 3 channels."""
+    generator = np.random.default_rng(SEED)
+    values: dict[str, Any] = {
+        "name": "conv",
+        "input": "image",
+        "output": "features",
+        "window": Window(kernel=(3, 3), stride=2, pad=(1, 1, 1, 1)),
+        "codebook": "post4",
+        "codes": generator.integers(0, 16, (3, 2, 3, 3)).astype(np.uint8),
+        "bits": 4,
+        "pad_code": 8,
+        "multiplier": np.array([-32768, 0, 32767], np.int64),
+        "offset": np.array([-(1 << 47), 0, (1 << 47) - 1], np.int64),
+        "shift": 20,
+        "low": 0,
+        "high": 255,
+    }
+    return Convolution(**(values | change))
+
+
+def pool(**change: Any) -> Pool:
+    """Return a 2x2 average pool behind the convolution."""
+    values: dict[str, Any] = {
+        "name": "pool",
+        "input": "features",
+        "output": "pooled",
+        "kind": PoolKind.AVERAGE,
+        "window": Window(kernel=(2, 2), stride=2),
+        "multiplier": 1 << 10,
+        "shift": 12,
+    }
+    return Pool(**(values | change))
+
+
+def network(
+    nodes: tuple[Node, ...] | None = None, tensors: dict[str, Tensor] | None = None, **change: Any
+) -> Network:
+    """Return image (2, 7, 8) -> conv -> features (3, 4, 4) -> pool -> pooled (3, 2, 2)."""
+    every = {
+        "image": Tensor(name="image", shape=(2, 7, 8), zero=128, step=1 / 64),
+        "features": Tensor(name="features", shape=(3, 4, 4), zero=16, step=0.1),
+        "pooled": Tensor(name="pooled", shape=(3, 2, 2), zero=16, step=0.1),
+    } | (tensors or {})
+    values: dict[str, Any] = {
+        "name": "sample",
+        "input": "image",
+        "output": "pooled",
+        "tensors": every,
+        "nodes": nodes if nodes is not None else (convolution(), pool()),
+    }
+    return Network(**(values | change))
+
+
+def assert_same(first: Network, second: Network) -> None:
+    """Compare every field, arrays by value and type."""
+    assert (first.name, first.input, first.output) == (second.name, second.input, second.output)
+    assert list(first.tensors.items()) == list(second.tensors.items())
+    assert [type(node) for node in first.nodes] == [type(node) for node in second.nodes]
+    for mine, other in zip(first.nodes, second.nodes, strict=True):
+        for key, value in vars(mine).items():
+            twin = getattr(other, key)
+            if isinstance(value, np.ndarray):
+                assert value.dtype == twin.dtype
+                assert np.array_equal(value, twin)
+            else:
+                assert value == twin
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    """What is saved is loaded again, to the type."""
+    network().save(tmp_path)
+    assert_same(network(), Network.load(tmp_path))
+
+
+def test_saving_is_reproducible(tmp_path: Path) -> None:
+    """The same network gives the same bytes."""
+    for folder in ("a", "b"):
+        network().save(tmp_path / folder)
+    for file in ("network.json", "weights.safetensors"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+@pytest.mark.parametrize("file", ["network.json", "weights.safetensors"])
+def test_damaged_files_are_refused(tmp_path: Path, file: str) -> None:
+    """A changed or cut-off file is named; every 7th byte is tried."""
+    network().save(tmp_path)
+    path = tmp_path / file
+    whole = path.read_bytes()
+    for position in range(0, len(whole), 7):
+        for damaged in (
+            whole[:position] + bytes([whole[position] ^ 4]) + whole[position + 1 :],
+            whole[:position],
+        ):
+            path.write_bytes(damaged)
+            with pytest.raises(ValueError, match=rf"^Network .*({file}|network\.json) must "):
+                Network.load(tmp_path)
+
+
+def test_files_of_another_format_are_refused(tmp_path: Path) -> None:
+    """Neither JSON of something else nor another version is taken."""
+    network().save(tmp_path)
+    path = tmp_path / "network.json"
+    body = json.loads(path.read_text())
+    path.write_text("[]")
+    with pytest.raises(ValueError, match=r"must be a file in the format tritone.network$"):
+        Network.load(tmp_path)
+    path.write_text(json.dumps(body | {"version": 2}))
+    with pytest.raises(ValueError, match=r"must have version 1, not 2$"):
+        Network.load(tmp_path)
+
+
+def test_missing_files_are_named(tmp_path: Path) -> None:
+    """A folder without a network raises FileNotFoundError."""
+    with pytest.raises(FileNotFoundError, match=r"network\.json"):
+        Network.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"codebook": "post9"}, r"^Codebook must be one of "),
+        ({"codes": np.zeros((3, 2, 3, 3), np.int64)}, r"^Layer conv must have uint8 codes "),
+        ({"codes": np.zeros((3, 2, 5, 5), np.uint8)}, r"^Layer conv must have uint8 codes "),
+        (
+            {"codes": np.full((3, 2, 3, 3), 16, np.uint8)},
+            r"^Layer conv must use codes of post4, not \[16\]$",
+        ),
+        (
+            {"codebook": "int4", "codes": np.full((3, 2, 3, 3), 8, np.uint8)},
+            r"^Layer conv must use codes of int4, not \[8\]$",
+        ),
+        ({"bits": 0}, r"^Layer conv must read 1 to 8 bits, not 0$"),
+        ({"bits": 9}, r"^Layer conv must read 1 to 8 bits, not 9$"),
+        ({"pad_code": 16}, r"^Layer conv must pad with a 4-bit activation, not 16$"),
+        ({"multiplier": np.zeros(2, np.int64)}, r"^Layer conv must have one int64 M for each"),
+        ({"offset": np.zeros(3, np.int32)}, r"^Layer conv must have one int64 D for each"),
+        ({"multiplier": np.full(3, 1 << 15)}, r"^Layer conv must have M in 16 signed bits$"),
+        ({"offset": np.full(3, 1 << 47)}, r"^Layer conv must have D in 48 signed bits$"),
+        ({"shift": 41}, r"^Layer conv must have S in 0..40, not 41$"),
+        ({"low": 5, "high": 4}, r"^Layer conv must clamp within -32768..32767, not 5..4$"),
+        ({"high": 40000}, r"^Layer conv must clamp within -32768..32767, not 0..40000$"),
+    ],
+)
+def test_convolutions_are_checked(change: dict[str, Any], message: str) -> None:
+    """Each contract of a convolution has its message."""
+    with pytest.raises(ValueError, match=message):
+        convolution(**change)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"multiplier": -1}, r"^Layer pool must have a multiplier in 0..32767, not -1$"),
+        ({"shift": 34}, r"^Layer pool must have a shift in 0..33, not 34$"),
+    ],
+)
+def test_pools_are_checked(change: dict[str, Any], message: str) -> None:
+    """Each contract of a pool has its message."""
+    with pytest.raises(ValueError, match=message):
+        pool(**change)
+
+
+def test_windows_and_tensors_are_checked() -> None:
+    """Sizes are positive; a zero is a code of its tensor."""
+    refused: tuple[dict[str, Any], ...] = ({"kernel": (0, 3)}, {"kernel": (3, 3), "stride": 0})
+    for change in refused:
+        with pytest.raises(ValueError, match=r"^Window must have positive sizes, not "):
+            Window(**change)
+    with pytest.raises(ValueError, match=r"^Tensor t must have a shape of three positive sizes"):
+        Tensor(name="t", shape=(1, 0, 1), zero=0, step=1.0)
+    with pytest.raises(ValueError, match=r"^Tensor t must have a zero in 0..255, not 256$"):
+        Tensor(name="t", shape=(1, 1, 1), zero=256, step=1.0)
+    with pytest.raises(ValueError, match=r"^Tensor t must have a zero in 0..0, not 1$"):
+        Tensor(name="t", shape=(1, 1, 1), zero=1, step=1.0, wide=True)
+
+
+def test_window_output() -> None:
+    """The sizes of convolutions known by heart."""
+    assert Window(kernel=(3, 3), pad=(1, 1, 1, 1)).output(8, 8) == (8, 8)
+    assert Window(kernel=(3, 3), stride=2, pad=(1, 1, 1, 1)).output(8, 8) == (4, 4)
+    assert Window(kernel=(3, 3), stride=2, pad=(0, 0, 1, 1)).output(8, 8) == (4, 4)
+    assert Window(kernel=(4, 4)).output(4, 4) == (1, 1)
+
+
+def renamed(tensor: Tensor, **change: Any) -> dict[str, Tensor]:
+    """Return a changed tensor as ``network`` takes it."""
+    return {tensor.name: replace(tensor, **change)}
+
+
+FEATURES = network().tensors["features"]
+POOLED = network().tensors["pooled"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"nodes": (pool(), convolution())}, r"^Layer pool must read a tensor made before it, not"),
+        (
+            {"nodes": (convolution(output="x"),)},
+            r"^Layer conv must write a described tensor, not x",
+        ),
+        (
+            {"nodes": (convolution(), convolution(name="again"))},
+            r"^Tensor features must be made once, not again by again$",
+        ),
+        ({"output": "nothing"}, r"^Network sample must describe its tensor nothing$"),
+        ({"nodes": (convolution(),)}, r"^Tensor pooled must be made by a layer$"),
+        (
+            {"nodes": (convolution(codes=np.zeros((3, 4, 3, 3), np.uint8)),)},
+            r"^Layer conv must take 2 input channels, not 4$",
+        ),
+        (
+            {"tensors": renamed(POOLED, zero=3)},
+            r"^Layer pool must keep the zero of features, 16$",
+        ),
+        (
+            {"tensors": {"image": Tensor(name="image", shape=(2, 7, 8), zero=120, step=1.0)}},
+            r"^Layer conv must read a zero that is a multiple of 16, not 120$",
+        ),
+        (
+            {"tensors": renamed(FEATURES, shape=(3, 4, 5))},
+            r"^Tensor features must have the shape \(3, 4, 4\), not \(3, 4, 5\)$",
+        ),
+        (
+            {"tensors": renamed(FEATURES, zero=0, wide=True)},
+            r"^Layer pool must read 8-bit codes, not the wide tensor features$",
+        ),
+    ],
+)
+def test_networks_are_checked(change: dict[str, Any], message: str) -> None:
+    """Each contract between layers has its message."""
+    with pytest.raises(ValueError, match=message):
+        network(**change)
+
+
+def test_macs() -> None:
+    """3 outputs x 2 inputs x 9 taps x 16 pixels; a pool has none."""
+    sample = network()
+    assert [sample.macs(node) for node in sample.nodes] == [3 * 2 * 9 * 16, 0]
+    assert sample.tensors["features"].size == 48
