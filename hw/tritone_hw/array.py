@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The output-stationary array: P pixels times C columns of dot-product units over R rows."""
+
+from __future__ import annotations
+
+from amaranth import Cat, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.data import ArrayLayout
+from amaranth.lib.wiring import In, Out
+
+from tritone.spec.fixed import NIBBLE_BITS
+from tritone.spec.machine import MachineConfig
+from tritone_hw.dot_product_unit import DotProductUnit
+from tritone_hw.layout import CONTROL, TABLE
+from tritone_hw.lookup_unit import LookupUnit
+
+__all__ = ["Array"]
+
+
+class Array(wiring.Component):
+    """A dot-product unit for each column and pixel; activations go to all columns, weights to all pixels.
+
+    Timing: one step a cycle, no stalls. ``drained`` is 1 ``latency`` cycles after a step with ``drain``, in exactly
+    the cycle in which the sums up to and including that step stand at ``even`` and ``odd``.
+
+    Parameters
+    ----------
+    machine : shape of the machine.
+
+    Members
+    -------
+    valid, clear, drain : In(1)
+        There is a step; it starts new sums; its sums are complete.
+    nibbles : In(ArrayLayout(ArrayLayout(4, R), P))
+        Activation nibbles of each pixel.
+    weights : In(ArrayLayout(4, R * C))
+        Weight nibbles; column c, row r at index ``c * R + r``.
+    table : In(TABLE)
+        Lookup table of this step.
+    drained : Out(1)
+        Strobe.
+    even, odd : Out(ArrayLayout(ArrayLayout(even_bits, C), P)), likewise
+        Raw, unsigned accumulators.
+    """
+
+    def __init__(self, machine: MachineConfig) -> None:
+        if not isinstance(machine, MachineConfig):
+            raise TypeError(f"Machine must be a MachineConfig, not {machine!r}")
+        self._machine = machine
+        rows, columns, pixels = machine.rows, machine.columns, machine.pixels
+        self._units = [
+            [DotProductUnit(rows, machine.even_bits, machine.odd_bits) for _ in range(columns)]
+            for _ in range(pixels)
+        ]
+        super().__init__(
+            {
+                "valid": In(1),
+                "clear": In(1),
+                "drain": In(1),
+                "nibbles": In(ArrayLayout(ArrayLayout(NIBBLE_BITS, rows), pixels)),
+                "weights": In(ArrayLayout(NIBBLE_BITS, rows * columns)),
+                "table": In(TABLE),
+                "drained": Out(1),
+                "even": Out(ArrayLayout(ArrayLayout(machine.even_bits, columns), pixels)),
+                "odd": Out(ArrayLayout(ArrayLayout(machine.odd_bits, columns), pixels)),
+            }
+        )
+
+    @property
+    def machine(self) -> MachineConfig:
+        """Shape of the machine."""
+        return self._machine
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a step to its ``drained``: lookup, dot product."""
+        return 1 + self._units[0][0].latency
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        rows = self._machine.rows
+
+        valid = Signal()
+        clear = Signal(reset_less=True)
+        nibbles = Signal.like(self.nibbles, reset_less=True)
+        m.d.sync += [
+            valid.eq(self.valid),
+            clear.eq(self.clear),
+            nibbles.eq(self.nibbles),
+        ]
+        for column in range(self._machine.columns):
+            m.submodules[f"lookup{column}"] = lookup = LookupUnit(rows)
+            controls = Signal(ArrayLayout(CONTROL, rows), name=f"controls{column}", reset_less=True)
+            m.d.comb += lookup.table.eq(self.table)
+            for row, code in enumerate(lookup.codes):
+                m.d.comb += code.eq(self.weights[column * rows + row])
+            m.d.sync += controls.eq(lookup.controls)
+            for pixel, units in enumerate(self._units):
+                m.submodules[f"unit{pixel}_{column}"] = unit = units[column]
+                m.d.comb += [
+                    unit.valid.eq(valid),
+                    unit.clear.eq(clear),
+                    unit.activations.eq(nibbles[pixel]),
+                    unit.controls.eq(controls),
+                    self.even[pixel][column].eq(unit.even),
+                    self.odd[pixel][column].eq(unit.odd),
+                ]
+
+        drained = Signal(self.latency)
+        m.d.sync += drained.eq(Cat(self.valid & self.drain, drained))
+        m.d.comb += self.drained.eq(drained[-1])
+        return m

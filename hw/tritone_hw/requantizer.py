@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From accumulators to codes: partial sums of drains, scale, offset, rounding shift and clamp."""
+
+from __future__ import annotations
+
+from amaranth import Array as Choice
+from amaranth import C, Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import ShapeLike
+from amaranth.lib import wiring
+from amaranth.lib.data import ArrayLayout, StructLayout
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from tritone.spec.fixed import (
+    LOGIT,
+    MULTIPLIER,
+    NIBBLE_BITS,
+    OFFSET,
+    SQRT2_FRACTION,
+    SQRT2_NUMERATOR,
+    SUM,
+    VALUE,
+)
+from tritone.spec.isa import LAYER, PARAMETER, PASS_STEP
+from tritone.spec.machine import MachineConfig
+from tritone_hw.layout import record_layout
+
+__all__ = ["Requantizer", "RequantizerLane"]
+
+_SHIFT = record_layout(LAYER)["shift"].shape
+_PARAMETER_ADDRESS = record_layout(LAYER)["parameter_base"].shape
+_DRAIN_SHIFT = record_layout(PASS_STEP)["shift"].shape
+_LIMIT = signed(LOGIT.bits)
+
+# The product is built from two of 18 by 16 bits, which is what DSP blocks of ECP5 and 7 series multiply.
+_LOW_BITS = 18
+
+
+def _delay(m: Module, value: Value, cycles: int, name: str, reset_less: bool = True) -> list[Value]:
+    """Return ``value`` delayed by 0 to ``cycles`` cycles."""
+    delayed = [value]
+    for cycle in range(1, cycles + 1):
+        register = Signal.like(value, name=f"{name}_{cycle}", reset_less=reset_less)
+        m.d.sync += register.eq(delayed[-1])
+        delayed.append(register)
+    return delayed
+
+
+class RequantizerLane(wiring.Component):
+    """The arithmetic of one output a cycle: ``clamp(((start + (128 E + 181 O) << s) * M + D) >> S)``.
+
+    Timing: one output a cycle, no stalls. Inputs of an output are presented in different cycles, counted from that
+    of ``even`` and ``odd``: the class constants say in which. Limits and ``shift`` do not change under way.
+
+    Parameters
+    ----------
+    even_bits, odd_bits : widths of the accumulators.
+
+    Attributes
+    ----------
+    start_at : cycle in which ``start`` is presented; ``drain_shift`` is one earlier.
+    value_at : cycle in which ``value`` is read and ``multiplier`` presented.
+    offset_at : cycle in which ``offset`` is presented.
+    latency : cycle in which ``result`` is read.
+
+    Members
+    -------
+    even, odd : In(even_bits), In(odd_bits)
+        Raw accumulators.
+    drain_shift : In(2)
+        Shift of the accumulators in units of 4.
+    start : In(36)
+        What the value starts from: B, or the sum of earlier drains.
+    multiplier, offset : In(signed(16)), In(signed(48))
+        M, D.
+    shift, low, high : In(6), In(signed(16)), In(signed(16))
+        S and the clamp.
+    value : Out(36)
+        ``start`` plus the accumulators, modulo 2**36.
+    result : Out(signed(16))
+        The code.
+    """
+
+    start_at = 4
+    value_at = 5
+    offset_at = 7
+    latency = 11
+
+    def __init__(self, even_bits: int, odd_bits: int) -> None:
+        super().__init__(
+            {
+                "even": In(even_bits),
+                "odd": In(odd_bits),
+                "drain_shift": In(_DRAIN_SHIFT),
+                "start": In(VALUE.bits),
+                "multiplier": In(signed(MULTIPLIER.bits)),
+                "offset": In(signed(OFFSET.bits)),
+                "shift": In(_SHIFT),
+                "low": In(_LIMIT),
+                "high": In(_LIMIT),
+                "value": Out(VALUE.bits),
+                "result": Out(_LIMIT),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+
+        def register(value: Value, name: str) -> Signal:
+            signal = Signal(value.shape(), name=name, reset_less=True)
+            m.d.sync += signal.eq(value)
+            return signal
+
+        # 181 O = O + 4 * 9 * 5 O: three adders in three stages.
+        assert SQRT2_NUMERATOR == 1 + 4 * 9 * 5
+        odd5 = register(self.odd + (self.odd << 2), "odd5")
+        rest = register((self.even << SQRT2_FRACTION) + self.odd, "rest_1")
+        odd45 = register(odd5 + (odd5 << 3), "odd45")
+        rest = register(rest, "rest_2")
+        scaled = register(rest + (odd45 << 2), "scaled")
+        units = Cat(C(0, NIBBLE_BITS.bit_length() - 1), self.drain_shift)
+        shifted = register((scaled << units)[: VALUE.bits], "shifted")
+        m.d.sync += self.value.eq(self.start + shifted)
+
+        low_product = register(self.value[:_LOW_BITS] * self.multiplier, "low_product")
+        high_product = register(
+            self.value[_LOW_BITS:].as_signed() * self.multiplier, "high_product"
+        )
+        product = register(
+            ((high_product << _LOW_BITS) + low_product)[: VALUE.bits + MULTIPLIER.bits].as_signed(),
+            "product",
+        )
+        total = register((product + self.offset)[: SUM.bits].as_signed(), "total")
+
+        coarse = register(total >> Cat(C(0, 3), self.shift[3:]), "coarse")
+        fine = register(coarse >> self.shift[:3], "fine")
+        m.d.sync += self.result.eq(
+            Mux(fine < self.low, self.low, Mux(fine > self.high, self.high, fine))
+        )
+        return m
+
+
+class Requantizer(wiring.Component):
+    """Adds up the drains of a tile and turns their sum into codes, a slot of ``slot_channels`` channels a cycle.
+
+    Slot s takes the channels from ``s * slot_channels`` on, of all P pixels, through C * P / slots lanes.
+
+    Timing: a drain every ``slots`` cycles at most, no stalls. A drain with ``last`` is answered ``latency`` cycles
+    after its ``load`` by ``valid``; ``results`` and ``tag_out`` hold in exactly that cycle.
+
+    Parameters
+    ----------
+    machine : shape of the machine.
+    tag : shape of what travels along.
+
+    Members
+    -------
+    load : In(1)
+        There is a drain; it and what follows are sampled in this cycle.
+    even, odd : In(ArrayLayout(ArrayLayout(even_bits, C), P)), likewise
+        Raw accumulators.
+    drain_shift : In(2)
+        Shift of the accumulators in units of 4.
+    first : In(1)
+        The drain starts from B, otherwise from the sum of the drains before it.
+    last : In(1)
+        The sum is complete: scale it and give the results.
+    parameter_base : In(16)
+        Parameter word of slot 0.
+    tag : In(tag)
+        Anything.
+    shift, low, high : In(6), In(signed(16)), In(signed(16))
+        S and the clamp; they do not change while results are under way.
+    parameter_address : Out(16)
+        Parameter word to read.
+    parameter : In(ArrayLayout(record_layout(PARAMETER), slot_channels))
+        That word, in the next cycle; the lowest channel first.
+    valid : Out(1)
+        Strobe.
+    results : Out(ArrayLayout(ArrayLayout(16, C), P))
+        Codes, two's complement.
+    tag_out : Out(tag)
+        The tag of the last drain.
+    """
+
+    def __init__(self, machine: MachineConfig, tag: ShapeLike) -> None:
+        if not isinstance(machine, MachineConfig):
+            raise TypeError(f"Machine must be a MachineConfig, not {machine!r}")
+        self._machine = machine
+        columns, pixels = machine.columns, machine.pixels
+        self._even = ArrayLayout(ArrayLayout(machine.even_bits, columns), pixels)
+        self._odd = ArrayLayout(ArrayLayout(machine.odd_bits, columns), pixels)
+        # What a drain needs beside its accumulators.
+        self._order = StructLayout(
+            {
+                "slot": range(machine.requantizer_slots),
+                "drain_shift": _DRAIN_SHIFT,
+                "first": 1,
+                "last": 1,
+                "parameter_base": _PARAMETER_ADDRESS,
+                "tag": tag,
+            }
+        )
+        super().__init__(
+            {
+                "load": In(1),
+                "even": In(self._even),
+                "odd": In(self._odd),
+                "drain_shift": In(_DRAIN_SHIFT),
+                "first": In(1),
+                "last": In(1),
+                "parameter_base": In(_PARAMETER_ADDRESS),
+                "tag": In(tag),
+                "shift": In(_SHIFT),
+                "low": In(_LIMIT),
+                "high": In(_LIMIT),
+                "parameter_address": Out(_PARAMETER_ADDRESS),
+                "parameter": In(ArrayLayout(record_layout(PARAMETER), machine.slot_channels)),
+                "valid": Out(1),
+                "results": Out(ArrayLayout(ArrayLayout(LOGIT.bits, columns), pixels)),
+                "tag_out": Out(tag),
+            }
+        )
+
+    @property
+    def machine(self) -> MachineConfig:
+        """Shape of the machine."""
+        return self._machine
+
+    @property
+    def latency(self) -> int:
+        """Cycles from ``load`` to ``valid``: hold, select, lane, the other slots, collect."""
+        return 2 + RequantizerLane.latency + self._machine.requantizer_slots - 1 + 1
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        machine = self._machine
+        slots, channels = machine.requantizer_slots, machine.slot_channels
+
+        # Hold the drain and count its slots.
+        held_even = Signal(self._even, reset_less=True)
+        held_odd = Signal(self._odd, reset_less=True)
+        held = Signal(self._order, reset_less=True)
+        busy = Signal()
+        with m.If(self.load):
+            m.d.sync += [
+                held_even.eq(self.even),
+                held_odd.eq(self.odd),
+                held.slot.eq(0),
+                held.drain_shift.eq(self.drain_shift),
+                held.first.eq(self.first),
+                held.last.eq(self.last),
+                held.parameter_base.eq(self.parameter_base),
+                held.tag.eq(self.tag),
+                busy.eq(1),
+            ]
+        with m.Elif(busy):
+            m.d.sync += [held.slot.eq(held.slot + 1), busy.eq(held.slot != slots - 1)]
+
+        # orders[n] is the order of the outputs that are in cycle n of their lanes.
+        orders = _delay(m, held, RequantizerLane.latency + 1, "order")[1:]
+        active = _delay(m, busy, RequantizerLane.latency + 1, "active", reset_less=False)[1:]
+
+        fetch_at, start_at, value_at = (
+            RequantizerLane.start_at - 1,
+            RequantizerLane.start_at,
+            RequantizerLane.value_at,
+        )
+        fetch = orders[fetch_at]
+        m.d.comb += self.parameter_address.eq(fetch.parameter_base + fetch.slot)
+        m.submodules.partial_sums = partial_sums = Memory(
+            shape=ArrayLayout(VALUE.bits, machine.lanes), depth=slots, init=[]
+        )
+        read_port = partial_sums.read_port()
+        write_port = partial_sums.write_port()
+        m.d.comb += [
+            read_port.addr.eq(fetch.slot),
+            write_port.addr.eq(orders[value_at].slot),
+            write_port.en.eq(active[value_at]),
+        ]
+
+        offset_delay = RequantizerLane.offset_at - start_at
+        multipliers, offsets = [], []
+        for channel, parameter in enumerate(self.parameter):
+            multipliers.append(
+                _delay(m, parameter.multiplier, value_at - start_at, f"multiplier{channel}")[-1]
+            )
+            offsets.append(_delay(m, parameter.offset, offset_delay, f"offset{channel}")[-1])
+
+        done = orders[-1]
+        for pixel in range(machine.pixels):
+            for channel in range(channels):
+                index = pixel * channels + channel
+                lane = RequantizerLane(machine.even_bits, machine.odd_bits)
+                m.submodules[f"lane{index}"] = lane
+                own = range(channel, machine.columns, channels)
+                m.d.sync += [
+                    lane.even.eq(Choice(held_even[pixel][each] for each in own)[held.slot]),
+                    lane.odd.eq(Choice(held_odd[pixel][each] for each in own)[held.slot]),
+                ]
+                m.d.comb += [
+                    lane.drain_shift.eq(fetch.drain_shift),
+                    lane.start.eq(
+                        Mux(
+                            orders[start_at].first,
+                            self.parameter[channel].bias[: VALUE.bits],
+                            read_port.data[index],
+                        )
+                    ),
+                    write_port.data[index].eq(lane.value),
+                    lane.multiplier.eq(multipliers[channel]),
+                    lane.offset.eq(offsets[channel]),
+                    lane.shift.eq(self.shift),
+                    lane.low.eq(self.low),
+                    lane.high.eq(self.high),
+                ]
+                # Collect the results of all slots.
+                for slot, each in enumerate(own):
+                    with m.If(done.slot == slot):
+                        m.d.sync += self.results[pixel][each].eq(lane.result)
+        m.d.sync += [
+            self.valid.eq(active[-1] & done.last & (done.slot == slots - 1)),
+            self.tag_out.eq(done.tag),
+        ]
+        return m

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The array against sums written out output by output."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import pytest
+from amaranth.sim import Simulator
+
+from tritone.spec.catalog import CATALOG
+from tritone.spec.machine import MachineConfig, preset
+from tritone_hw.array import Array
+
+TABLES = [each.table for name in ("post4", "int4", "int8") for each in CATALOG[name].plan.passes]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the array is given in a cycle; without ``valid`` everything else is noise."""
+
+    valid: bool
+    clear: bool
+    drain: bool
+    nibbles: list[list[int]]
+    weights: list[int]
+    table: tuple[int, ...]
+
+
+def random_step(
+    rng: random.Random, machine: MachineConfig, valid: bool, clear: bool, drain: bool, table: int
+) -> Step:
+    return Step(
+        valid=valid,
+        clear=clear,
+        drain=drain,
+        nibbles=[rng.choices(range(16), k=machine.rows) for _ in range(machine.pixels)],
+        weights=rng.choices(range(16), k=machine.rows * machine.columns),
+        table=TABLES[table],
+    )
+
+
+def tile(rng: random.Random, machine: MachineConfig, lengths: list[int], gaps: float) -> list[Step]:
+    """Return the steps of drains of these lengths, a table for each drain, with noise in the gaps."""
+    steps = []
+    for length in lengths:
+        table = rng.randrange(len(TABLES))
+        for index in range(length):
+            while rng.random() < gaps:
+                steps.append(
+                    random_step(
+                        rng,
+                        machine,
+                        valid=False,
+                        clear=rng.random() < 0.5,
+                        drain=rng.random() < 0.5,
+                        table=rng.randrange(len(TABLES)),
+                    )
+                )
+            steps.append(
+                random_step(
+                    rng,
+                    machine,
+                    valid=True,
+                    clear=index == 0,
+                    drain=index == length - 1,
+                    table=table,
+                )
+            )
+    return steps
+
+
+Sums = list[list[int]]
+
+
+def expected_drains(machine: MachineConfig, steps: list[Step]) -> list[tuple[int, Sums, Sums]]:
+    """Return (cycle of the draining step, even sums, odd sums) of each drain, from the definition."""
+    drains = []
+    even: Sums = []
+    odd: Sums = []
+    for cycle, step in enumerate(steps):
+        if not step.valid:
+            continue
+        if step.clear:
+            even = [[0] * machine.columns for _ in range(machine.pixels)]
+            odd = [[0] * machine.columns for _ in range(machine.pixels)]
+        for pixel in range(machine.pixels):
+            for column in range(machine.columns):
+                for row in range(machine.rows):
+                    control = step.table[step.weights[column * machine.rows + row]]
+                    sign, on_even, on_odd = control >> 4, control >> 3 & 1, control >> 2 & 1
+                    product = step.nibbles[pixel][row] << (control & 3)
+                    if on_even:
+                        even[pixel][column] += 127 - product if sign else product
+                    if on_odd:
+                        odd[pixel][column] += 63 - product if sign else product
+        if step.drain:
+            drains.append((cycle, [list(row) for row in even], [list(row) for row in odd]))
+    return drains
+
+
+def simulate(machine: MachineConfig, steps: list[Step]) -> tuple[int, list[tuple[int, Sums, Sums]]]:
+    """Return the latency, and (cycle of the strobe, even, odd) of each drain."""
+    dut = Array(machine)
+    drains = []
+
+    def unpack(word: int, bits: int) -> Sums:
+        return [
+            [
+                word >> (pixel * machine.columns + column) * bits & ((1 << bits) - 1)
+                for column in range(machine.columns)
+            ]
+            for pixel in range(machine.pixels)
+        ]
+
+    async def bench(ctx) -> None:
+        for cycle in range(len(steps) + dut.latency + 2):
+            if cycle < len(steps):
+                step = steps[cycle]
+                ctx.set(dut.valid, step.valid)
+                ctx.set(dut.clear, step.clear)
+                ctx.set(dut.drain, step.drain)
+                ctx.set(dut.nibbles, step.nibbles)
+                ctx.set(dut.weights, step.weights)
+                ctx.set(dut.table, step.table)
+            else:
+                ctx.set(dut.valid, 0)
+            if ctx.get(dut.drained):
+                drains.append(
+                    (
+                        cycle,
+                        unpack(ctx.get(dut.even.as_value()), machine.even_bits),
+                        unpack(ctx.get(dut.odd.as_value()), machine.odd_bits),
+                    )
+                )
+            await ctx.tick()
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+    return dut.latency, drains
+
+
+@pytest.mark.parametrize(
+    ("machine", "lengths", "gaps"),
+    [
+        # Drains of one step, back to back; the table changes with every step.
+        (preset("tiny"), [1] * 12, 0.0),
+        # Longer sums, steps missing at random.
+        (preset("tiny"), [3, 1, 2, 7, 1, 4], 0.4),
+        # Two pixels must share weights but not activations.
+        (preset("tiny-p2"), [2, 1, 3], 0.2),
+        # Fewer columns than rows.
+        (
+            MachineConfig(name="narrow", rows=16, columns=4, pixels=1, requantizer_slots=4),
+            [2, 1, 2],
+            0.2,
+        ),
+    ],
+    ids=["back-to-back", "gaps", "two-pixels", "narrow"],
+)
+def test_drains(machine: MachineConfig, lengths: list[int], gaps: float) -> None:
+    """Each drain shows its sums exactly ``latency`` cycles after its last step, and there are no others."""
+    steps = tile(random.Random(len(lengths)), machine, lengths, gaps)
+    latency, drains = simulate(machine, steps)
+    expected = expected_drains(machine, steps)
+    assert len(expected) == len(lengths)
+    assert drains == [(cycle + latency, even, odd) for cycle, even, odd in expected]
+
+
+def test_refuses_other_machines() -> None:
+    """The shape is a MachineConfig."""
+    with pytest.raises(TypeError, match=r"^Machine must be a MachineConfig, not 'tiny'$"):
+        Array("tiny")
