@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Data sets as raw bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import safetensors.numpy
+
+__all__ = ["DATA_FOLDER", "Dataset", "load"]
+
+DATA_FOLDER = Path("data")
+KEYS = ("train_images", "train_labels", "test_images", "test_labels")
+
+DIGITS_TEST_IMAGES = 360
+DIGITS_SEED = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Images uint8 (N, C, H, W) and labels int64 (N,), each for training and for the test."""
+
+    train_images: npt.NDArray[np.uint8]
+    train_labels: npt.NDArray[np.int64]
+    test_images: npt.NDArray[np.uint8]
+    test_labels: npt.NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        for part in ("train", "test"):
+            images, labels = getattr(self, f"{part}_images"), getattr(self, f"{part}_labels")
+            if images.dtype != np.uint8 or images.ndim != 4 or len(images) == 0:
+                raise ValueError(
+                    f"Data set {part}_images must be uint8 (N, C, H, W), "
+                    f"not {images.dtype} {images.shape}"
+                )
+            if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
+                raise ValueError(
+                    f"Data set {part}_labels must be int64 ({len(images)},), "
+                    f"not {labels.dtype} {labels.shape}"
+                )
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        channels, height, width = self.train_images.shape[1:]
+        return channels, height, width
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return int(self.train_labels.max()) + 1
+
+
+def load(name: str, folder: Path = DATA_FOLDER) -> Dataset:
+    """Return the data set of that name.
+
+    ``digits`` comes with scikit-learn. Any other name is a file ``<folder>/<name>.safetensors`` with the tensors
+    train_images, train_labels, test_images and test_labels.
+
+    Raises
+    ------
+    FileNotFoundError : the file, or scikit-learn, is missing.
+    ValueError : the file lacks a tensor.
+    """
+    if name == "digits":
+        return _digits()
+    path = folder / f"{name}.safetensors"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"Data set must be digits or a file {path} with {', '.join(KEYS)}, "
+            f"not {name!r}: there is no such file"
+        )
+    tensors = safetensors.numpy.load_file(path)
+    if set(tensors) != set(KEYS):
+        raise ValueError(
+            f"Data set {path} must hold {', '.join(KEYS)}, not {', '.join(sorted(tensors))}"
+        )
+    return Dataset(**tensors)
+
+
+def _digits() -> Dataset:
+    """Return the 1797 handwritten digits of UCI, 8x8 pixels of 0..16: u = min(16 * pixel, 255).
+
+    Of each class the same share is for the test, 360 images in all, drawn with a fixed seed.
+    """
+    try:
+        from sklearn.datasets import load_digits
+    except ModuleNotFoundError as missing:
+        raise FileNotFoundError(
+            "Data set digits must have scikit-learn installed: pip install 'tritone[qat]'"
+        ) from missing
+    source = load_digits()
+    pixels = np.asarray(source.images).astype(np.int64)
+    images = np.minimum(16 * pixels, 255).astype(np.uint8)[:, None]
+    labels = np.asarray(source.target).astype(np.int64)
+    test = _stratified(labels, DIGITS_TEST_IMAGES, DIGITS_SEED)
+    train = np.setdiff1d(np.arange(len(labels)), test)
+    return Dataset(
+        train_images=images[train],
+        train_labels=labels[train],
+        test_images=images[test],
+        test_labels=labels[test],
+    )
+
+
+def _stratified(labels: npt.NDArray[np.int64], count: int, seed: int) -> npt.NDArray[np.int64]:
+    """Return ``count`` indices, sorted, of each class its share (largest remainders get the rest)."""
+    # The legacy generator: numpy promises that its stream never changes.
+    order = np.random.RandomState(seed).permutation(len(labels))
+    classes, sizes = np.unique(labels, return_counts=True)
+    shares = sizes * count / len(labels)
+    quotas = np.floor(shares).astype(int)
+    largest = np.argsort(quotas - shares, kind="stable")[: count - quotas.sum()]
+    quotas[largest] += 1
+    chosen = [
+        order[labels[order] == label][:quota] for label, quota in zip(classes, quotas, strict=True)
+    ]
+    return np.sort(np.concatenate(chosen))

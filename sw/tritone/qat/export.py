@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a frozen model, or a run folder, to the integer graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import safetensors.numpy
+import torch
+
+from tritone import graph
+from tritone.qat import data
+from tritone.qat.checkpoint import Stage, load_checkpoint
+from tritone.qat.convert import convert
+from tritone.qat.evaluate import BATCH
+from tritone.qat.freeze import freeze
+from tritone.qat.frozen import FrozenConvolution, FrozenModel
+from tritone.qat.modules import INPUT
+from tritone.qat.recipe import parse_recipe
+from tritone.qat.train import RECIPE, initial_model
+from tritone.spec.storage import write_atomically
+
+__all__ = ["export", "export_run"]
+
+
+def export(model: FrozenModel, name: str) -> graph.Network:
+    """Return the graph of a frozen model, under that name."""
+    nodes: list[graph.Node] = []
+    for node in model.nodes:
+        if isinstance(node, FrozenConvolution):
+            nodes.append(
+                graph.Convolution(
+                    name=node.name,
+                    input=node.input,
+                    output=node.output,
+                    window=node.window,
+                    codebook=node.codebook,
+                    codes=node.codes.numpy(),
+                    bits=node.bits,
+                    pad_code=node.read_zero,
+                    multiplier=node.multiplier.numpy(),
+                    offset=node.offset.numpy(),
+                    shift=node.shift,
+                    low=node.low,
+                    high=node.high,
+                )
+            )
+        else:
+            nodes.append(
+                graph.Pool(
+                    name=node.name,
+                    input=node.input,
+                    output=node.output,
+                    kind=node.kind,
+                    window=node.window,
+                    multiplier=node.multiplier,
+                    shift=node.shift,
+                )
+            )
+    return graph.Network(
+        name=name,
+        input=INPUT,
+        output=model.nodes[-1].output,
+        tensors=model.tensors,
+        nodes=tuple(nodes),
+    )
+
+
+def export_run(run: Path, folder: Path = data.DATA_FOLDER) -> graph.Network:
+    """Freeze the trained model of a run folder and write its graph.
+
+    Into ``run/graph``: the network (network.json, weights.safetensors) and test.safetensors with the whole test set, ``images``
+    uint8 (N, C, H, W), ``labels`` int64 (N,), and the frozen model's ``logits`` int64 (N, classes).
+
+    Raises
+    ------
+    ValueError : the training of the run is not finished.
+    FileNotFoundError : no run, or no data set.
+    """
+    if not (run / RECIPE).is_file():
+        raise FileNotFoundError(f"Run must be a folder that was trained, not {run}: train it first")
+    recipe = parse_recipe((run / RECIPE).read_text())
+    checkpoint = load_checkpoint(run)
+    done = checkpoint and (checkpoint.progress.stage, checkpoint.progress.epoch)
+    if checkpoint is None or done != (Stage.FINETUNE, recipe.finetune.epochs):
+        raise ValueError(
+            f"Run {run} must be trained to its last epoch; continue its training first"
+        )
+    dataset = data.load(recipe.dataset, folder)
+    model = convert(initial_model(recipe, dataset), dataset.shape, recipe.precision)
+    model.load_state_dict(checkpoint.model)
+    frozen = freeze(model, torch.from_numpy(dataset.train_images))
+    images = torch.from_numpy(dataset.test_images)
+    logits = torch.cat([frozen(batch) for batch in images.split(BATCH)])
+    network = export(frozen, recipe.name)
+    network.save(run / "graph")
+    test = {
+        "images": dataset.test_images,
+        "labels": dataset.test_labels,
+        "logits": logits.numpy(),
+    }
+    write_atomically(run / "graph" / "test.safetensors", safetensors.numpy.save(test))
+    return network

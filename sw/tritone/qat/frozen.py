@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The integer model in torch: what the machine computes, on buffers of its own.
+
+It shares no code with tritone.golden: the two are compared bit by bit.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tritone import graph
+from tritone.graph import PoolKind, Window
+from tritone.qat.modules import INPUT
+from tritone.spec.fixed import STREAM, SUM, half
+
+__all__ = ["Evaluation", "FrozenConvolution", "FrozenModel", "FrozenPool"]
+
+# Integers up to here are exact in float64.
+EXACT = 1 << 53
+
+
+class Evaluation(NamedTuple):
+    """Logits (N, classes) and every tensor (N, C, H, W) by name, all int64."""
+
+    logits: Tensor
+    tensors: dict[str, Tensor]
+
+
+class FrozenConvolution(nn.Module):
+    """Convolution and requantisation in integers.
+
+    Parameters
+    ----------
+    name, input, output, window : of the node.
+    codebook : name in the catalog.
+    codes : uint8 (out, in, kernel height, kernel width).
+    scaled : int64, 128 times the level of each code.
+    bits : width of the activations that it reads.
+    zero : z of the input.
+    multiplier, offset : M and D, int64, for each output channel.
+    shift, low, high : S and the clamp.
+    """
+
+    codes: Tensor
+    scaled: Tensor
+    multiplier: Tensor
+    offset: Tensor
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        input: str,
+        output: str,
+        window: Window,
+        codebook: str,
+        codes: Tensor,
+        scaled: Tensor,
+        bits: int,
+        zero: int,
+        multiplier: Tensor,
+        offset: Tensor,
+        shift: int,
+        low: int,
+        high: int,
+    ) -> None:
+        super().__init__()
+        self.name, self.input, self.output = name, input, output
+        self.window = window
+        self.codebook = codebook
+        self.bits, self.zero = bits, zero
+        self.shift, self.low, self.high = shift, low, high
+        self.register_buffer("codes", codes)
+        self.register_buffer("scaled", scaled)
+        self.register_buffer("multiplier", multiplier)
+        self.register_buffer("offset", offset)
+
+    @property
+    def read_shift(self) -> int:
+        """r of the reader."""
+        return STREAM.bits - self.bits
+
+    @property
+    def read_zero(self) -> int:
+        """z_a, the activation of real 0; it is the padding too."""
+        return self.zero >> self.read_shift
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Return the output codes of input codes (N, C, H, W), both int64."""
+        r, zero = self.read_shift, self.read_zero
+        top = (1 << self.bits) - 1
+        a = (zero + ((codes - self.zero + half(r)) >> r)).clamp(0, top)
+        above, left, below, right = self.window.pad
+        a = functional.pad(a, (left, right, above, below), value=zero)
+        weights = self.scaled[self.codes.long()]
+        # Every partial sum of the convolution is at most bound, whatever its order.
+        bound = int(weights.abs().flatten(1).sum(1).max()) * max(zero, top - zero)
+        assert bound < EXACT, f"{self.name}: sums up to {bound} are not exact in float64"
+        v = functional.conv2d(
+            (a - zero).double(), weights.double(), stride=self.window.stride
+        ).long()
+        total = bound * int(self.multiplier.abs().max()) + int(self.offset.abs().max())
+        assert total <= SUM.high, f"{self.name}: v * M + D up to {total} exceeds {SUM.bits} bits"
+        y = v * self.multiplier.view(-1, 1, 1) + self.offset.view(-1, 1, 1)
+        return (y >> self.shift).clamp(self.low, self.high)
+
+
+class FrozenPool(nn.Module):
+    """Pool on codes.
+
+    Parameters
+    ----------
+    name, input, output, kind, window : of the node.
+    zero : z of the input and the output.
+    multiplier, shift : Mp and Sp of an average.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        input: str,
+        output: str,
+        kind: PoolKind,
+        window: Window,
+        zero: int,
+        multiplier: int,
+        shift: int,
+    ) -> None:
+        super().__init__()
+        self.name, self.input, self.output = name, input, output
+        self.kind, self.window = kind, window
+        self.zero, self.multiplier, self.shift = zero, multiplier, shift
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Return the output codes of input codes (N, C, H, W), both int64."""
+        above, left, below, right = self.window.pad
+        pad = 0 if self.kind is PoolKind.MAX else self.zero
+        codes = functional.pad(codes, (left, right, above, below), value=pad)
+        height, width = self.window.kernel
+        stride = self.window.stride
+        windows = codes.unfold(2, height, stride).unfold(3, width, stride)  # (N, C, H, W, kh, kw)
+        match self.kind:
+            case PoolKind.MAX:
+                return windows.amax((4, 5))
+            case PoolKind.AVERAGE:
+                centred = windows.sum((4, 5)) - height * width * self.zero
+                mean = (centred * self.multiplier + half(self.shift)) >> self.shift
+                return mean.clamp(STREAM.low - self.zero, STREAM.high - self.zero) + self.zero
+
+
+class FrozenModel(nn.Module):
+    """Integer nodes in the order of execution.
+
+    Parameters
+    ----------
+    tensors : description of every tensor by name, as in the graph.
+    nodes : FrozenConvolution and FrozenPool; the last one makes the logits.
+    """
+
+    def __init__(self, tensors: dict[str, graph.Tensor], nodes: list[nn.Module]) -> None:
+        super().__init__()
+        self.tensors = dict(tensors)
+        self.nodes = nn.ModuleList(nodes)
+
+    @torch.no_grad()
+    def evaluate(self, images: Tensor) -> Evaluation:
+        """Return the logits and every tensor of raw bytes (N, C, H, W).
+
+        Raises
+        ------
+        TypeError : ``images`` are not uint8.
+        """
+        if images.dtype != torch.uint8:
+            raise TypeError(f"Images must be uint8 bytes, not {images.dtype}")
+        values = {INPUT: images.long()}
+        for node in self.nodes:
+            values[node.output] = node(values[node.input])
+        return Evaluation(values[self.nodes[-1].output].flatten(1), values)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits (N, classes), int64, of raw bytes (N, C, H, W)."""
+        return self.evaluate(images).logits

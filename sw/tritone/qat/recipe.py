@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recipes: everything that a training run depends on, as TOML."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import MISSING, dataclass, fields
+from enum import Enum
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from tritone.qat.precision import Precision
+
+__all__ = [
+    "Finetuning",
+    "Optimizer",
+    "Pretraining",
+    "Recipe",
+    "load_recipe",
+    "parse_recipe",
+    "recipe_names",
+    "render_recipe",
+]
+
+T = TypeVar("T")
+
+
+class Optimizer(Enum):
+    """Rule of the weight updates."""
+
+    SGD = "sgd"  # Nesterov momentum 0.9
+    ADAMW = "adamw"
+
+
+def _require_positive(kind: str, item: Any, *keys: str) -> None:
+    for key in keys:
+        if not getattr(item, key) > 0:
+            raise ValueError(f"{kind} {key} must be positive, not {getattr(item, key)!r}")
+
+
+def _require_not_negative(kind: str, item: Any, *keys: str) -> None:
+    for key in keys:
+        if not getattr(item, key) >= 0:
+            raise ValueError(f"{kind} {key} must not be negative, not {getattr(item, key)!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretraining:
+    """Full-precision training, with a cosine learning rate.
+
+    Parameters
+    ----------
+    epochs : passes over the training set.
+    learning_rate : of the first step.
+    weight_decay : of convolution and linear weights.
+    """
+
+    epochs: int
+    learning_rate: float
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        _require_positive("Recipe pretrain", self, "epochs", "learning_rate")
+        _require_not_negative("Recipe pretrain", self, "weight_decay")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finetuning:
+    """Quantised training, from the pretrained weights, with a cosine learning rate.
+
+    Parameters
+    ----------
+    epochs, learning_rate, weight_decay : as in Pretraining.
+    quantizer_learning_rate : of alpha and the activation steps, which have no weight decay.
+    """
+
+    epochs: int
+    learning_rate: float
+    quantizer_learning_rate: float
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        _require_positive(
+            "Recipe finetune", self, "epochs", "learning_rate", "quantizer_learning_rate"
+        )
+        _require_not_negative("Recipe finetune", self, "weight_decay")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A training run; the result depends on nothing else but the versions of the libraries and the processor.
+
+    Parameters
+    ----------
+    name : of the network.
+    dataset, model : names.
+    seed : of initialisation, order and augmentation.
+    batch : images a step.
+    optimizer : of both stages.
+    shift : augmentation: images move by at most this many pixels in x and in y.
+    threads : of torch; the order of its sums depends on it.
+    precision, pretrain, finetune : sections.
+    """
+
+    name: str
+    dataset: str
+    model: str
+    seed: int
+    batch: int
+    optimizer: Optimizer
+    precision: Precision
+    pretrain: Pretraining
+    finetune: Finetuning
+    shift: int = 0
+    threads: int = 2
+
+    def __post_init__(self) -> None:
+        _require_not_negative("Recipe", self, "seed", "shift")
+        _require_positive("Recipe", self, "batch", "threads")
+        for key in ("name", "dataset", "model"):
+            if not getattr(self, key):
+                raise ValueError(f"Recipe {key} must not be empty")
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes that come with Tritone."""
+    folder = resources.files("tritone.qat") / "recipes"
+    return sorted(
+        entry.name.removesuffix(".toml")
+        for entry in folder.iterdir()
+        if entry.name.endswith(".toml")
+    )
+
+
+def load_recipe(name_or_path: str | Path) -> Recipe:
+    """Return the recipe of that name, or the one in that .toml file.
+
+    Raises
+    ------
+    ValueError : no such recipe, not TOML, an unknown or missing key, a value out of range.
+    """
+    if str(name_or_path) in recipe_names():
+        source = resources.files("tritone.qat") / "recipes" / f"{name_or_path}.toml"
+        return parse_recipe(source.read_text())
+    path = Path(name_or_path)
+    if path.suffix != ".toml" or not path.is_file():
+        raise ValueError(
+            f"Recipe must be one of {', '.join(recipe_names())} or a .toml file, "
+            f"not {str(name_or_path)!r}"
+        )
+    return parse_recipe(path.read_text())
+
+
+def parse_recipe(text: str) -> Recipe:
+    """Return the recipe in a TOML text."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"Recipe must be TOML: {error}") from error
+    return _build(Recipe, table, "")
+
+
+def _build(kind: type[T], table: dict[str, Any], prefix: str) -> T:
+    """Return the dataclass ``kind`` of a table; ``prefix`` is the path of its keys."""
+    hints = get_type_hints(kind)
+    for key in table:
+        if key not in hints:
+            known = ", ".join(prefix + name for name in hints)
+            raise ValueError(f"Recipe key must be one of {known}, not {prefix + key!r}")
+    for field in fields(kind):  # type: ignore[arg-type]  # every kind is a dataclass
+        if field.default is MISSING and field.name not in table:
+            raise ValueError(f"Recipe must have the key {prefix + field.name}")
+    return kind(**{key: _value(hints[key], value, prefix + key) for key, value in table.items()})
+
+
+def _value(kind: Any, value: Any, key: str) -> Any:
+    if issubclass(kind, Enum):
+        choices = [choice.value for choice in kind]
+        if value not in choices:
+            raise ValueError(f"Recipe {key} must be one of {', '.join(choices)}, not {value!r}")
+        return kind(value)
+    if kind is float and type(value) is int:
+        return float(value)
+    if kind in (int, float, str):
+        if type(value) is not kind:
+            raise TypeError(f"Recipe {key} must be of type {kind.__name__}, not {value!r}")
+        return value
+    if not isinstance(value, dict):
+        raise TypeError(f"Recipe {key} must be a table, not {value!r}")
+    return _build(kind, value, f"{key}.")
+
+
+def render_recipe(recipe: Recipe) -> str:
+    """Return the TOML text of a recipe: ``parse_recipe`` of it is the recipe again."""
+    lines: list[str] = []
+    sections: list[str] = []
+    for key, value in vars(recipe).items():
+        if isinstance(value, (Precision, Pretraining, Finetuning)):
+            sections += ["", f"[{key}]", *(f"{k} = {_literal(v)}" for k, v in vars(value).items())]
+        else:
+            lines.append(f"{key} = {_literal(value)}")
+    return "\n".join([*lines, *sections, ""])
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, Enum):
+        value = value.value
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    return repr(value)

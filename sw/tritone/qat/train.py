@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training: full precision first, then quantised from those weights."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tritone.qat import data
+from tritone.qat.augment import shift_images
+from tritone.qat.checkpoint import Progress, Stage, load_checkpoint, save_checkpoint
+from tritone.qat.convert import convert
+from tritone.qat.evaluate import top1
+from tritone.qat.freeze import freeze
+from tritone.qat.models.catalog import build_model
+from tritone.qat.modules import QuantizedModel, real_input
+from tritone.qat.optimizers import build_optimizer, set_progress
+from tritone.qat.progress import TrainingDisplay
+from tritone.qat.recipe import Finetuning, Pretraining, Recipe, parse_recipe, render_recipe
+from tritone.spec.storage import write_atomically, write_json
+
+__all__ = ["RECIPE", "REPORT", "initial_model", "train"]
+
+REPORT = "train.json"
+RECIPE = "recipe.toml"
+
+
+def train(
+    recipe: Recipe,
+    run: Path,
+    folder: Path = data.DATA_FOLDER,
+    console: Console | None = None,
+) -> dict[str, Any]:
+    """Train, or go on training, in the folder ``run`` and return what is in its train.json.
+
+    The accuracies are those of the last epoch on the whole test set, in percent. A run that is finished is not repeated.
+
+    Parameters
+    ----------
+    recipe : of the run; kept as recipe.toml.
+    run : folder of the run, made where it is not there.
+    folder : of the data sets.
+    console : where progress is shown; the standard error by default.
+
+    Raises
+    ------
+    ValueError : the folder holds a run of another recipe, or the loss is no longer finite.
+    FileNotFoundError : the data set is missing.
+    """
+    dataset = data.load(recipe.dataset, folder)
+    _claim(run, recipe)
+    if (run / REPORT).is_file():
+        finished: dict[str, Any] = json.loads((run / REPORT).read_text())
+        return finished
+    with _deterministic(recipe.threads):
+        report = _Training(recipe, run, dataset).run(console or Console(stderr=True))
+    write_json(run / REPORT, report)
+    return report
+
+
+def initial_model(recipe: Recipe, dataset: data.Dataset) -> nn.Module:
+    """Return the full-precision model before training, the same one for the same seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        return build_model(recipe.model, dataset.shape[0], dataset.classes)
+
+
+def _claim(run: Path, recipe: Recipe) -> None:
+    """Make ``run`` a folder of ``recipe``."""
+    path = run / RECIPE
+    if not path.is_file():
+        write_atomically(path, render_recipe(recipe).encode())
+    elif parse_recipe(path.read_text()) != recipe:
+        raise ValueError(
+            f"Run {run} must be continued with the recipe it was started with, {path}; "
+            "remove the folder or choose another one"
+        )
+
+
+@contextmanager
+def _deterministic(threads: int) -> Iterator[None]:
+    """Make torch repeat itself, inside this context only."""
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[1])
+
+
+def _commit() -> str | None:
+    """Return the git commit of this source, None where it is not in a repository."""
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.strip()
+
+
+class _Training:
+    """One run: its data, its random numbers and its clock.
+
+    Parameters
+    ----------
+    recipe, run, dataset : as for ``train``.
+    """
+
+    def __init__(self, recipe: Recipe, run: Path, dataset: data.Dataset) -> None:
+        self.recipe, self.folder, self.dataset = recipe, run, dataset
+        self.train_images = torch.from_numpy(dataset.train_images)
+        self.train_labels = torch.from_numpy(dataset.train_labels)
+        self.test_images = torch.from_numpy(dataset.test_images)
+        self.test_labels = torch.from_numpy(dataset.test_labels)
+        self.generator = torch.Generator().manual_seed(recipe.seed)
+        self.checkpoint = load_checkpoint(run)
+        before = self.checkpoint.progress.seconds if self.checkpoint else 0.0
+        self.started = time.monotonic() - before
+        self.epoch_steps = math.ceil(len(self.train_labels) / recipe.batch)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training so far, over all attempts."""
+        return round(time.monotonic() - self.started, 3)
+
+    def run(self, console: Console) -> dict[str, Any]:
+        """Train both stages and return the report."""
+        recipe = self.recipe
+        epochs = recipe.pretrain.epochs + recipe.finetune.epochs
+        with TrainingDisplay(console, epochs * self.epoch_steps) as display:
+            model = initial_model(recipe, self.dataset)
+            done = self.checkpoint.progress if self.checkpoint else None
+            if done is None or done.stage is Stage.PRETRAIN:
+                self._stage(Stage.PRETRAIN, model, lambda x: model(real_input(x)), None, display)
+                model.eval()
+                top1_fp32 = self._test(lambda x: model(real_input(x)))
+            else:
+                display.skip(recipe.pretrain.epochs * self.epoch_steps)
+                top1_fp32 = done.top1_fp32
+            quantized = convert(model, self.dataset.shape, recipe.precision)
+            self._stage(Stage.FINETUNE, quantized, quantized, top1_fp32, display)
+        return self._report(quantized, top1_fp32)
+
+    def _stage(
+        self,
+        stage: Stage,
+        model: nn.Module,
+        forward: Callable[[Tensor], Tensor],
+        top1_fp32: float | None,
+        display: TrainingDisplay,
+    ) -> None:
+        """Train ``model`` for what is left of ``stage``, with a checkpoint after every epoch."""
+        settings: Pretraining | Finetuning = (
+            self.recipe.pretrain if stage is Stage.PRETRAIN else self.recipe.finetune
+        )
+        optimizer = build_optimizer(self.recipe.optimizer, model, settings)
+        first = 0
+        if self.checkpoint and self.checkpoint.progress.stage is stage:
+            self.checkpoint.restore(model, optimizer, self.generator)
+            first = self.checkpoint.progress.epoch
+            display.skip(first * self.epoch_steps)
+        model.train()
+        for epoch in range(first, settings.epochs):
+            self._epoch(stage, epoch, settings.epochs, model, forward, optimizer, display)
+            save_checkpoint(
+                self.folder,
+                Progress(stage=stage, epoch=epoch + 1, seconds=self.seconds, top1_fp32=top1_fp32),
+                model,
+                optimizer,
+                self.generator,
+            )
+
+    def _epoch(
+        self,
+        stage: Stage,
+        epoch: int,
+        epochs: int,
+        model: nn.Module,
+        forward: Callable[[Tensor], Tensor],
+        optimizer: torch.optim.Optimizer,
+        display: TrainingDisplay,
+    ) -> None:
+        order = torch.randperm(len(self.train_labels), generator=self.generator)
+        seen = hits = 0
+        losses = 0.0
+        for step, chosen in enumerate(order.split(self.recipe.batch)):
+            set_progress(optimizer, (epoch + step / self.epoch_steps) / epochs)
+            labels = self.train_labels[chosen]
+            images = shift_images(self.train_images[chosen], self.recipe.shift, self.generator)
+            logits = forward(images)
+            loss = functional.cross_entropy(logits, labels)
+            if not math.isfinite(loss.item()):
+                raise ValueError(
+                    f"Loss must be finite, not {loss.item()}, in epoch {epoch + 1} of "
+                    f"{stage.value}; a lower learning rate may help"
+                )
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            seen += len(chosen)
+            hits += int((logits.argmax(1) == labels).sum())
+            losses += loss.item() * len(chosen)
+            display.step(stage.value, epoch + 1, epochs, losses / seen, 100 * hits / seen)
+
+    def _test(self, model: Callable[[Tensor], Tensor]) -> float:
+        return top1(model, self.test_images, self.test_labels)
+
+    def _report(self, model: QuantizedModel, top1_fp32: float | None) -> dict[str, Any]:
+        recipe = self.recipe
+        model.eval()
+        return {
+            "dataset": recipe.dataset,
+            "model": recipe.model,
+            "method": recipe.precision.method,
+            "weight_bits": recipe.precision.weight_bits,
+            "act_bits": recipe.precision.act_bits,
+            "epochs": recipe.finetune.epochs,
+            "epochs_fp32": recipe.pretrain.epochs,
+            "seed": recipe.seed,
+            "top1_fp32": top1_fp32,
+            "top1_quant": self._test(model),
+            "top1_frozen": self._test(freeze(model, self.train_images)),
+            "seconds": self.seconds,
+            "commit": _commit(),
+        }
