@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads the activations of a step: bank addresses, quantisation, padding, choice of the nibble."""
+
+from __future__ import annotations
+
+from amaranth import Array as Choice
+from amaranth import Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import ValueLike
+from amaranth.lib import stream, wiring
+from amaranth.lib.data import ArrayLayout, StructLayout
+from amaranth.lib.wiring import In, Out
+
+from tritone.spec.fixed import NIBBLE_BITS, STREAM
+from tritone.spec.isa import LAYER
+from tritone.spec.machine import MachineConfig
+from tritone_hw.delay_line import DelayLine
+from tritone_hw.feature_memory import FeatureMemory, bank_index, bank_word, window_layout
+from tritone_hw.layout import record_layout
+
+__all__ = ["POSITION", "ActivationReader", "half"]
+
+# Where a step reads: coordinates of pixel 0 in the input, which padding makes negative and masked
+# pixels too large; first word of its row of its channel word; and which nibble of the activation
+# the array takes.
+POSITION = StructLayout({"x": signed(14), "y": signed(14), "row": 16, "nibble": 1})
+
+# u + c, where c = half(r) - (z mod 2^r) is in -127..64.
+_ROUNDED_BITS = STREAM.bits + 2
+
+
+def half(shift: ValueLike) -> Value:
+    """Return half of 2**shift, 0 for shift 0: what makes a right shift round half up."""
+    return ((1 << Value.cast(shift)) >> 1)[: STREAM.bits]
+
+
+class ActivationReader(wiring.Component):
+    """Fetches the R channels of P pixels for a step and quantises them.
+
+    ``a = clamp(z_a + ((u - z + half(r)) >> r), 0, read_max)``, or ``pad_code`` outside the input.
+    It is computed as ``(u + c) >> r`` with one constant a layer, ``c = half(r) - z + (z_a << r)``;
+    exact, as ``z_a = z >> r``.
+
+    Pixel p of a step is ``x + p * stride``. The P pixels lie within 2P neighbours, so each bank is
+    asked for the one of these that it holds.
+
+    Timing: one step a cycle, no stalls; ``activations`` and ``nibbles`` stand ``LATENCY`` cycles
+    after the step, beside ``ready``. ``layer`` must not change while a step is under way, and
+    stand one cycle before the first.
+
+    Parameters
+    ----------
+    machine : shape of the machine.
+
+    Attributes
+    ----------
+    LATENCY : cycles from a step to its activations: addresses, memory, choice of banks, rounding,
+    clamp.
+
+    Members
+    -------
+    layer : In(record_layout(LAYER))
+        The layer.
+    valid : In(1)
+        There is a step.
+    position : In(POSITION)
+        Where it reads.
+    window : Out(stream.Signature(window_layout(machine), always_ready=True))
+        Goes to the feature memory.
+    words : In(ArrayLayout(ArrayLayout(8, R), 2P))
+        Comes from there.
+    ready : Out(1)
+        Strobe.
+    activations : Out(ArrayLayout(ArrayLayout(8, R), P))
+        Quantised activations.
+    nibbles : Out(ArrayLayout(ArrayLayout(4, R), P))
+        The nibble of each that ``position.nibble`` names.
+    """
+
+    LATENCY = 4 + FeatureMemory.WINDOW_LATENCY
+
+    def __init__(self, machine: MachineConfig) -> None:
+        if not isinstance(machine, MachineConfig):
+            raise TypeError(f"Machine must be a MachineConfig, not {machine!r}")
+        self._machine = machine
+        rows, pixels, banks = machine.rows, machine.pixels, machine.banks
+        super().__init__(
+            {
+                "layer": In(record_layout(LAYER)),
+                "valid": In(1),
+                "position": In(POSITION),
+                "window": Out(stream.Signature(window_layout(machine), always_ready=True)),
+                "words": In(ArrayLayout(ArrayLayout(STREAM.bits, rows), banks)),
+                "ready": Out(1),
+                "activations": Out(ArrayLayout(ArrayLayout(STREAM.bits, rows), pixels)),
+                "nibbles": Out(ArrayLayout(ArrayLayout(NIBBLE_BITS, rows), pixels)),
+            }
+        )
+
+    @property
+    def machine(self) -> MachineConfig:
+        """Shape of the machine."""
+        return self._machine
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        machine, layer, position = self._machine, self.layer, self.position
+
+        first_word = Signal(16)
+        first_bank = bank_index(machine, position.x)
+        m.d.comb += first_word.eq(position.row + bank_word(machine, position.x))
+        m.d.sync += [
+            self.window.valid.eq(self.valid),
+            self.window.payload.group.eq(layer.in_group),
+        ]
+        for bank, address in enumerate(self.window.payload.addresses):
+            # Pixels left of x in this bank's numbering lie in its next word.
+            m.d.sync += address.eq(first_word + (bank < first_bank))
+
+        inside_row = (position.y >= 0) & (position.y < layer.in_height)
+        wanted = Signal(
+            ArrayLayout(
+                StructLayout({"bank": len(first_bank), "inside": 1}),
+                machine.pixels,
+            )
+        )
+        for pixel in range(machine.pixels):
+            x = Signal(POSITION["x"].shape, name=f"x{pixel}")
+            m.d.comb += [
+                x.eq(position.x + Mux(layer.stride[1], 2 * pixel, pixel)),
+                wanted[pixel].bank.eq(bank_index(machine, x)),
+                wanted[pixel].inside.eq(inside_row & (x >= 0) & (x < layer.in_width)),
+            ]
+        m.submodules.wanted = fetched = DelayLine(wanted.shape(), 1 + FeatureMemory.WINDOW_LATENCY)
+        m.submodules.nibble = nibble = DelayLine(1, self.LATENCY - 1)
+        m.d.comb += [fetched.input.eq(wanted), nibble.input.eq(position.nibble)]
+
+        constant = Signal(signed(_ROUNDED_BITS), reset_less=True)
+        m.d.sync += constant.eq(
+            half(layer.read_shift) - layer.read_zero + (layer.read_offset << layer.read_shift[:3])
+        )
+
+        for pixel in range(machine.pixels):
+            choices = Choice(word.as_value() for word in self.words)
+            codes = Signal(self.words[0].shape(), name=f"codes{pixel}", reset_less=True)
+            inside = Signal(2, name=f"inside{pixel}", reset_less=True)
+            m.d.sync += [
+                codes.eq(choices[fetched.output[pixel].bank]),
+                inside.eq(Cat(fetched.output[pixel].inside, inside)),
+            ]
+            for row, code in enumerate(codes):
+                rounded = Signal(
+                    signed(_ROUNDED_BITS), name=f"rounded{pixel}_{row}", reset_less=True
+                )
+                m.d.sync += rounded.eq((code + constant) >> layer.read_shift)
+                activation = Signal(STREAM.bits, name=f"activation{pixel}_{row}")
+                with m.If(~inside[1]):
+                    m.d.comb += activation.eq(layer.pad_code)
+                with m.Elif(rounded < 0):
+                    m.d.comb += activation.eq(0)
+                with m.Elif(rounded > layer.read_max):
+                    m.d.comb += activation.eq(layer.read_max)
+                with m.Else():
+                    m.d.comb += activation.eq(rounded)
+                m.d.sync += [
+                    self.activations[pixel][row].eq(activation),
+                    self.nibbles[pixel][row].eq(activation.word_select(nibble.output, NIBBLE_BITS)),
+                ]
+
+        valid = Signal(self.LATENCY)
+        m.d.sync += valid.eq(Cat(self.valid, valid))
+        m.d.comb += self.ready.eq(valid[-1])
+        return m

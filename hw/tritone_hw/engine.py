@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The layer engine: runs one CONVOLVE or POOL from feature memory to feature memory."""
+
+from __future__ import annotations
+
+from amaranth import Module, Mux, Signal, Value
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from tritone.spec.isa import LAYER, MemoryId, Opcode
+from tritone.spec.machine import MachineConfig
+from tritone_hw.activation_reader import ActivationReader
+from tritone_hw.array import Array
+from tritone_hw.delay_line import DelayLine
+from tritone_hw.feature_memory import FeatureMemory
+from tritone_hw.layout import (
+    MEMORY_WRITE,
+    TABLE,
+    feature_read_layout,
+    feature_write_layout,
+    record_layout,
+)
+from tritone_hw.loadable_memory import LoadableMemory
+from tritone_hw.pool import Pool
+from tritone_hw.requantizer import Requantizer
+from tritone_hw.step_generator import StepGenerator, drain_layout, step_layout
+from tritone_hw.write_back import WriteBack, destination_layout
+
+__all__ = ["Engine"]
+
+
+class Engine(wiring.Component):
+    """Step generator, memories, reader, array, pool, requantiser and write-back, wired.
+
+    The path from a step to its write has a constant latency and never stalls. What a drain needs
+    travels beside it.
+
+    Timing: a layer that is taken in cycle 0 makes its first step in cycle ``START`` and leaves
+    ``busy`` low ``flush`` cycles after the cycle behind its last step.
+
+    Parameters
+    ----------
+    machine : shape of the machine.
+
+    Attributes
+    ----------
+    START : cycles from a layer's acceptance to its first step.
+    FEATURE_READ_LATENCY : cycles from a request at ``feature_read`` to its ``feature_data``.
+
+    Members
+    -------
+    layer : In(stream.Signature(record_layout(LAYER)))
+        Layers; ``opcode`` tells CONVOLVE from POOL. Taken while not busy.
+    busy : Out(1)
+        A layer is under way: from the cycle after it was taken until its last result is in the
+        feature memory.
+    array_step : Out(1)
+        The array is given a step.
+    write_back_valid : Out(1)
+        Results of a tile are written.
+    memory_write : In(stream.Signature(MEMORY_WRITE))
+        Beats for the weight, parameter and table memory; never waits.
+    feature_write : In(stream.Signature(feature_write_layout(machine)))
+        Words for the feature memory; waits while results go to the same group.
+    feature_read : In(stream.Signature(feature_read_layout(machine)))
+        Requests to the feature memory; waits while activations are read from the same group.
+    feature_data, feature_data_valid : Out(8 * R), Out(1)
+        Answers to them, strobe.
+    """
+
+    START = 1 + StepGenerator.START
+    FEATURE_READ_LATENCY = FeatureMemory.READ_LATENCY
+
+    def __init__(self, machine: MachineConfig) -> None:
+        if not isinstance(machine, MachineConfig):
+            raise TypeError(f"Machine must be a MachineConfig, not {machine!r}")
+        self._machine = machine
+        self._array = Array(machine)
+        self._pool = Pool(machine)
+        self._requantizer = Requantizer(machine, destination_layout(machine))
+        super().__init__(
+            {
+                "layer": In(stream.Signature(record_layout(LAYER))),
+                "busy": Out(1),
+                "array_step": Out(1),
+                "write_back_valid": Out(1),
+                "memory_write": In(stream.Signature(MEMORY_WRITE)),
+                "feature_write": In(stream.Signature(feature_write_layout(machine))),
+                "feature_read": In(stream.Signature(feature_read_layout(machine))),
+                "feature_data": Out(machine.feature_word_bits),
+                "feature_data_valid": Out(1),
+            }
+        )
+
+    @property
+    def machine(self) -> MachineConfig:
+        """Shape of the machine."""
+        return self._machine
+
+    def flush(self, opcode: Opcode) -> int:
+        """Return the cycles from behind a layer's last step to the first one that is not busy."""
+        sums = self._array.latency if opcode == Opcode.CONVOLVE else self._pool.latency
+        return ActivationReader.LATENCY + sums + self._requantizer.latency + WriteBack.LATENCY
+
+    def _memory(
+        self, m: Module, which: MemoryId, memory: LoadableMemory, address: Value, latency: int
+    ) -> Value:
+        """Add a loadable memory; return the word at the address of ``latency`` cycles ago."""
+        name = which.name.lower()
+        delay = DelayLine(len(memory.address), latency - memory.LATENCY)
+        m.submodules[f"{name}_memory"] = memory
+        m.submodules[f"{name}_address"] = delay
+        m.d.comb += [
+            memory.write.valid.eq(
+                self.memory_write.valid & (self.memory_write.payload.memory == which)
+            ),
+            memory.write.payload.eq(self.memory_write.payload),
+            delay.input.eq(address),
+            memory.address.eq(delay.output),
+        ]
+        return memory.word
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        machine = self._machine
+        m.submodules.step_generator = generator = StepGenerator(machine)
+        m.submodules.feature_memory = features = FeatureMemory(machine)
+        m.submodules.activation_reader = reader = ActivationReader(machine)
+        m.submodules.array = array = self._array
+        m.submodules.pool = pool = self._pool
+        m.submodules.requantizer = requantizer = self._requantizer
+        m.submodules.write_back = write_back = WriteBack(machine)
+
+        layer = Signal(record_layout(LAYER), reset_less=True)
+        pooling = Signal()
+        m.d.comb += [
+            self.layer.ready.eq(~self.busy),
+            self.memory_write.ready.eq(1),
+            generator.layer.eq(layer),
+            reader.layer.eq(layer),
+            pooling.eq(layer.opcode == Opcode.POOL),
+        ]
+        m.d.sync += generator.start.eq(self.layer.valid & self.layer.ready)
+        with m.If(self.layer.valid & self.layer.ready):
+            m.d.sync += [layer.eq(self.layer.payload), self.busy.eq(1)]
+        with m.Elif(write_back.landed):
+            m.d.sync += self.busy.eq(0)
+
+        # From a step to activations, weights and table, all in one cycle.
+        step = generator.step
+        m.submodules.step = later_step = DelayLine(step_layout(machine), reader.LATENCY)
+        m.d.comb += [
+            later_step.input.eq(step),
+            reader.valid.eq(generator.valid),
+            reader.position.eq(step.position),
+            self.array_step.eq(generator.valid & ~pooling),
+        ]
+        weights = self._memory(
+            m,
+            MemoryId.WEIGHT,
+            LoadableMemory(machine.weight_word_bits, machine.weight_words),
+            generator.weight,
+            reader.LATENCY - generator.WEIGHT_LATENCY,
+        )
+        tables = self._memory(
+            m,
+            MemoryId.TABLE,
+            LoadableMemory(TABLE.size, machine.table_words),
+            step.table,
+            reader.LATENCY,
+        )
+        connect(m, reader.window, features.window)
+        m.d.comb += reader.words.eq(features.words)
+
+        # From these to sums.
+        for unit, wanted in ((array, ~pooling), (pool, pooling)):
+            m.d.comb += [
+                unit.valid.eq(reader.ready & wanted),
+                unit.clear.eq(later_step.output.clear),
+                unit.drain.eq(later_step.output.drain),
+            ]
+        m.d.comb += [
+            array.nibbles.eq(reader.nibbles),
+            array.weights.eq(weights),
+            array.table.eq(tables),
+            pool.activations.eq(reader.activations),
+            pool.mode.eq(layer.pool_mode),
+            pool.column_group.eq(later_step.output.column_group),
+        ]
+
+        # From sums to codes; array and pool have different latencies but are never both under way.
+        m.submodules.to_pool = to_pool = DelayLine(drain_layout(machine), pool.latency)
+        m.submodules.to_array = to_array = DelayLine(
+            drain_layout(machine), array.latency - pool.latency
+        )
+        drained = Signal(drain_layout(machine))
+        m.d.comb += [
+            to_pool.input.eq(later_step.output.drained),
+            to_array.input.eq(to_pool.output),
+            drained.eq(Mux(pooling, to_pool.output, to_array.output)),
+            requantizer.load.eq(Mux(pooling, pool.drained, array.drained)),
+            requantizer.even.eq(Mux(pooling, pool.sums, array.even)),
+            requantizer.odd.eq(Mux(pooling, 0, array.odd)),
+            requantizer.drain_shift.eq(drained.shift),
+            requantizer.first.eq(drained.first),
+            requantizer.last.eq(drained.last),
+            requantizer.parameter_base.eq(drained.parameter),
+            requantizer.tag.eq(drained.destination),
+            requantizer.shift.eq(layer.shift),
+            requantizer.low.eq(layer.low),
+            requantizer.high.eq(layer.high),
+        ]
+        parameters = self._memory(
+            m,
+            MemoryId.PARAMETER,
+            LoadableMemory(machine.parameter_word_bits, machine.parameter_words),
+            requantizer.parameter_address,
+            LoadableMemory.LATENCY,
+        )
+
+        # From codes to memory.
+        m.d.comb += [
+            requantizer.parameter.eq(parameters),
+            write_back.group.eq(~layer.in_group),
+            write_back.wide.eq(layer.wide),
+            write_back.valid.eq(requantizer.valid),
+            write_back.results.eq(requantizer.results),
+            write_back.destination.eq(requantizer.tag_out),
+            self.write_back_valid.eq(write_back.tile.valid),
+        ]
+        connect(m, write_back.tile, features.tile)
+
+        connect(m, flipped(self.feature_read), features.read)
+        connect(m, flipped(self.feature_write), features.write)
+        m.d.comb += [
+            self.feature_data.eq(features.data),
+            self.feature_data_valid.eq(features.data_valid),
+        ]
+        return m

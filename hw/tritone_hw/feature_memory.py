@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Feature memory: two groups of 2P banks, and the rule by which a pixel finds its bank."""
+
+from __future__ import annotations
+
+from amaranth import Array as Choice
+from amaranth import Cat, Module, Signal, Value
+from amaranth.hdl import ValueLike
+from amaranth.lib import stream, wiring
+from amaranth.lib.data import ArrayLayout, StructLayout
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from tritone.spec.fixed import STREAM
+from tritone.spec.machine import MachineConfig
+from tritone_hw.layout import feature_read_layout, feature_write_layout
+
+__all__ = ["FeatureMemory", "bank_index", "bank_word", "tile_write_layout", "window_layout"]
+
+GROUPS = 2
+ADDRESS_BITS = 16
+
+
+def bank_index(machine: MachineConfig, x: ValueLike) -> Value:
+    """Return the bank of pixel ``x``, ``x mod 2P``: 2P neighbours never meet in one bank."""
+    return Value.cast(x)[: ceil_log2(machine.banks)]
+
+
+def bank_word(machine: MachineConfig, x: ValueLike) -> Value:
+    """Return the word of pixel ``x`` within its row, ``x div 2P``, floored below 0."""
+    return Value.cast(x) >> ceil_log2(machine.banks)
+
+
+def window_layout(machine: MachineConfig) -> StructLayout:
+    """Return the layout of a read of all banks of a group, each at an address of its own."""
+    return StructLayout({"group": 1, "addresses": ArrayLayout(ADDRESS_BITS, machine.banks)})
+
+
+def tile_write_layout(machine: MachineConfig) -> StructLayout:
+    """Return the layout of a write of C channels into some banks of a group, all at one address."""
+    return StructLayout(
+        {
+            "group": 1,
+            "address": ADDRESS_BITS,
+            "banks": machine.banks,
+            "column_groups": machine.word_columns,
+            "channels": ArrayLayout(ArrayLayout(STREAM.bits, machine.columns), machine.banks),
+        }
+    )
+
+
+class FeatureMemory(wiring.Component):
+    """Two groups of 2P banks of words of R bytes.
+
+    The layer engine reads with ``window`` and writes with ``tile`` and never waits; transfers use
+    a group's ports in the cycles that the engine leaves free.
+
+    Timing: ``words`` stand one cycle after ``window``; ``data`` ``READ_LATENCY`` cycles after the
+    request was taken. What is written in a cycle is read by a request of the next one.
+
+    Parameters
+    ----------
+    machine : shape of the machine.
+
+    Attributes
+    ----------
+    WINDOW_LATENCY : cycles from ``window`` to ``words``.
+    READ_LATENCY : cycles from a request at ``read`` to its ``data``.
+
+    Members
+    -------
+    window : In(stream.Signature(window_layout(machine), always_ready=True))
+        Read of all banks of a group.
+    words : Out(ArrayLayout(ArrayLayout(8, R), 2P))
+        What it gave, bank by bank.
+    tile : In(stream.Signature(tile_write_layout(machine), always_ready=True))
+        Write of C channels: ``banks`` has a bit for each bank to be written, ``column_groups`` one
+        for each C of the R channels.
+    read : In(stream.Signature(feature_read_layout(machine)))
+        Read of one word; waits while ``window`` reads the same group.
+    data, data_valid : Out(8 * R), Out(1)
+        What it gave, strobe.
+    write : In(stream.Signature(feature_write_layout(machine)))
+        Write of one word, whole; waits while ``tile`` writes the same group.
+    """
+
+    WINDOW_LATENCY = 1
+    READ_LATENCY = 2
+
+    def __init__(self, machine: MachineConfig) -> None:
+        if not isinstance(machine, MachineConfig):
+            raise TypeError(f"Machine must be a MachineConfig, not {machine!r}")
+        self._machine = machine
+        super().__init__(
+            {
+                "window": In(stream.Signature(window_layout(machine), always_ready=True)),
+                "words": Out(ArrayLayout(ArrayLayout(STREAM.bits, machine.rows), machine.banks)),
+                "tile": In(stream.Signature(tile_write_layout(machine), always_ready=True)),
+                "read": In(stream.Signature(feature_read_layout(machine))),
+                "data": Out(machine.feature_word_bits),
+                "data_valid": Out(1),
+                "write": In(stream.Signature(feature_write_layout(machine))),
+            }
+        )
+
+    @property
+    def machine(self) -> MachineConfig:
+        """Shape of the machine."""
+        return self._machine
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        machine = self._machine
+        window, tile = self.window.payload, self.tile.payload
+        request, load = self.read.payload, self.write.payload
+
+        read_ports, write_ports = [], []
+        for group in range(GROUPS):
+            for bank in range(machine.banks):
+                memory = Memory(
+                    shape=machine.feature_word_bits, depth=machine.feature_words, init=[]
+                )
+                m.submodules[f"group{group}_bank{bank}"] = memory
+                read_ports.append(memory.read_port())
+                write_ports.append(memory.write_port(granularity=machine.columns * STREAM.bits))
+
+        m.d.comb += [
+            self.read.ready.eq(~(self.window.valid & (window.group == request.group))),
+            self.write.ready.eq(~(self.tile.valid & (tile.group == load.group))),
+        ]
+        for group in range(GROUPS):
+            reading = Signal(name=f"reading{group}")
+            writing = Signal(name=f"writing{group}")
+            m.d.comb += [
+                reading.eq(self.window.valid & (window.group == group)),
+                writing.eq(self.tile.valid & (tile.group == group)),
+            ]
+            for bank in range(machine.banks):
+                read_port = read_ports[group * machine.banks + bank]
+                write_port = write_ports[group * machine.banks + bank]
+                with m.If(reading):
+                    m.d.comb += read_port.addr.eq(window.addresses[bank])
+                with m.Else():
+                    m.d.comb += read_port.addr.eq(request.address)
+                with m.If(writing):
+                    m.d.comb += [
+                        write_port.addr.eq(tile.address),
+                        write_port.data.eq(
+                            tile.channels[bank].as_value().replicate(machine.word_columns)
+                        ),
+                    ]
+                    with m.If(tile.banks[bank]):
+                        m.d.comb += write_port.en.eq(tile.column_groups)
+                with m.Else():
+                    m.d.comb += [
+                        write_port.addr.eq(load.address),
+                        write_port.data.eq(load.data),
+                    ]
+                    with m.If(self.write.valid & (load.group == group) & (load.bank == bank)):
+                        m.d.comb += write_port.en.eq(~0)
+
+        window_group = Signal.like(window.group, reset_less=True)
+        m.d.sync += window_group.eq(window.group)
+        for bank in range(machine.banks):
+            choices = Choice(read_ports[g * machine.banks + bank].data for g in range(GROUPS))
+            m.d.comb += self.words[bank].eq(choices[window_group])
+
+        taken = Signal()
+        source = Signal(1 + ceil_log2(machine.banks), reset_less=True)
+        m.d.sync += [
+            taken.eq(self.read.valid & self.read.ready),
+            source.eq(Cat(request.bank, request.group)),
+            self.data_valid.eq(taken),
+            self.data.eq(Choice(port.data for port in read_ports)[source]),
+        ]
+        return m

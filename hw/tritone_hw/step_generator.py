@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turns a layer into steps: what to read, which weights, when to drain, where results go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from amaranth import Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import ShapeLike, ValueLike
+from amaranth.lib import wiring
+from amaranth.lib.data import StructLayout, View
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from tritone.spec.isa import LAYER, Opcode
+from tritone.spec.machine import MachineConfig
+from tritone_hw.activation_reader import POSITION
+from tritone_hw.layout import PASS_STEPS, record_layout
+from tritone_hw.loop_nest import ROUNDS, Loop, LoopNest, RunningSum
+from tritone_hw.write_back import destination_layout
+
+__all__ = ["StepGenerator", "drain_layout", "step_layout"]
+
+
+def drain_layout(machine: MachineConfig) -> StructLayout:
+    """Return the layout of what the requantiser does with the sums of a drain.
+
+    ``shift`` in units of 4, ``first`` and ``last`` drain of its tile, ``parameter`` the first
+    parameter word.
+    """
+    return StructLayout(
+        {
+            "shift": 2,
+            "first": 1,
+            "last": 1,
+            "parameter": 16,
+            "destination": destination_layout(machine),
+        }
+    )
+
+
+def step_layout(machine: MachineConfig) -> StructLayout:
+    """Return the layout of a step.
+
+    ``clear``: it starts new sums; ``drain``: its sums are complete, and ``drained`` says what
+    becomes of them. ``column_group``: which C of the R channels a pool takes.
+    """
+    return StructLayout(
+        {
+            "clear": 1,
+            "drain": 1,
+            "position": POSITION,
+            "column_group": range(machine.word_columns),
+            "table": 8,
+            "drained": drain_layout(machine),
+        }
+    )
+
+
+def _shifted_sum(value: Value, factor: Value) -> Value:
+    """Return ``value * factor`` as a sum of shifted values, so that no multiplier is inferred."""
+    total: Value = Const(0)
+    for bit in range(len(factor)):
+        total = total + Mux(factor[bit], value << bit, 0)
+    return total
+
+
+class StepGenerator(wiring.Component):
+    """The loop nest of CONVOLVE and POOL.
+
+    Timing: the first step comes ``START`` cycles after ``start``, then one each cycle without gaps
+    between walks, tiles, rows or groups; only a step with ``drain`` waits until
+    ``requantizer_slots`` cycles have passed since the one before it (or since the cycle before the
+    first step). ``weight`` belongs to the step of ``WEIGHT_LATENCY`` cycles ago.
+
+    Parameters
+    ----------
+    machine : shape of the machine.
+
+    Attributes
+    ----------
+    START : cycles from ``start`` to the first step.
+    WEIGHT_LATENCY : cycles from a step to its weight address.
+
+    Members
+    -------
+    start : In(1)
+        Strobe; not while steps are under way.
+    layer : In(record_layout(LAYER))
+        Constant from ``start`` to the last step.
+    valid : Out(1)
+        There is a step.
+    step : Out(step_layout(machine))
+        The step.
+    weight : Out(16)
+        Its weight word.
+    """
+
+    START = 2
+    WEIGHT_LATENCY = 2
+
+    def __init__(self, machine: MachineConfig) -> None:
+        if not isinstance(machine, MachineConfig):
+            raise TypeError(f"Machine must be a MachineConfig, not {machine!r}")
+        self._machine = machine
+        super().__init__(
+            {
+                "start": In(1),
+                "layer": In(record_layout(LAYER)),
+                "valid": Out(1),
+                "step": Out(step_layout(machine)),
+                "weight": Out(16),
+            }
+        )
+
+    @property
+    def machine(self) -> MachineConfig:
+        """Shape of the machine."""
+        return self._machine
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        layer = self.layer
+        m.submodules.nest = nest = LoopNest()
+        pass_index = self._sum(m, nest, "pass_index", len(layer.pass_steps) - 1, 0, {Loop.PASS: 1})
+        pass_step = Signal(PASS_STEPS.elem_shape)
+        m.d.comb += pass_step.eq(View(PASS_STEPS, layer.steps)[pass_index])
+
+        column_group, word_ends = (
+            Const(0, 0),
+            Const(1),
+        )  # of the output: C of the R channels of a word
+        if self._machine.word_columns > 1:
+            column_group = self._sum(
+                m, nest, "column_group", ceil_log2(self._machine.word_columns), 0, {Loop.GROUP: 1}
+            )
+            word_ends = column_group.all()
+        m.d.comb += [
+            self.step.column_group.eq(column_group),
+            self.step.drained.destination.column_group.eq(column_group),
+        ]
+
+        self._set_rounds(m, nest)
+        self._pace(m, nest, pass_step)
+        self._read(m, nest, word_ends)
+        self._weigh(m, nest, pass_step)
+        self._deliver(m, nest, word_ends)
+        return m
+
+    @staticmethod
+    def _sum(
+        m: Module,
+        nest: LoopNest,
+        name: str,
+        shape: ShapeLike,
+        initial: ValueLike,
+        increments: Mapping[Loop, ValueLike],
+    ) -> Value:
+        """Return the value of a new running sum over ``increments``, the outermost loop first."""
+        m.submodules[name] = total = RunningSum(shape, list(increments))
+        m.d.comb += [
+            total.start.eq(nest.start),
+            total.advance.eq(nest.advance),
+            total.initial.eq(initial),
+        ]
+        for index, increment in enumerate(increments.values()):
+            m.d.comb += total.increments[index].eq(increment)
+        return total.value
+
+    def _set_rounds(self, m: Module, nest: LoopNest) -> None:
+        layer = self.layer
+        tiles_less_one = (layer.out_width - 1)[
+            ceil_log2(self._machine.pixels) : len(layer.out_width)
+        ]
+        rounds = Signal(ROUNDS, reset_less=True)
+        for loop, count in (
+            (Loop.CHANNEL, layer.in_channels - 1),
+            (Loop.KERNEL_COLUMN, layer.kernel_width - 1),
+            (Loop.KERNEL_ROW, layer.kernel_height - 1),
+            (Loop.PASS, layer.pass_steps - 1),
+            (Loop.TILE, tiles_less_one),
+            (Loop.ROW, layer.out_height - 1),
+            (Loop.GROUP, layer.out_channels - 1),
+        ):
+            m.d.sync += rounds[loop.name].eq(count)
+        m.d.sync += nest.start.eq(self.start)
+        m.d.comb += nest.rounds.eq(rounds)
+
+    def _pace(self, m: Module, nest: LoopNest, pass_step: View) -> None:
+        """Decide when there is a step; where sums begin and end."""
+        slots, layer, step = self._machine.requantizer_slots, self.layer, self.step
+        running = Signal()
+        clear = Signal(reset_less=True)
+        first = Signal(reset_less=True)
+        wait = Signal(range(slots))  # cycles until a drain may come
+        m.d.comb += [
+            step.clear.eq(clear),
+            step.drain.eq(nest.ending[Loop.KERNEL_ROW] & pass_step.drain),
+            step.position.nibble.eq(pass_step.nibble),
+            step.table.eq(layer.table_base + pass_step.table),
+            step.drained.shift.eq(pass_step.shift),
+            step.drained.first.eq(first),
+            step.drained.last.eq(nest.last[Loop.PASS]),
+            step.drained.destination.end.eq(nest.ending[Loop.GROUP]),
+            self.valid.eq(running & ~(step.drain & (wait != 0))),
+            nest.step.eq(self.valid),
+        ]
+        with m.If(wait != 0):
+            m.d.sync += wait.eq(wait - 1)
+        with m.If(self.valid):
+            m.d.sync += clear.eq(step.drain)
+            with m.If(step.drain):
+                m.d.sync += [first.eq(nest.last[Loop.PASS]), wait.eq(slots - 1)]
+            with m.If(nest.ending[Loop.GROUP]):
+                m.d.sync += running.eq(0)
+        with m.If(nest.start):
+            m.d.sync += [running.eq(1), clear.eq(1), first.eq(1), wait.eq(slots - 1)]
+
+    def _read(self, m: Module, nest: LoopNest, word_ends: Value) -> None:
+        """Say where each step reads."""
+        layer, position = self.layer, self.step.position
+        # A window may begin above the input: its address then is that of a row that is not there.
+        origin = Signal(16, reset_less=True)
+        m.d.sync += origin.eq(layer.in_base - _shifted_sum(layer.in_row_words, layer.pad_top))
+        next_word = (layer.opcode == Opcode.POOL) & word_ends
+        row = {
+            Loop.GROUP: Mux(next_word, layer.in_plane_words, 0),
+            Loop.ROW: Mux(layer.stride[1], layer.in_row_words << 1, layer.in_row_words),
+            Loop.KERNEL_ROW: layer.in_row_words,
+            Loop.CHANNEL: layer.in_plane_words,
+        }
+        y = {Loop.ROW: layer.stride, Loop.KERNEL_ROW: 1}
+        x = {Loop.TILE: layer.stride << ceil_log2(self._machine.pixels), Loop.KERNEL_COLUMN: 1}
+        m.d.comb += [
+            position.row.eq(self._sum(m, nest, "in_row", 16, origin, row)),
+            position.y.eq(self._sum(m, nest, "in_y", signed(14), -layer.pad_top, y)),
+            position.x.eq(self._sum(m, nest, "in_x", signed(14), -layer.pad_left, x)),
+        ]
+
+    def _weigh(self, m: Module, nest: LoopNest, pass_step: View) -> None:
+        """Say which weight word each step takes: in its plane, word after word along the walk."""
+        layer = self.layer
+        group = self._sum(
+            m, nest, "weight_group", 16, layer.weight_base, {Loop.GROUP: layer.group_words}
+        )
+        walked = Signal(16, reset_less=True)
+        with m.If(nest.start | (nest.step & nest.ending[Loop.KERNEL_ROW])):
+            m.d.sync += walked.eq(0)
+        with m.Elif(nest.step):
+            m.d.sync += walked.eq(walked + 1)
+
+        plane, word = Signal(16, reset_less=True), Signal(16, reset_less=True)
+        m.d.sync += [
+            plane.eq(group + _shifted_sum(layer.plane_words, pass_step.plane)),
+            word.eq(walked),
+            self.weight.eq(plane + word),
+        ]
+
+    def _deliver(self, m: Module, nest: LoopNest, word_ends: Value) -> None:
+        """Say where the results of each tile go, and with which parameters they are made."""
+        pixels, layer, drained = self._machine.pixels, self.layer, self.step.drained
+        row = {
+            Loop.GROUP: Mux(word_ends, layer.out_plane_words, 0),
+            Loop.ROW: layer.out_row_words,
+        }
+        x = {Loop.TILE: Mux(layer.wide, 2 * pixels, pixels)}
+        parameter = {Loop.GROUP: self._machine.requantizer_slots}
+        destination = drained.destination
+        m.d.comb += [
+            destination.row.eq(self._sum(m, nest, "out_row", 16, layer.out_base, row)),
+            destination.x.eq(self._sum(m, nest, "out_x", 13, 0, x)),
+            drained.parameter.eq(
+                self._sum(m, nest, "parameter", 16, layer.parameter_base, parameter)
+            ),
+        ]
+        last_pixel = (layer.out_width - 1)[: ceil_log2(pixels)]
+        for pixel in range(pixels):
+            m.d.comb += destination.pixels[pixel].eq(~nest.last[Loop.TILE] | (last_pixel >= pixel))
