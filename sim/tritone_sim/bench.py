@@ -49,7 +49,7 @@ async def _run(host: Host, strobe: Any, job: Job, each: Pass, folder: Path, done
 
     memory.set_fault(each.fault)
     host.stall(each.stall)
-    tasks = [host.watch()] if each.stall else []
+    tasks = [cocotb.start_soon(host.watch())] if each.stall else []
     host.write_backs.clear()
     if each.dump:
         tasks.append(cocotb.start_soon(host.time_write_backs(strobe)))

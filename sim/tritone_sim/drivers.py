@@ -6,9 +6,8 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
-import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, First, RisingEdge, Timer
 from cocotb.utils import get_sim_time
@@ -18,11 +17,18 @@ from cocotbext.axi.memory import Memory
 from tritone.spec.regmap import Control, register
 from tritone_sim.job import Direction, Fault, Stall
 
-__all__ = ["CLOCK_NS", "ExternalMemory", "Host", "StabilityMonitor"]
+__all__ = ["CLOCK_NS", "ExternalMemory", "HeldChannel", "Host"]
 
 CLOCK_NS = 10
 _RESET_CYCLES = 4
 _ADDRESS_BITS = 32
+
+# What the machine must hold while it waits, for each channel that it drives.
+_PAYLOADS = {
+    "aw": ("awaddr", "awlen", "awsize", "awburst", "awid"),
+    "w": ("wdata", "wstrb", "wlast"),
+    "ar": ("araddr", "arlen", "arsize", "arburst", "arid"),
+}
 
 
 class _BusError(Exception):
@@ -76,38 +82,26 @@ class ExternalMemory(Memory):
         self.read_if.fault = fault if fault and fault.direction is Direction.READ else None
 
 
-class StabilityMonitor:
-    """Checks that what is valid stays valid and unchanged until it is taken (AMBA AXI, A3.2.1)."""
+class HeldChannel:
+    """Checks that what is valid stays valid and unchanged until it is taken (AMBA AXI, A3.2.1).
 
-    PAYLOADS: ClassVar = {
-        "aw": ("awaddr", "awlen", "awsize", "awburst", "awid"),
-        "w": ("wdata", "wstrb", "wlast"),
-        "ar": ("araddr", "arlen", "arsize", "arburst", "arid"),
-    }
+    Parameters
+    ----------
+    name : of the channel, for the message.
+    """
 
-    def __init__(self, dut: Any) -> None:
-        self.dut = dut
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._held: tuple[int, ...] | None = None
 
-    async def run(self) -> None:
-        """Watch every clock edge."""
-        held: dict[str, tuple[int, ...] | None] = dict.fromkeys(self.PAYLOADS)
-        signals = {
-            channel: [getattr(self.dut, f"m_axi_{name}") for name in names]
-            for channel, names in self.PAYLOADS.items()
-        }
-        while True:
-            await RisingEdge(self.dut.clk)
-            for channel, names in signals.items():
-                valid = int(getattr(self.dut, f"m_axi_{channel}valid").value)
-                ready = int(getattr(self.dut, f"m_axi_{channel}ready").value)
-                payload = tuple(int(signal.value) for signal in names)
-                expected = held[channel]
-                if expected is not None and (not valid or payload != expected):
-                    raise ValueError(
-                        f"AXI channel {channel} must hold {expected} until it is taken, "
-                        f"not {payload if valid else 'fall'}"
-                    )
-                held[channel] = payload if valid and not ready else None
+    def observe(self, valid: bool, ready: bool, payload: tuple[int, ...]) -> None:
+        """Take in one clock edge; raise ValueError if it breaks the rule."""
+        if self._held is not None and (not valid or payload != self._held):
+            raise ValueError(
+                f"AXI channel {self.name} must hold {self._held} until it is taken, "
+                f"not {payload if valid else 'fall'}"
+            )
+        self._held = payload if valid and not ready else None
 
 
 class Host:
@@ -191,9 +185,26 @@ class Host:
             await RisingEdge(strobe)
             self.write_backs.append(self.cycle)
 
-    def watch(self) -> cocotb.task.Task[None]:
-        """Start to check the machine's side of the bus."""
-        return cocotb.start_soon(StabilityMonitor(self.dut).run())
+    async def watch(self) -> None:
+        """Check at every clock edge that the machine keeps its side of the bus."""
+        dut = self.dut
+        watched = [
+            (
+                HeldChannel(channel),
+                getattr(dut, f"m_axi_{channel}valid"),
+                getattr(dut, f"m_axi_{channel}ready"),
+                [getattr(dut, f"m_axi_{name}") for name in names],
+            )
+            for channel, names in _PAYLOADS.items()
+        ]
+        while True:
+            await RisingEdge(dut.clk)
+            for channel, valid, ready, payload in watched:
+                channel.observe(
+                    bool(int(valid.value)),
+                    bool(int(ready.value)),
+                    tuple(int(signal.value) for signal in payload),
+                )
 
 
 def _pauses(stall: Stall, number: int) -> Iterator[bool]:

