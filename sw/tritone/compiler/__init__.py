@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a network to a program: fold nodes to layers, plan their passes, tile, allocate, emit. No framework.
+
+What does not fit the machine is refused with ValueError, naming the layer, what it needs and what there is.
+"""
+
+from __future__ import annotations
+
+from tritone.compiler.description import LayerCost, describe
+from tritone.compiler.images import pack_images
+from tritone.compiler.network import compile_network
+
+__all__ = ["LayerCost", "compile_network", "describe", "pack_images"]

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Addresses: feature regions by liveness, weight, parameter and table words one behind the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tritone.compiler.tile import Region, TiledLayer
+from tritone.spec.machine import MachineConfig
+
+__all__ = ["Allocation", "Place", "allocate"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a tensor lies: feature memory group, first word, and its region."""
+
+    group: int
+    base: int
+    region: Region
+
+
+@dataclass(frozen=True, kw_only=True)
+class Allocation:
+    """The addresses of a program.
+
+    Parameters
+    ----------
+    places : of the tensors by name.
+    weight_bases, parameter_bases, table_bases : first word of each layer.
+    tables : the lookup tables in order; layers of one codebook share theirs.
+    """
+
+    places: Mapping[str, Place]
+    weight_bases: Sequence[int]
+    parameter_bases: Sequence[int]
+    table_bases: Sequence[int]
+    tables: Sequence[tuple[int, ...]]
+
+
+def _require(layer: str, thing: str, needed: int, there: int) -> None:
+    if needed > there:
+        raise ValueError(f"Layer {layer} must fit {there} {thing}, not {needed}")
+
+
+def _first_fit(needed: int, taken: list[Place]) -> int:
+    """Return the lowest base at which ``needed`` words lie beside the ``taken`` regions."""
+    base = 0
+    for place in sorted(taken, key=lambda place: place.base):
+        if base + needed <= place.base:
+            break
+        base = max(base, place.base + place.region.words)
+    return base
+
+
+def _features(layers: Sequence[TiledLayer], machine: MachineConfig) -> dict[str, Place]:
+    """Return a place for every tensor: the other group than its layer reads, at words that no living tensor has."""
+    last_read = {each.layer.output.name: index for index, each in enumerate(layers)}
+    for index, each in enumerate(layers):
+        last_read[each.layer.input.name] = index
+    # The result is stored behind the last layer.
+    last_read[layers[-1].layer.output.name] = len(layers)
+    first = layers[0]
+    places: dict[str, Place] = {}
+    wanted = [(-1, first.layer.name, first.layer.input.name, 0, first.input)]
+    for index, each in enumerate(layers):
+        wanted.append((index, each.layer.name, each.layer.output.name, None, each.output))
+    for index, layer, tensor, group, region in wanted:
+        if group is None:
+            group = 1 - places[layers[index].layer.input.name].group
+        living = [
+            place
+            for name, place in places.items()
+            if place.group == group and last_read[name] >= index
+        ]
+        base = _first_fit(region.words, living)
+        _require(
+            layer, f"feature words in group {group}", base + region.words, machine.feature_words
+        )
+        places[tensor] = Place(group, base, region)
+    return places
+
+
+def _consecutive(
+    layers: Sequence[TiledLayer], thing: str, sizes: Sequence[int], there: int
+) -> list[int]:
+    """Return the first word of each layer."""
+    bases, top = [], 0
+    for each, size in zip(layers, sizes, strict=True):
+        bases.append(top)
+        top += size
+        _require(each.layer.name, thing, top, there)
+    return bases
+
+
+def allocate(layers: Sequence[TiledLayer], machine: MachineConfig) -> Allocation:
+    """Return the addresses of everything that ``layers`` keep in the memories of ``machine``.
+
+    Raises
+    ------
+    ValueError : a memory is too small; the message names the layer that is first to exceed it, and the words up to it.
+    """
+    tables: list[tuple[int, ...]] = []
+    first_table: dict[str, int] = {}
+    table_bases = []
+    for each in layers:
+        book = each.layer.weights.book if each.layer.weights else None
+        if book is not None and book.name not in first_table:
+            first_table[book.name] = len(tables)
+            tables += [one.table for one in book.plan.passes]
+            _require(each.layer.name, "lookup tables", len(tables), machine.table_words)
+        table_bases.append(first_table[book.name] if book is not None else 0)
+    return Allocation(
+        places=_features(layers, machine),
+        weight_bases=_consecutive(
+            layers,
+            "weight words",
+            [len(each.weight_words) for each in layers],
+            machine.weight_words,
+        ),
+        parameter_bases=_consecutive(
+            layers,
+            "parameter words",
+            [each.groups * machine.requantizer_slots for each in layers],
+            machine.parameter_words,
+        ),
+        table_bases=table_bases,
+        tables=tables,
+    )

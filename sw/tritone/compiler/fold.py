@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nodes of a network lowered to what the machine knows: a sum over a window, and its requantisation.
+
+``v = sum + bias``, ``y = clamp((v * M + D) >> S, low, high)`` in which the sum of a convolution is that of scaled levels
+times activations, and that of a pool 128 times the largest code or the sum of the codes: they take the even rail.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from tritone.graph import Convolution, Network, Pool, PoolKind, Tensor, Window
+from tritone.spec.catalog import codebook
+from tritone.spec.codebook import Codebook
+from tritone.spec.fixed import LOGIT, OFFSET, SQRT2_FRACTION, STREAM, VALUE, FixedFormat, half
+from tritone.spec.isa import Opcode, PoolMode
+
+__all__ = ["Integers", "Layer", "Weights", "fold", "require_format"]
+
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """What CONVOLVE multiplies by: codes (out channels, in channels, kernel height, kernel width) of a codebook."""
+
+    book: Codebook
+    codes: npt.NDArray[np.uint8]
+
+    def by_code(self, values: list[int]) -> Integers:
+        """Return ``values[code]`` of every weight."""
+        return np.array(values, np.int64)[self.codes]
+
+    @property
+    def scaled(self) -> Integers:
+        """128 times the level of every weight."""
+        return self.by_code([0 if level is None else level.scaled for level in self.book.levels])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """One CONVOLVE or POOL.
+
+    Parameters
+    ----------
+    name : of the node.
+    weights : None for pools.
+    pool_mode : what a pool computes; MAX for a convolution, which ignores it.
+    window : its stride is 1 or 2.
+    bits : of the activations that are read; 8 for pools.
+    pad_code : activation outside the input.
+    bias : what takes back the zero points, for each output channel.
+    multiplier, offset, shift, low, high : M and D for each output channel, S, clamp.
+    macs : useful multiply-accumulates.
+    """
+
+    name: str
+    weights: Weights | None
+    pool_mode: PoolMode
+    input: Tensor
+    output: Tensor
+    window: Window
+    bits: int
+    pad_code: int
+    bias: Integers
+    multiplier: Integers
+    offset: Integers
+    shift: int
+    low: int
+    high: int
+    macs: int
+
+    @property
+    def opcode(self) -> Opcode:
+        """The instruction that runs the layer."""
+        return Opcode.POOL if self.weights is None else Opcode.CONVOLVE
+
+    @property
+    def read_shift(self) -> int:
+        """r of the reader."""
+        return STREAM.bits - self.bits
+
+    @property
+    def read_zero(self) -> int:
+        """z_a of the reader."""
+        return self.input.zero >> self.read_shift
+
+
+def require_format(layer: str, thing: str, low: int, high: int, form: FixedFormat) -> None:
+    """Raise ValueError unless ``low..high`` lies in the range of ``form``."""
+    if low < form.low or high > form.high:
+        raise ValueError(
+            f"Layer {layer} must have {thing} in {form.bits} "
+            f"{'signed' if form.signed else 'unsigned'} bits, not {low}..{high}"
+        )
+
+
+def _window(name: str, window: Window, output: Tensor) -> Window:
+    """Return a window with a stride that the machine has; a single output pixel has none."""
+    if output.shape[1:] == (1, 1):
+        return replace(window, stride=1)
+    if window.stride not in (1, 2):
+        raise ValueError(f"Layer {name} must have a stride of 1 or 2, not {window.stride}")
+    return window
+
+
+def _convolution(node: Convolution, network: Network) -> Layer:
+    source, result = network.tensors[node.input], network.tensors[node.output]
+    weights = Weights(book=codebook(node.codebook), codes=node.codes)
+    zero, top = source.zero >> node.read_shift, (1 << node.bits) - 1
+    positive = weights.scaled.clip(min=0).sum(axis=(1, 2, 3))
+    negative = weights.scaled.clip(max=0).sum(axis=(1, 2, 3))
+    # A weight meets a - z_a, anything from -z_a to top - z_a. With v in 36 bits and M in 16 the product takes 51 bits,
+    # and its sum with D, in 48 bits, always fits the 56 of the requantiser.
+    low = positive * -zero + negative * (top - zero)
+    high = positive * (top - zero) + negative * -zero
+    require_format(node.name, "sums", int(low.min()), int(high.max()), VALUE)
+    form = LOGIT if result.wide else STREAM
+    if not form.low <= node.low <= node.high <= form.high:
+        raise ValueError(
+            f"Layer {node.name} must clamp within {form.low}..{form.high}, not {node.low}..{node.high}"
+        )
+    return Layer(
+        name=node.name,
+        weights=weights,
+        pool_mode=PoolMode.MAX,
+        input=source,
+        output=result,
+        window=_window(node.name, node.window, result),
+        bits=node.bits,
+        pad_code=node.pad_code,
+        bias=-zero * (positive + negative),
+        multiplier=node.multiplier,
+        offset=node.offset,
+        shift=node.shift,
+        low=node.low,
+        high=node.high,
+        macs=network.macs(node),
+    )
+
+
+def _pool(node: Pool, network: Network) -> Layer:
+    source, result = network.tensors[node.input], network.tensors[node.output]
+    zero, size = source.zero, node.window.kernel[0] * node.window.kernel[1]
+    if node.kind is PoolKind.MAX:
+        # (128 * max) >> 7 is the largest code itself.
+        mode, bias, multiplier, shift, offset = PoolMode.MAX, 0, 1, SQRT2_FRACTION, 0
+    else:
+        # With X = sum - n * z, v = 128 * X and S = Sp + 7:
+        #     (v * Mp + (z << S) + half(S)) >> S = z + floor((X * Mp + half(S) / 128) / 2**Sp),
+        # half(S) / 128 being 2**Sp / 2. That is half(Sp) for Sp > 0; for Sp = 0 it is 1/2, which the floor of an integer
+        # plus 1/2 drops. The clamp to 0..255 behind the addition of z is the clamp to -z..255 - z before it.
+        mode, bias = PoolMode.SUM, -(size * zero << SQRT2_FRACTION)
+        multiplier, shift = node.multiplier, node.shift + SQRT2_FRACTION
+        offset = (zero << shift) + half(shift)
+        require_format(node.name, "D", offset, offset, OFFSET)
+    channels = source.shape[0]
+    return Layer(
+        name=node.name,
+        weights=None,
+        pool_mode=mode,
+        input=source,
+        output=result,
+        window=_window(node.name, node.window, result),
+        bits=STREAM.bits,
+        pad_code=0 if mode is PoolMode.MAX else zero,
+        bias=np.full(channels, bias, np.int64),
+        multiplier=np.full(channels, multiplier, np.int64),
+        offset=np.full(channels, offset, np.int64),
+        shift=shift,
+        low=STREAM.low,
+        high=STREAM.high,
+        macs=0,
+    )
+
+
+def fold(network: Network) -> list[Layer]:
+    """Return the layers of ``network`` in the order of execution.
+
+    Raises
+    ------
+    ValueError : a layer needs what no machine has, or the network's output is not that of its last layer.
+    """
+    if not network.nodes or network.nodes[-1].output != network.output:
+        raise ValueError(
+            f"Network {network.name} must end with the layer that makes {network.output}"
+        )
+    return [
+        _convolution(node, network) if isinstance(node, Convolution) else _pool(node, network)
+        for node in network.nodes
+    ]

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A layer cut to the shape of a machine: words, rows and groups of its tensors, and its weight memory words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tritone.compiler.fold import Layer
+from tritone.compiler.passes import Schedule, plan_passes
+from tritone.graph import Tensor
+from tritone.spec.fixed import NIBBLE_BITS
+from tritone.spec.isa import Opcode
+from tritone.spec.machine import MachineConfig
+
+__all__ = ["Region", "TiledLayer", "tile"]
+
+
+@dataclass(frozen=True)
+class Region:
+    """A tensor in feature memory.
+
+    Parameters
+    ----------
+    channels : channel words.
+    height : rows of a channel word.
+    width : stored pixels in a row, twice the tensor's if wide.
+    row_words : words of a row in each bank.
+    """
+
+    channels: int
+    height: int
+    width: int
+    row_words: int
+
+    @classmethod
+    def of(cls, tensor: Tensor, machine: MachineConfig) -> Region:
+        """Return the region that ``tensor`` takes in ``machine``."""
+        channels, height, width = tensor.shape
+        width *= 1 + tensor.wide
+        return cls(-(-channels // machine.rows), height, width, -(-width // machine.banks))
+
+    @property
+    def rows(self) -> int:
+        """Rows of all channel words."""
+        return self.channels * self.height
+
+    @property
+    def plane_words(self) -> int:
+        """Words of a channel word's rows in each bank."""
+        return self.height * self.row_words
+
+    @property
+    def words(self) -> int:
+        """Words in each bank."""
+        return self.rows * self.row_words
+
+
+@dataclass(frozen=True, kw_only=True)
+class TiledLayer:
+    """A layer with everything that does not depend on addresses.
+
+    Parameters
+    ----------
+    layer : what it computes.
+    schedule : its pass steps and B.
+    input, output : regions.
+    groups : output groups of C channels.
+    tiles : tiles of P pixels in all rows of an output group.
+    walk : steps of one walk: window size times input channel words.
+    planes : weight nibbles.
+    weight_words : bytes of its weight memory words, (word, bytes).
+    """
+
+    layer: Layer
+    schedule: Schedule
+    input: Region
+    output: Region
+    groups: int
+    tiles: int
+    walk: int
+    planes: int
+    weight_words: npt.NDArray[np.uint8]
+
+    @property
+    def plane_words(self) -> int:
+        """Weight words of a plane of an output group."""
+        return self.walk if self.planes else 0
+
+    @property
+    def group_words(self) -> int:
+        """Weight words of an output group."""
+        return self.planes * self.plane_words
+
+
+def _weight_words(layer: Layer, groups: int, machine: MachineConfig) -> npt.NDArray[np.uint8]:
+    """Return the weight memory words of ``layer``, (word, bytes): nibble c * R + r, the lower one of a byte first."""
+    if layer.weights is None:
+        return np.zeros((0, machine.weight_word_bits // 8), np.uint8)
+    plan, codes = layer.weights.book.plan, layer.weights.codes
+    outputs, inputs, height, width = codes.shape
+    words = -(-inputs // machine.rows)
+    planes = []
+    for plane in range(plan.planes):
+        nibbles = np.full(
+            (groups * machine.columns, words * machine.rows, height, width),
+            plan.idle[plane],
+            np.uint8,
+        )
+        stored = np.array([each[plane] for each in plan.nibbles], np.uint8)
+        nibbles[:outputs, :inputs] = stored[codes]
+        split = nibbles.reshape(groups, machine.columns, words, machine.rows, height, width)
+        # (group, ky, kx, channel word, column, row)
+        planes.append(split.transpose(0, 4, 5, 2, 1, 3))
+    flat = np.stack(planes, axis=1).reshape(-1, machine.columns * machine.rows // 2, 2)
+    return np.asarray(flat[..., 0] | (flat[..., 1] << NIBBLE_BITS), np.uint8)
+
+
+def tile(layer: Layer, machine: MachineConfig) -> TiledLayer:
+    """Return ``layer`` cut to the shape of ``machine``."""
+    source, result = Region.of(layer.input, machine), Region.of(layer.output, machine)
+    groups = -(-layer.output.shape[0] // machine.columns)
+    _, height, width = layer.output.shape
+    kernel = layer.window.kernel[0] * layer.window.kernel[1]
+    return TiledLayer(
+        layer=layer,
+        schedule=plan_passes(layer, machine),
+        input=source,
+        output=result,
+        groups=groups,
+        tiles=height * -(-width // machine.pixels),
+        walk=kernel * (source.channels if layer.opcode is Opcode.CONVOLVE else 1),
+        planes=layer.weights.book.plan.planes if layer.weights else 0,
+        weight_words=_weight_words(layer, groups, machine),
+    )

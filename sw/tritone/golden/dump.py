@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stored region of a layer, as the machine writes it to external memory, and the values in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from tritone.spec.fixed import STREAM
+
+__all__ = ["Bytes", "unpack_dump"]
+
+Bytes = npt.NDArray[np.uint8]
+
+
+def unpack_dump(data: bytes, shape: Sequence[int], wide: bool, rows: int) -> npt.NDArray[np.int16]:
+    """Return the values [C, H, W] in a dump.
+
+    Parameters
+    ----------
+    data : channel word, row, stored pixel: ``rows`` bytes.
+    shape : C, H, W of the tensor.
+    wide : a value is signed, its low byte in stored pixel 2x and its high byte in 2x + 1.
+    rows : R of the machine.
+    """
+    channels, height, width = shape
+    stored = 2 * width if wide else width
+    words = -(-channels // rows)
+    size = words * height * stored * rows
+    if len(data) != size:
+        raise ValueError(
+            f"Dump of a tensor {tuple(shape)} must be {size} bytes long, not {len(data)}"
+        )
+    region = np.frombuffer(data, np.uint8).reshape(words, height, stored, rows)
+    codes = region.transpose(0, 3, 1, 2).reshape(words * rows, height, stored)[:channels]
+    if not wide:
+        return codes.astype(np.int16)
+    values = codes[..., 0::2].astype(np.uint16) | (
+        codes[..., 1::2].astype(np.uint16) << STREAM.bits
+    )
+    return values.view(np.int16)

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The same values as ``layers`` for whole test sets: window columns and BLAS, exact because a bound is kept.
+
+A float product of integer matrices is exact, in whatever order it is summed, while the sum of the magnitudes of all terms
+stays below 2**24 (float32) or 2**53 (float64). That bound is taken from each layer's own weights and bits; the narrowest
+type that keeps it is used.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tritone.golden.batch import require_images
+from tritone.graph import Convolution, Network, Pool, PoolKind, Tensor, Window
+from tritone.spec.catalog import codebook
+from tritone.spec.fixed import STREAM, half
+
+__all__ = ["run"]
+
+Codes = npt.NDArray[np.int16]
+
+# Integers up to this magnitude are exact in the type.
+_EXACT: tuple[tuple[type[np.floating[Any]], int], ...] = (
+    (np.float32, 1 << 24),
+    (np.float64, 1 << 53),
+)
+
+# Bytes of window columns that a batch may take.
+_COLUMN_BYTES = 1 << 26
+
+
+def run(
+    network: Network, images: npt.NDArray[np.uint8], logits_only: bool = False
+) -> dict[str, Codes]:
+    """Return every tensor (int16, (image, channel, y, x)), the input among them, or only the network's output.
+
+    Parameters
+    ----------
+    images : raw bytes (image, channel, y, x).
+    logits_only : leave all tensors but the output away.
+    """
+    require_images(network, images)
+    kept = [network.output] if logits_only else list(network.tensors)
+    results = {
+        name: np.empty((len(images), *network.tensors[name].shape), np.int16) for name in kept
+    }
+    batch = max(1, _COLUMN_BYTES // _column_bytes(network))
+    for start in range(0, len(images), batch):
+        stop = min(start + batch, len(images))
+        # Channels lead, so that a layer is one product of matrices without a transposition.
+        tensors = {network.input: images[start:stop].transpose(1, 0, 2, 3).astype(np.int16)}
+        for node in network.nodes:
+            codes, source = tensors[node.input], network.tensors[node.input]
+            if isinstance(node, Convolution):
+                tensors[node.output] = _convolve(node, source, codes)
+            else:
+                tensors[node.output] = _pool(node, source, codes)
+        for name in kept:
+            results[name][start:stop] = tensors[name].transpose(1, 0, 2, 3)
+    return results
+
+
+def _column_bytes(network: Network) -> int:
+    """Return the bytes of window columns that one image takes in the layer that takes most."""
+    sizes = [1]
+    for node in network.nodes:
+        if isinstance(node, Convolution):
+            _, height, width = network.tensors[node.output].shape
+            sizes.append(node.codes[0].size * height * width * np.dtype(np.float64).itemsize)
+    return max(sizes)
+
+
+def _exact_type(node: Convolution, weights: npt.NDArray[np.int64], largest: int) -> type[Any]:
+    """Return the narrowest float in which a sum of ``weights`` times values up to ``largest`` is exact."""
+    bound = int(np.abs(weights).sum(axis=1).max()) * largest
+    for kind, limit in _EXACT:
+        if bound < limit:
+            return kind
+    raise ValueError(f"Layer {node.name} must have sums below 2**53 to be exact, not {bound}")
+
+
+def _convolve(node: Convolution, source: Tensor, codes: Codes) -> Codes:
+    levels = codebook(node.codebook).levels
+    scaled = np.array([0 if level is None else level.scaled for level in levels], np.int64)
+    weights = scaled[node.codes].reshape(len(node.codes), -1)
+    shift, top = node.read_shift, (1 << node.bits) - 1
+    zero = source.zero >> shift
+    activations = np.clip(zero + ((codes - source.zero + half(shift)) >> shift), 0, top) - zero
+    kind = _exact_type(node, weights, max(zero, top - zero))
+    padded = _pad(activations.astype(kind), node.window, node.pad_code - zero)
+    columns = _windows(padded, node.window)  # (channel, kernel y, kernel x, image, y, x)
+    shape = columns.shape[3:]
+    sums = weights.astype(kind) @ columns.reshape(weights.shape[1], -1)
+    # |v| < 2**53 and |M| <= 2**15 do not bound the product; the magnitudes of this very layer do.
+    result = sums.astype(np.int64)
+    if int(np.abs(result).max(initial=0)) >= 1 << 46:
+        raise ValueError(f"Layer {node.name} must have values below 2**46 to be exact")
+    result *= node.multiplier[:, None]
+    result += node.offset[:, None]
+    result >>= node.shift
+    np.clip(result, node.low, node.high, out=result)
+    return result.astype(np.int16).reshape(len(node.codes), *shape)
+
+
+def _pool(node: Pool, source: Tensor, codes: Codes) -> Codes:
+    maximum = node.kind is PoolKind.MAX
+    windows = _windows(_pad(codes, node.window, 0 if maximum else source.zero), node.window)
+    if maximum:
+        return np.asarray(windows.max(axis=(1, 2)))
+    excess = windows.sum(axis=(1, 2), dtype=np.int64) - windows[0, :, :, 0, 0, 0].size * source.zero
+    mean = (excess * node.multiplier + half(node.shift)) >> node.shift
+    return (np.clip(mean, -source.zero, STREAM.high - source.zero) + source.zero).astype(np.int16)
+
+
+def _pad(values: npt.NDArray[Any], window: Window, value: int) -> npt.NDArray[Any]:
+    top, left, bottom, right = window.pad
+    return np.pad(values, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=value)
+
+
+def _windows(padded: npt.NDArray[Any], window: Window) -> npt.NDArray[Any]:
+    """Return a view (channel, window row, window column, image, y, x) of (channel, image, y, x)."""
+    view = np.lib.stride_tricks.sliding_window_view(padded, window.kernel, axis=(2, 3))
+    return view[:, :, :: window.stride, :: window.stride].transpose(0, 4, 5, 1, 2, 3)

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A network evaluated layer by layer, by the definition in docs/numerics.md; slow and obvious."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from tritone.golden.arithmetic import Integers, clamp, multiply_add, round_shift
+from tritone.golden.batch import require_images
+from tritone.graph import Convolution, Network, Pool, PoolKind, Tensor, Window
+from tritone.spec.catalog import codebook
+from tritone.spec.fixed import SQRT2_FRACTION, SQRT2_NUMERATOR, STREAM
+
+__all__ = ["convolve", "pool", "read", "rail_sums", "run"]
+
+
+def run(network: Network, images: npt.NDArray[np.uint8]) -> dict[str, Integers]:
+    """Return every tensor, (image, channel, y, x), the input among them.
+
+    Parameters
+    ----------
+    images : raw bytes (image, channel, y, x).
+    """
+    require_images(network, images)
+    tensors: dict[str, Integers] = {network.input: images.astype(np.int64)}
+    for node in network.nodes:
+        codes, source = tensors[node.input], network.tensors[node.input]
+        if isinstance(node, Convolution):
+            tensors[node.output] = convolve(node, source, codes)
+        else:
+            tensors[node.output] = pool(node, source, codes)
+    return tensors
+
+
+def read(codes: Integers, zero: int, bits: int) -> Integers:
+    """Return the activations of ``bits`` bits that stand for the stream ``codes`` of a tensor with that zero."""
+    shift = STREAM.bits - bits
+    return clamp((zero >> shift) + round_shift(codes - zero, shift), 0, (1 << bits) - 1)
+
+
+def rail_sums(node: Convolution, activations: Integers, zero: int) -> tuple[Integers, Integers]:
+    """Return E and O, (image, output channel, y, x): sums over the window of a weight's rail times ``a - zero``."""
+    book = codebook(node.codebook)
+    even = np.array([0 if level is None else level.even for level in book.levels])[node.codes]
+    odd = np.array([0 if level is None else level.odd for level in book.levels])[node.codes]
+    padded = _pad(activations, node.window, node.pad_code) - zero
+    height, width = node.window.output(*activations.shape[2:])
+    sums = [
+        np.zeros((len(activations), len(node.codes), height, width), np.int64) for _ in range(2)
+    ]
+    for y in range(height):
+        for x in range(width):
+            seen = _window(padded, node.window, y, x)
+            for total, weights in zip(sums, (even, odd), strict=True):
+                total[:, :, y, x] = np.einsum("nchw,ochw->no", seen, weights)
+    return sums[0], sums[1]
+
+
+def convolve(node: Convolution, source: Tensor, codes: Integers) -> Integers:
+    """Return the output of a convolution whose input ``codes`` belong to the tensor ``source``."""
+    zero = source.zero >> node.read_shift
+    even, odd = rail_sums(node, read(codes, source.zero, node.bits), zero)
+    v = (even << SQRT2_FRACTION) + SQRT2_NUMERATOR * odd
+    by_channel = (slice(None), None, None)
+    scaled = multiply_add(v, node.multiplier[by_channel], node.offset[by_channel])
+    return clamp(scaled >> node.shift, node.low, node.high)
+
+
+def pool(node: Pool, source: Tensor, codes: Integers) -> Integers:
+    """Return the output of a pool whose input ``codes`` belong to the tensor ``source``."""
+    zero = source.zero
+    maximum = node.kind is PoolKind.MAX
+    padded = _pad(codes, node.window, 0 if maximum else zero)
+    height, width = node.window.output(*codes.shape[2:])
+    result = np.zeros((*codes.shape[:2], height, width), np.int64)
+    for y in range(height):
+        for x in range(width):
+            seen = _window(padded, node.window, y, x)
+            if maximum:
+                result[:, :, y, x] = seen.max(axis=(2, 3))
+            else:
+                excess = (seen - zero).sum(axis=(2, 3))
+                mean = round_shift(excess * node.multiplier, node.shift)
+                result[:, :, y, x] = clamp(mean, -zero, STREAM.high - zero) + zero
+    return result
+
+
+def _pad(values: Integers, window: Window, value: int) -> Integers:
+    top, left, bottom, right = window.pad
+    return np.pad(values, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=value)
+
+
+def _window(padded: Integers, window: Window, y: int, x: int) -> Integers:
+    """Return what the window of output pixel (y, x) covers: (image, channel, window row, window column)."""
+    top, left = y * window.stride, x * window.stride
+    return padded[:, :, top : top + window.kernel[0], left : left + window.kernel[1]]

@@ -1,0 +1,311 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A program executed from its bytes, as the machine does it: memories, raw accumulators, partial sums, requantisation.
+
+Nothing is taken from the network that was compiled; the metadata gives names and shapes for the results only. A wrong bias,
+table, address or pad code in the bytes shows in the values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tritone.golden.arithmetic import Integers, clamp, multiply_add, round_shift, wrap
+from tritone.golden.dump import Bytes, unpack_dump
+from tritone.golden.memory import FeatureMemory, read_parameters, read_words
+from tritone.golden.rails import Operand, decode_operand
+from tritone.spec.codebook import TABLE_ENTRIES
+from tritone.spec.fixed import NIBBLE_BITS, SQRT2_FRACTION, SQRT2_NUMERATOR, STREAM, VALUE
+from tritone.spec.isa import (
+    HEADER,
+    INSTRUCTION_BEATS,
+    MAX_PASS_STEPS,
+    PARAMETER,
+    PASS_STEP,
+    RECORDS,
+    Base,
+    MemoryId,
+    Opcode,
+    PoolMode,
+)
+from tritone.spec.machine import BEAT_BYTES
+from tritone.spec.program import Program
+
+__all__ = ["Execution", "GoldenMachine"]
+
+Fields = Mapping[str, int]
+
+_NIBBLE = (1 << NIBBLE_BITS) - 1
+# PASS_STEP.shift counts nibbles.
+_SHIFT_UNIT = NIBBLE_BITS
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What one image leaves in external memory.
+
+    Parameters
+    ----------
+    dumps : the stored region of each layer in the order of execution, as with Control.DUMP.
+    result : what STORE wrote behind the result address.
+    """
+
+    dumps: tuple[bytes, ...]
+    result: bytes
+
+
+class GoldenMachine:
+    """The machine with a program in it.
+
+    Memories keep their content from image to image as those of the hardware do; they begin as zeros.
+
+    Parameters
+    ----------
+    program : the program and the machine it is for.
+    """
+
+    def __init__(self, program: Program) -> None:
+        machine = program.machine
+        self._machine = machine
+        self._program = program
+        self._words = program.instruction_words()
+        beats = INSTRUCTION_BEATS * program.instructions
+        if beats > machine.instruction_words:
+            raise ValueError(
+                f"Program must fit {machine.instruction_words} beats of instruction memory, not {beats}"
+            )
+        self._features = FeatureMemory(machine)
+        shape = (machine.weight_words, machine.columns, machine.rows)
+        self._weights: Bytes = np.zeros(shape, np.uint8)  # a nibble an element
+        self._tables: Bytes = np.zeros((machine.table_words, TABLE_ENTRIES), np.uint8)
+        channels = machine.parameter_words, machine.slot_channels
+        self._parameters = {field.name: np.zeros(channels, np.int64) for field in PARAMETER.fields}
+        self._operands: dict[tuple[int, int], Operand] = {}
+        self._next = 0
+
+    def run(self, image: bytes) -> list[npt.NDArray[np.int16]]:
+        """Return the output [C, H, W] of every layer, one for each of the program's tensors, for the bytes of an image."""
+        return [
+            unpack_dump(dump, entry["shape"], entry["wide"], self._machine.rows)
+            for dump, entry in zip(
+                self.execute(image).dumps, self._program.metadata["tensors"], strict=True
+            )
+        ]
+
+    def execute(self, image: bytes) -> Execution:
+        """Run from where the last image ended up to NEXT.
+
+        Raises
+        ------
+        ValueError : an illegal instruction, a program for another machine, an address or an accumulator out of range.
+        """
+        dumps: list[bytes] = []
+        result = bytearray()
+        while True:
+            if self._next >= len(self._words):
+                raise ValueError("Program must loop with NEXT before its instructions end")
+            index, self._next = self._next, self._next + 1
+            opcode, fields = self._decode(index)
+            match opcode:
+                case Opcode.CHECK:
+                    self._check(fields)
+                case Opcode.LOAD:
+                    self._load(fields, image)
+                case Opcode.STORE:
+                    self._store(fields, result)
+                case Opcode.CONVOLVE | Opcode.POOL:
+                    convolve = opcode is Opcode.CONVOLVE
+                    y = self._convolve(fields, index) if convolve else self._pool(fields)
+                    dumps.append(self._write_back(fields, y))
+                case Opcode.NEXT:
+                    self._next = fields["target"]
+                    return Execution(tuple(dumps), bytes(result))
+
+    def _decode(self, index: int) -> tuple[Opcode, Fields]:
+        word = self._words[index]
+        number = word & HEADER.fields[0].high
+        if number not in set(Opcode):
+            raise ValueError(f"Instruction {index} must have a known opcode, not {number}")
+        opcode = Opcode(number)
+        return opcode, RECORDS[opcode].unpack(word)
+
+    def _check(self, fields: Fields) -> None:
+        expected = self._machine.fingerprint
+        if fields["fingerprint"] != expected:
+            raise ValueError(
+                f"Program must be compiled for the fingerprint {expected:016x}, "
+                f"not {fields['fingerprint']:016x}"
+            )
+
+    def _load(self, fields: Fields, image: bytes) -> None:
+        if fields["source"] not in (Base.PROGRAM, Base.IMAGE):
+            raise ValueError(f"LOAD must read the program or an image, not {fields['source']}")
+        source = self._program.payload if fields["source"] == Base.PROGRAM else image
+        start, size = fields["offset"], fields["beats"] * BEAT_BYTES
+        data = source[start : start + size]
+        if len(data) != size:
+            raise ValueError(f"LOAD must find {size} bytes at {start}, not {len(data)}")
+        if fields["memory"] in (MemoryId.FEATURE_0, MemoryId.FEATURE_1):
+            group = fields["memory"] - MemoryId.FEATURE_0
+            self._features.load(group, fields, data)
+            return
+        address, words = fields["address"], fields["words"]
+        self._operands.clear()
+        match fields["memory"]:
+            case MemoryId.WEIGHT:
+                nibbles = np.frombuffer(data, np.uint8)
+                split = np.stack([nibbles & _NIBBLE, nibbles >> NIBBLE_BITS], axis=-1)
+                read_words(self._weights, address, words, split.reshape(-1))
+            case MemoryId.TABLE:
+                read_words(self._tables, address, words, np.frombuffer(data, np.uint8))
+            case MemoryId.PARAMETER:
+                for name, values in read_parameters(data).items():
+                    read_words(self._parameters[name], address, words, values)
+            case _:
+                raise ValueError(f"LOAD must name a memory, not {fields['memory']}")
+
+    def _store(self, fields: Fields, result: bytearray) -> None:
+        if fields["target"] != Base.RESULT:
+            raise ValueError(f"STORE must write a result, not {fields['target']}")
+        data = self._features.region(fields["group"], fields).tobytes()
+        end = fields["offset"] + len(data)
+        result.extend(bytes(max(0, end - len(result))))
+        result[fields["offset"] : end] = data
+
+    def _activations(self, fields: Fields, words: int) -> Integers:
+        """Return what the reader hands on for ``words`` channel words: (word, output y, x, ky, kx, lane)."""
+        read, zero = fields["read_shift"], fields["read_zero"]
+        features = self._features
+        stored = features.planes(fields["in_group"], fields, words).astype(np.int64)
+        read_values = clamp(
+            fields["read_offset"] + round_shift(stored - zero, read), 0, fields["read_max"]
+        )
+        y = _positions(
+            fields["out_height"], fields["kernel_height"], fields["stride"], fields["pad_top"]
+        )
+        x = _positions(
+            fields["out_width"], fields["kernel_width"], fields["stride"], fields["pad_left"]
+        )
+        height, width = fields["in_height"], fields["in_width"]
+        inside = ((y >= 0) & (y < height))[:, None, :, None] & ((x >= 0) & (x < width))[:, None, :]
+        gathered = read_values[
+            :, y.clip(0, height - 1)[:, None, :, None], x.clip(0, width - 1)[:, None, :]
+        ]
+        return np.where(inside[..., None], gathered, fields["pad_code"])
+
+    def _convolve(self, fields: Fields, index: int) -> Integers:
+        """Return y (pixel, output channel) of all output groups."""
+        machine = self._machine
+        seen = self._activations(fields, fields["in_channels"])
+        pixels = fields["out_height"] * fields["out_width"]
+        # (pixel, lane of the walk): the order of a walk is ky, kx, channel word, and rows within the word.
+        lanes = seen.transpose(1, 2, 3, 4, 0, 5).reshape(pixels, -1)
+        channels = fields["out_channels"] * machine.columns
+        sums = [np.zeros((pixels, channels)) for _ in range(2)]
+        v = np.broadcast_to(self._parameter(fields, "bias"), (pixels, channels))
+        for number, step in enumerate(_steps(fields)):
+            key = index, number
+            if key not in self._operands:
+                self._operands[key] = decode_operand(self._weights, self._tables, fields, step)
+            operand = self._operands[key]
+            nibble = ((lanes >> (NIBBLE_BITS * step["nibble"])) & _NIBBLE).astype(np.float64)
+            for total, factors, constant in zip(
+                sums, operand.factors, operand.constants, strict=True
+            ):
+                total += nibble @ factors + constant
+            if step["drain"]:
+                even, odd = (total.astype(np.int64) for total in sums)
+                v = self._drain(v, even, odd, step["shift"])
+                for total in sums:
+                    total[:] = 0
+        return self._requantize(fields, v)
+
+    def _pool(self, fields: Fields) -> Integers:
+        """Return y (pixel, output channel) of all output groups."""
+        words = -(-fields["out_channels"] // self._machine.word_columns)
+        seen = self._activations(fields, words)
+        channels = fields["out_channels"] * self._machine.columns
+        _steps(fields)
+        reduced = (
+            seen.max(axis=(3, 4)) if fields["pool_mode"] == PoolMode.MAX else seen.sum(axis=(3, 4))
+        )
+        pixels = fields["out_height"] * fields["out_width"]
+        even = reduced.transpose(1, 2, 0, 3).reshape(pixels, -1)[:, :channels]
+        v = np.broadcast_to(self._parameter(fields, "bias"), even.shape)
+        return self._requantize(fields, self._drain(v, even, np.zeros_like(even), 0))
+
+    def _drain(self, v: Integers, even: Integers, odd: Integers, shift: int) -> Integers:
+        """Return ``v`` with the raw accumulators added, modulo 2**36."""
+        machine = self._machine
+        for rail, total, bits in (
+            ("even", even, machine.even_bits),
+            ("odd", odd, machine.odd_bits),
+        ):
+            if int(total.max(initial=0)) >> bits:
+                raise ValueError(
+                    f"Accumulators of the {rail} rail must hold {bits} bits, not {int(total.max())}"
+                )
+        drained = (even << SQRT2_FRACTION) + SQRT2_NUMERATOR * odd
+        return wrap(v + (drained << (_SHIFT_UNIT * shift)), VALUE)
+
+    def _requantize(self, fields: Fields, v: Integers) -> Integers:
+        scaled = multiply_add(
+            v, self._parameter(fields, "multiplier"), self._parameter(fields, "offset")
+        )
+        return clamp(scaled >> fields["shift"], fields["low"], fields["high"])
+
+    def _parameter(self, fields: Fields, name: str) -> Integers:
+        """Return the constant ``name`` of every output channel of the layer."""
+        slots = self._machine.slot_channels
+        first = fields["parameter_base"] * slots
+        count = fields["out_channels"] * self._machine.columns
+        values = self._parameters[name].reshape(-1)[first : first + count]
+        if len(values) != count:
+            raise ValueError(f"Layer must have {count} channels of parameters, not {len(values)}")
+        return values
+
+    def _write_back(self, fields: Fields, y: Integers) -> bytes:
+        """Store the results (pixel, channel) and return the stored region."""
+        group = 1 - fields["in_group"]
+        height, width = fields["out_height"], fields["out_width"]
+        codes = y.reshape(height, width, -1)
+        if fields["wide"]:
+            parts = [codes & STREAM.high, (codes >> STREAM.bits) & STREAM.high]
+            codes = np.stack(parts, axis=2).reshape(height, 2 * width, -1)
+        region = {
+            "base": fields["out_base"],
+            "row_words": fields["out_row_words"],
+            "plane_words": fields["out_plane_words"],
+        }
+        self._features.write(group, region, (codes & STREAM.high).astype(np.uint8))
+        stored = {
+            "base": fields["out_base"],
+            "width": fields["stored_width"],
+            "rows": fields["stored_rows"],
+            "row_words": fields["out_row_words"],
+        }
+        return self._features.region(group, stored).tobytes()
+
+
+def _positions(outputs: int, kernel: int, stride: int, pad: int) -> Integers:
+    """Return the input coordinate of each output and window position: (output, window position)."""
+    positions = np.arange(outputs)[:, None] * stride + np.arange(kernel) - pad
+    return positions.astype(np.int64)
+
+
+def _steps(fields: Fields) -> Sequence[Fields]:
+    """Return the pass steps of a layer; the last one must drain."""
+    count = fields["pass_steps"]
+    if not 1 <= count <= MAX_PASS_STEPS:
+        raise ValueError(f"Layer must have 1..{MAX_PASS_STEPS} pass steps, not {count}")
+    mask = (1 << PASS_STEP.bits) - 1
+    steps = [
+        PASS_STEP.unpack(fields["steps"] >> (PASS_STEP.bits * index) & mask)
+        for index in range(count)
+    ]
+    if not steps[-1]["drain"]:
+        raise ValueError("Layer must drain with its last pass step")
+    return steps

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The memories of the machine: banks of feature words, and words of constants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tritone.golden.arithmetic import Integers
+from tritone.golden.dump import Bytes
+from tritone.spec.isa import PARAMETER
+from tritone.spec.machine import BEAT_BYTES, MachineConfig
+
+__all__ = ["FeatureMemory", "read_parameters", "read_words"]
+
+
+class FeatureMemory:
+    """Two groups of 2P banks of words of R bytes.
+
+    Pixel (word k, y, x) lies in bank x mod 2P at word ``base + k * plane_words + y * row_words + x div 2P``.
+    """
+
+    def __init__(self, machine: MachineConfig) -> None:
+        self._machine = machine
+        self._words: Bytes = np.zeros(
+            (2, machine.banks, machine.feature_words, machine.rows), np.uint8
+        )
+
+    def _place(self, rows: Integers, row_words: int, width: int) -> tuple[Integers, Integers]:
+        """Return bank and word of each pixel of rows that begin at the words ``rows``."""
+        x = np.arange(width)
+        words = rows[..., None] + x // self._machine.banks
+        if x.size and x[-1] // self._machine.banks >= row_words:
+            raise ValueError(f"Row of {width} pixels must fit {row_words} words of each bank")
+        if words.size and int(words.max()) >= self._machine.feature_words:
+            raise ValueError(
+                f"Region must fit {self._machine.feature_words} feature words, not {int(words.max()) + 1}"
+            )
+        return np.broadcast_to(x % self._machine.banks, words.shape), words
+
+    def _rows(self, region: Mapping[str, int]) -> Integers:
+        return region["base"] + np.arange(region["rows"]) * region["row_words"]
+
+    def load(self, group: int, fields: Mapping[str, int], data: bytes) -> None:
+        """Fill a region from packed pixels as LOAD says; the channels behind them become 0."""
+        size = 1 << fields["pixel_bytes"]
+        if size > self._machine.rows:
+            raise ValueError(f"Pixel must have at most {self._machine.rows} bytes, not {size}")
+        used = fields["rows"] * fields["width"] * size
+        if -(-used // BEAT_BYTES) != fields["beats"]:
+            raise ValueError(f"LOAD must read the beats of {used} bytes, not {fields['beats']}")
+        pixels = np.frombuffer(data[:used], np.uint8).reshape(fields["rows"], fields["width"], size)
+        rows = self._rows({**fields, "base": fields["address"]})
+        bank, word = self._place(rows, fields["row_words"], fields["width"])
+        self._words[group, bank, word] = 0
+        self._words[group, bank, word, :size] = pixels
+
+    def region(self, group: int, fields: Mapping[str, int]) -> Bytes:
+        """Return the rows of a region: (row, pixel, lane)."""
+        bank, word = self._place(self._rows(fields), fields["row_words"], fields["width"])
+        return self._words[group, bank, word]
+
+    def planes(self, group: int, fields: Mapping[str, int], words: int) -> Bytes:
+        """Return the first channel words of a layer's input: (channel word, y, x, lane)."""
+        rows = (
+            fields["in_base"]
+            + np.arange(words)[:, None] * fields["in_plane_words"]
+            + np.arange(fields["in_height"]) * fields["in_row_words"]
+        )
+        bank, word = self._place(rows, fields["in_row_words"], fields["in_width"])
+        return self._words[group, bank, word]
+
+    def write(self, group: int, fields: Mapping[str, int], codes: Bytes) -> None:
+        """Write ``codes`` (y, stored x, channel); lanes of the last channel word that have no code stay as they are."""
+        height, width, channels = codes.shape
+        lanes = self._machine.rows
+        for plane in range(-(-channels // lanes)):
+            part = codes[:, :, plane * lanes : (plane + 1) * lanes]
+            rows = (
+                fields["base"]
+                + plane * fields["plane_words"]
+                + np.arange(height) * fields["row_words"]
+            )
+            bank, word = self._place(rows, fields["row_words"], width)
+            self._words[group, bank, word, : part.shape[2]] = part
+
+
+def read_words(
+    memory: npt.NDArray[Any], address: int, words: int, values: npt.NDArray[Any]
+) -> None:
+    """Put ``values``, exactly ``words`` words, into ``memory`` (word first) from ``address`` on."""
+    if address + words > len(memory):
+        raise ValueError(f"LOAD must fit {len(memory)} words, not {address + words}")
+    if values.size != words * memory[0].size:
+        raise ValueError(f"LOAD must read the beats of {words} words, not {values.size} values")
+    memory[address : address + words] = values.reshape(words, *memory.shape[1:])
+
+
+def read_parameters(data: bytes) -> dict[str, Integers]:
+    """Return the fields of the PARAMETER records in ``data``, an array for each field."""
+    size = PARAMETER.bits // 8
+    records = [
+        PARAMETER.unpack(int.from_bytes(data[start : start + size], "little"))
+        for start in range(0, len(data), size)
+    ]
+    return {
+        field.name: np.array([record[field.name] for record in records], np.int64)
+        for field in PARAMETER.fields
+    }

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Random networks for the tests of every package."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tritone.graph import Convolution, Network, Node, Pool, PoolKind, Tensor, Window
+from tritone.spec.catalog import codebook
+from tritone.spec.fixed import INPUT_ZERO, LOGIT, MULTIPLIER, SHIFT_MAX, STREAM, half
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """A layer to draw: a convolution to ``out`` channels, or a pool if ``kind`` is given."""
+
+    out: int = 0
+    kernel: tuple[int, int] = (3, 3)
+    stride: int = 1
+    pad: tuple[int, int, int, int] = (0, 0, 0, 0)
+    codebook: str = "post4"
+    bits: int = 4
+    zero: int = 0
+    pad_code: int | None = None
+    wide: bool = False
+    kind: PoolKind | None = None
+
+
+def _convolution(rng: np.random.Generator, name: str, source: Tensor, spec: Spec, to: Tensor) -> Node:
+    book = codebook(spec.codebook)
+    shape = (spec.out, source.shape[0], *spec.kernel)
+    codes = rng.choice(np.array(book.codes, np.uint8), shape)
+    scaled = np.array([0 if level is None else level.scaled for level in book.levels])[codes]
+    # A spread of a quarter of the range, so that values hit the clamp sometimes but not always.
+    spread = np.sqrt((scaled.astype(float) ** 2).sum(axis=(1, 2, 3))) * (1 << spec.bits) / 2
+    real = (3000 if spec.wide else 60) / np.maximum(spread, 1) * rng.uniform(-1.5, 1.5, spec.out)
+    shift = next(
+        s for s in range(SHIFT_MAX, -1, -1) if np.abs(np.round(real * 2.0**s)).max() <= MULTIPLIER.high
+    )
+    top = LOGIT if spec.wide else STREAM
+    center = 0 if spec.wide else 100
+    return Convolution(
+        name=name,
+        input=source.name,
+        output=to.name,
+        window=Window(kernel=spec.kernel, stride=spec.stride, pad=spec.pad),
+        codebook=spec.codebook,
+        codes=codes,
+        bits=spec.bits,
+        pad_code=source.zero >> (8 - spec.bits) if spec.pad_code is None else spec.pad_code,
+        multiplier=np.round(real * 2.0**shift).astype(np.int64),
+        offset=((center + rng.integers(-50, 50, spec.out)) << shift) + half(shift),
+        shift=shift,
+        low=top.low,
+        high=top.high,
+    )
+
+
+def _pool(name: str, source: Tensor, spec: Spec, to: Tensor) -> Node:
+    assert spec.kind is not None
+    size = spec.kernel[0] * spec.kernel[1]
+    average = spec.kind is PoolKind.AVERAGE
+    shift = 14 if average else 0
+    return Pool(
+        name=name,
+        input=source.name,
+        output=to.name,
+        kind=spec.kind,
+        window=Window(kernel=spec.kernel, stride=spec.stride, pad=spec.pad),
+        multiplier=round((1 << shift) / size) if average else 1,
+        shift=shift,
+    )
+
+
+def draw_network(
+    shape: tuple[int, int, int], specs: Sequence[Spec], seed: int = 0, zero: int = INPUT_ZERO
+) -> Network:
+    """Return a chain of layers ``layer0``, ``layer1``, ... with random weights and constants."""
+    rng = np.random.default_rng(seed)
+    tensors = [Tensor(name="input", shape=shape, zero=zero, step=1 / 64)]
+    nodes: list[Node] = []
+    for index, spec in enumerate(specs):
+        source = tensors[-1]
+        window = Window(kernel=spec.kernel, stride=spec.stride, pad=spec.pad)
+        to = Tensor(
+            name=f"tensor{index}",
+            shape=(source.shape[0] if spec.kind else spec.out, *window.output(*source.shape[1:])),
+            zero=source.zero if spec.kind else spec.zero,
+            step=1.0,
+            wide=spec.wide,
+        )
+        make: Any = _pool(f"layer{index}", source, spec, to) if spec.kind else None
+        nodes.append(make or _convolution(rng, f"layer{index}", source, spec, to))
+        tensors.append(to)
+    return Network(
+        name="random",
+        input="input",
+        output=tensors[-1].name,
+        tensors={tensor.name: tensor for tensor in tensors},
+        nodes=tuple(nodes),
+    )
+
+
+@pytest.fixture(scope="session")
+def spec() -> type[Spec]:
+    """The description of a layer to draw."""
+    return Spec
+
+
+@pytest.fixture(scope="session")
+def random_network() -> Callable[..., Network]:
+    """``random_network(shape, specs, seed, zero)``: a chain of layers with random weights and constants."""
+    return draw_network
