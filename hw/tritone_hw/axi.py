@@ -28,30 +28,34 @@ def _address_channel(prefix: str) -> dict[str, Member]:
     }
 
 
-_READ = _address_channel("ar") | {
-    "rid": In(ID_BITS),
-    "rdata": In(BEAT_BITS),
-    "rresp": In(2),
-    "rlast": In(1),
-    "rvalid": In(1),
-    "rready": Out(1),
-}
+AXI_READ = Signature(
+    _address_channel("ar")
+    | {
+        "rid": In(ID_BITS),
+        "rdata": In(BEAT_BITS),
+        "rresp": In(2),
+        "rlast": In(1),
+        "rvalid": In(1),
+        "rready": Out(1),
+    }
+)
 
-_WRITE = _address_channel("aw") | {
-    "wdata": Out(BEAT_BITS),
-    "wstrb": Out(BEAT_BYTES),
-    "wlast": Out(1),
-    "wvalid": Out(1),
-    "wready": In(1),
-    "bid": In(ID_BITS),
-    "bresp": In(2),
-    "bvalid": In(1),
-    "bready": Out(1),
-}
+AXI_WRITE = Signature(
+    _address_channel("aw")
+    | {
+        "wdata": Out(BEAT_BITS),
+        "wstrb": Out(BEAT_BYTES),
+        "wlast": Out(1),
+        "wvalid": Out(1),
+        "wready": In(1),
+        "bid": In(ID_BITS),
+        "bresp": In(2),
+        "bvalid": In(1),
+        "bready": Out(1),
+    }
+)
 
-AXI_READ = Signature(_READ)
-AXI_WRITE = Signature(_WRITE)
-AXI = Signature(_WRITE | _READ)
+AXI = Signature({"write": Out(AXI_WRITE), "read": Out(AXI_READ)})
 
 AXI_LITE = Signature(
     {

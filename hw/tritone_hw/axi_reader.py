@@ -39,12 +39,17 @@ class AxiReader(Component):
     bus : AXI4 read channels.
     """
 
-    request: In(stream.Signature(READ_REQUEST))
-    busy: Out(1)
-    error: Out(1)
-    beat: Out(1)
-    data: Out(stream.Signature(BEAT_BITS))
-    bus: Out(AXI_READ)
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "request": In(stream.Signature(READ_REQUEST)),
+                "busy": Out(1),
+                "error": Out(1),
+                "beat": Out(1),
+                "data": Out(stream.Signature(BEAT_BITS)),
+                "bus": Out(AXI_READ),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

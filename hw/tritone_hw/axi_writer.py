@@ -43,13 +43,18 @@ class AxiWriter(Component):
     bus : AXI4 write channels.
     """
 
-    request: In(stream.Signature(ADDRESS_BITS))
-    busy: Out(1)
-    error: Out(1)
-    beat: Out(1)
-    next_address: Out(ADDRESS_BITS)
-    data: In(stream.Signature(WRITE_BEAT))
-    bus: Out(AXI_WRITE)
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "request": In(stream.Signature(ADDRESS_BITS)),
+                "busy": Out(1),
+                "error": Out(1),
+                "beat": Out(1),
+                "next_address": Out(ADDRESS_BITS),
+                "data": In(stream.Signature(WRITE_BEAT)),
+                "bus": Out(AXI_WRITE),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -8,7 +8,7 @@ from amaranth.lib.data import ArrayLayout, StructLayout, UnionLayout
 from amaranth.utils import ceil_log2
 
 from tritone.spec.codebook import ARRAY_CONTROL, TABLE_ENTRIES
-from tritone.spec.isa import INSTRUCTION_BITS, MAX_PASS_STEPS, PASS_STEP, RECORDS
+from tritone.spec.isa import HEADER, INSTRUCTION_BITS, MAX_PASS_STEPS, PASS_STEP, RECORDS
 from tritone.spec.machine import BEAT_BITS, MachineConfig
 from tritone.spec.record import Record
 
@@ -41,7 +41,7 @@ PASS_STEPS = ArrayLayout(record_layout(PASS_STEP), MAX_PASS_STEPS)
 
 # An instruction: every record over the same 512 bits.
 INSTRUCTION = UnionLayout(
-    {record.name: record_layout(record) for record in dict.fromkeys(RECORDS.values())}
+    {record.name: record_layout(record) for record in dict.fromkeys((HEADER, *RECORDS.values()))}
     | {"bits": Shape(INSTRUCTION_BITS)}
 )
 

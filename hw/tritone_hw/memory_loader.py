@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hands beats to the words of an on-chip memory."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import stream
+from amaranth.lib.wiring import Component, In, Out
+
+from tritone.spec.codebook import TABLE_ENTRIES
+from tritone.spec.isa import LOAD, MemoryId
+from tritone.spec.machine import BEAT_BITS, BEAT_BYTES, MachineConfig
+from tritone_hw.layout import MEMORY_WRITE, record_layout
+
+__all__ = ["MemoryLoader", "word_beats"]
+
+_LOAD = record_layout(LOAD)
+
+
+def word_beats(machine: MachineConfig) -> dict[MemoryId, int]:
+    """Return the beats of a word of each memory that is loaded by words."""
+    return {
+        MemoryId.WEIGHT: -(-machine.weight_word_bits // BEAT_BITS),
+        MemoryId.PARAMETER: -(-machine.parameter_word_bits // BEAT_BITS),
+        MemoryId.TABLE: TABLE_ENTRIES // BEAT_BYTES,
+    }
+
+
+class MemoryLoader(Component):
+    """Counts the beats of words and the words of a memory; beats behind the last word are dropped.
+
+    Timing: combinational from ``beats`` to ``writes``; never stalls.
+
+    Parameters
+    ----------
+    machine : gives the widths of the memories.
+
+    Members
+    -------
+    load : takes over ``address`` and ``words``, the first word and how many.
+    memory : holds still from the cycle behind ``load`` on.
+    beats : what the bus delivers.
+    writes : the beats with their places.
+    """
+
+    def __init__(self, machine: MachineConfig) -> None:
+        self.machine = machine
+        super().__init__(
+            {
+                "load": In(1),
+                "memory": In(_LOAD["memory"].shape),
+                "address": In(_LOAD["address"].shape),
+                "words": In(_LOAD["words"].shape),
+                "beats": In(stream.Signature(BEAT_BITS)),
+                "writes": Out(stream.Signature(MEMORY_WRITE)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        address = Signal.like(self.address)
+        words_left = Signal.like(self.words)
+        beat = Signal(MEMORY_WRITE["beat"].shape)
+        last_beat = Signal.like(beat)
+        with m.Switch(self.memory):
+            for memory, beats in word_beats(self.machine).items():
+                with m.Case(memory):
+                    m.d.comb += last_beat.eq(beats - 1)
+
+        write = self.writes.p
+        m.d.comb += [
+            write.memory.eq(self.memory),
+            write.address.eq(address),
+            write.beat.eq(beat),
+            write.last.eq(beat == last_beat),
+            write.data.eq(self.beats.payload),
+            self.writes.valid.eq(self.beats.valid & (words_left != 0)),
+            self.beats.ready.eq(self.writes.ready | (words_left == 0)),
+        ]
+        with m.If(self.load):
+            m.d.sync += [address.eq(self.address), words_left.eq(self.words), beat.eq(0)]
+        with m.Elif(self.writes.valid & self.writes.ready):
+            m.d.sync += beat.eq(beat + 1)
+            with m.If(write.last):
+                m.d.sync += [
+                    beat.eq(0),
+                    address.eq(address + 1),
+                    words_left.eq(words_left - 1),
+                ]
+        return m

@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the program: decodes and dispatches the instructions of ``tritone.spec.isa``."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import stream
+from amaranth.lib.data import View
+from amaranth.lib.wiring import Component, In, Out, connect, flipped
+from amaranth.utils import ceil_log2
+
+from tritone.spec.axi import ADDRESS_BITS, LITE_DATA_BITS
+from tritone.spec.isa import INSTRUCTION_BEATS, LAYER, MAX_PASS_STEPS, Base, MemoryId, Opcode
+from tritone.spec.machine import BEAT_BITS, MachineConfig
+from tritone.spec.regmap import ErrorCode
+from tritone_hw.dma import LOAD_FIELDS, LOAD_REQUEST, STORE_REQUEST
+from tritone_hw.instruction_fetcher import InstructionFetcher
+from tritone_hw.layout import record_layout
+from tritone_hw.region_walker import REGION_FIELDS
+from tritone_hw.registers import SETTINGS
+
+__all__ = ["Sequencer"]
+
+# Counters run from 1 up to these or from these down to 1: a 0 would not be what anyone means.
+_LOAD_WORD_SIZES = ("beats", "words")
+_LOAD_PIXEL_SIZES = ("beats", "width", "rows")
+_STORE_SIZES = ("width", "rows")
+_LAYER_SIZES = (
+    "in_channels",
+    "out_width",
+    "out_height",
+    "out_channels",
+    "stored_width",
+    "stored_rows",
+    "kernel_height",
+    "kernel_width",
+    "pass_steps",
+)
+
+
+class Sequencer(Component):
+    """Loads a program into instruction memory, then executes it, an instruction after the other.
+
+    The next instruction is fetched while transfers and a layer are under way, and waits for what
+    it must. After a bus error or an instruction that cannot be executed nothing new starts; when
+    all transfers and the layer have ended the run stops with the code of the first error.
+
+    With ``dump`` the region that a layer stores is written to external memory before the next
+    instruction is fetched.
+
+    Timing: from one dispatch to the next InstructionFetcher.CYCLES + 2 cycles, or more if it waits.
+
+    Parameters
+    ----------
+    machine : shape of the machine.
+
+    Members
+    -------
+    start, dump, program_address ... : from the registers; taken over at ``start``.
+    stop, error : for one cycle at the end of the run.
+    instruction : index of the instruction that was decoded last.
+    image_done : for one cycle at the end of each image.
+    load, loading, store, storing, store_end, read_error, write_error, program_write : see Dma.
+    layer, layer_busy : instructions for the layer engine; busy from the cycle behind the handshake
+        until its results are stored.
+    """
+
+    def __init__(self, machine: MachineConfig) -> None:
+        self.machine = machine
+        super().__init__(
+            {
+                "start": In(1),
+                "dump": In(1),
+                "stop": Out(1),
+                "error": Out(ErrorCode),
+                "instruction": Out(16),
+                "image_done": Out(1),
+                "load": Out(stream.Signature(LOAD_REQUEST)),
+                "loading": In(1),
+                "store": Out(stream.Signature(STORE_REQUEST)),
+                "storing": In(1),
+                "store_end": In(ADDRESS_BITS),
+                "read_error": In(1),
+                "write_error": In(1),
+                "program_write": In(stream.Signature(BEAT_BITS, always_ready=True)),
+                "layer": Out(stream.Signature(record_layout(LAYER))),
+                "layer_busy": In(1),
+            }
+            | {name: In(LITE_DATA_BITS) for name in SETTINGS}
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.fetcher = fetcher = InstructionFetcher(self.machine)
+        connect(m, flipped(self.program_write), fetcher.program_write)
+        word = fetcher.instruction
+        most = self.machine.instruction_words // INSTRUCTION_BEATS
+
+        # Settings of this run; the addresses of image, result and dump advance.
+        settings = {name: Signal(LITE_DATA_BITS, name=f"run_{name}") for name in SETTINGS}
+        dump = Signal()
+        index = Signal(16)
+        failure = Signal(ErrorCode)
+        with m.If(failure == ErrorCode.NONE):
+            with m.If(self.read_error):
+                m.d.sync += failure.eq(ErrorCode.READ_ERROR)
+            with m.Elif(self.write_error):
+                m.d.sync += failure.eq(ErrorCode.WRITE_ERROR)
+
+        self._compose_requests(m, word, settings)
+        legal = self._legal(m, word)
+        transferring = self.loading | self.storing
+        working = transferring | self.layer_busy
+        header = word.header
+        held = (header.wait_dma & transferring) | (header.wait_layer & self.layer_busy)
+        m.d.comb += [fetcher.rewind.eq(self.start), fetcher.index.eq(index)]
+
+        def fail(code: ErrorCode) -> None:
+            m.d.sync += failure.eq(code)
+            m.next = "DRAIN"
+
+        with m.FSM():
+            with m.State("IDLE"), m.If(self.start):
+                m.d.sync += [settings[name].eq(getattr(self, name)) for name in SETTINGS]
+                m.d.sync += [dump.eq(self.dump), index.eq(0), failure.eq(ErrorCode.NONE)]
+                m.next = "LOAD_PROGRAM"
+            with m.State("LOAD_PROGRAM"):
+                count = settings["program_instructions"]
+                with m.If((count == 0) | (count > most)):
+                    fail(ErrorCode.PROGRAM_TOO_LONG)
+                with m.Else():
+                    self._compose_program_request(m, settings)
+                    m.d.comb += self.load.valid.eq(1)
+                    with m.If(self.load.ready):
+                        m.next = "AWAIT_PROGRAM"
+            with m.State("AWAIT_PROGRAM"), m.If(~self.loading):
+                m.next = "FETCH"
+
+            with m.State("FETCH"):
+                with m.If(failure != ErrorCode.NONE):
+                    m.next = "DRAIN"
+                with m.Elif(index >= settings["program_instructions"]):
+                    fail(ErrorCode.ILLEGAL_INSTRUCTION)
+                with m.Else():
+                    m.d.comb += fetcher.fetch.eq(1)
+                    m.d.sync += [self.instruction.eq(index), index.eq(index + 1)]
+                    m.next = "AWAIT_INSTRUCTION"
+            with m.State("AWAIT_INSTRUCTION"), m.If(fetcher.fetched):
+                m.next = "DISPATCH"
+            with m.State("DISPATCH"):
+                with m.If(failure != ErrorCode.NONE):
+                    m.next = "DRAIN"
+                with m.Elif(~legal):
+                    fail(ErrorCode.ILLEGAL_INSTRUCTION)
+                with m.Elif(~held), m.Switch(header.opcode):
+                    with m.Case(Opcode.CHECK):
+                        m.next = "FETCH"
+                        with m.If(word.check.fingerprint != self.machine.fingerprint):
+                            fail(ErrorCode.FINGERPRINT_MISMATCH)
+                    with m.Case(Opcode.LOAD):
+                        m.d.comb += self.load.valid.eq(~self.loading)
+                        with m.If(self.load.valid & self.load.ready):
+                            m.next = "FETCH"
+                    with m.Case(Opcode.STORE):
+                        m.d.comb += self.store.valid.eq(~self.storing)
+                        with m.If(self.store.valid & self.store.ready):
+                            m.next = "FETCH"
+                    with m.Case(Opcode.CONVOLVE, Opcode.POOL):
+                        m.d.comb += self.layer.valid.eq(~self.layer_busy)
+                        with m.If(self.layer.valid & self.layer.ready):
+                            m.next = "FETCH"
+                            with m.If(dump):
+                                m.next = "AWAIT_LAYER"
+                    with m.Case(Opcode.NEXT), m.If(~working):
+                        m.d.comb += self.image_done.eq(1)
+                        self._advance(m, word, settings)
+                        m.d.sync += index.eq(word.next.target)
+                        m.next = "FETCH"
+                        with m.If(settings["image_count"] <= 1):
+                            m.next = "DRAIN"
+
+            with m.State("AWAIT_LAYER"), m.If(~self.layer_busy):
+                m.next = "DUMP"
+            with m.State("DUMP"):
+                self._compose_dump_request(m, word, settings)
+                m.d.comb += self.store.valid.eq(~self.storing)
+                with m.If(self.store.valid & self.store.ready):
+                    m.next = "AWAIT_DUMP"
+            with m.State("AWAIT_DUMP"), m.If(~self.storing):
+                m.d.sync += settings["dump_address"].eq(self.store_end)
+                m.next = "FETCH"
+
+            with m.State("DRAIN"), m.If(~working):
+                m.d.comb += [self.stop.eq(1), self.error.eq(failure)]
+                m.next = "IDLE"
+        return m
+
+    def _advance(self, m: Module, word: View, settings: dict[str, Signal]) -> None:
+        """Go on to the next image."""
+        for name, distance in (
+            ("image_address", word.next.image_bytes),
+            ("result_address", word.next.result_bytes),
+        ):
+            m.d.sync += settings[name].eq(settings[name] + distance)
+        m.d.sync += settings["image_count"].eq(settings["image_count"] - 1)
+
+    def _compose_requests(self, m: Module, word: View, settings: dict[str, Signal]) -> None:
+        """Build the payloads of all requests from the instruction, as if it were of their kind."""
+        bases = {
+            Base.PROGRAM: settings["program_address"],
+            Base.IMAGE: settings["image_address"],
+            Base.RESULT: settings["result_address"],
+        }
+        load, store, layer = self.load.p, self.store.p, self.layer.p
+        for selector, offset, address in (
+            (word.load.source, word.load.offset, load.source),
+            (word.store.target, word.store.offset, store.target),
+        ):
+            with m.Switch(selector):
+                for base, start in bases.items():
+                    with m.Case(base):
+                        m.d.comb += address.eq(start + offset)
+        m.d.comb += [load[name].eq(word.load[name]) for name in LOAD_FIELDS]
+        m.d.comb += [store.region[name].eq(word.store[name]) for name in REGION_FIELDS]
+        m.d.comb += layer.eq(word.layer)
+
+    def _compose_program_request(self, m: Module, settings: dict[str, Signal]) -> None:
+        """Ask for the program."""
+        load = self.load.p
+        m.d.comb += [
+            load.program.eq(1),
+            load.source.eq(settings["program_address"]),
+            load.beats.eq(settings["program_instructions"] * INSTRUCTION_BEATS),
+        ]
+
+    def _compose_dump_request(self, m: Module, word: View, settings: dict[str, Signal]) -> None:
+        """Ask for a store of the region that the layer has filled."""
+        region = self.store.p.region
+        m.d.comb += [
+            self.store.p.target.eq(settings["dump_address"]),
+            region.group.eq(~word.layer.in_group),
+            region.base.eq(word.layer.out_base),
+            region.width.eq(word.layer.stored_width),
+            region.rows.eq(word.layer.stored_rows),
+            region.row_words.eq(word.layer.out_row_words),
+        ]
+
+    def _legal(self, m: Module, word: View) -> Signal:
+        """Return whether the instruction can be executed."""
+        legal = Signal()
+        load, store, layer = word.load, word.store, word.layer
+        with m.Switch(word.header.opcode):
+            with m.Case(Opcode.CHECK, Opcode.NEXT):
+                m.d.comb += legal.eq(1)
+            with m.Case(Opcode.LOAD):
+                pixels = (load.memory == MemoryId.FEATURE_0) | (load.memory == MemoryId.FEATURE_1)
+                sizes = Mux(
+                    pixels,
+                    _nonzero(load, _LOAD_PIXEL_SIZES)
+                    & (load.pixel_bytes <= ceil_log2(self.machine.rows)),
+                    _nonzero(load, _LOAD_WORD_SIZES),
+                )
+                m.d.comb += legal.eq(
+                    sizes & (load.source <= max(Base)) & (load.memory <= max(MemoryId))
+                )
+            with m.Case(Opcode.STORE):
+                m.d.comb += legal.eq(_nonzero(store, _STORE_SIZES) & (store.target <= max(Base)))
+            with m.Case(Opcode.CONVOLVE, Opcode.POOL):
+                m.d.comb += legal.eq(
+                    _nonzero(layer, _LAYER_SIZES)
+                    & (layer.pass_steps <= MAX_PASS_STEPS)
+                    & ((layer.stride == 1) | (layer.stride == 2))
+                )
+        return legal
+
+
+def _nonzero(record: View, names: tuple[str, ...]) -> Value:
+    """Return whether none of the fields is 0."""
+    return Cat(record[name].any() for name in names).all()
