@@ -31,7 +31,9 @@ class Spec:
     kind: PoolKind | None = None
 
 
-def _convolution(rng: np.random.Generator, name: str, source: Tensor, spec: Spec, to: Tensor) -> Node:
+def _convolution(
+    rng: np.random.Generator, name: str, source: Tensor, spec: Spec, to: Tensor
+) -> Node:
     book = codebook(spec.codebook)
     shape = (spec.out, source.shape[0], *spec.kernel)
     codes = rng.choice(np.array(book.codes, np.uint8), shape)
@@ -40,7 +42,9 @@ def _convolution(rng: np.random.Generator, name: str, source: Tensor, spec: Spec
     spread = np.sqrt((scaled.astype(float) ** 2).sum(axis=(1, 2, 3))) * (1 << spec.bits) / 2
     real = (3000 if spec.wide else 60) / np.maximum(spread, 1) * rng.uniform(-1.5, 1.5, spec.out)
     shift = next(
-        s for s in range(SHIFT_MAX, -1, -1) if np.abs(np.round(real * 2.0**s)).max() <= MULTIPLIER.high
+        s
+        for s in range(SHIFT_MAX, -1, -1)
+        if np.abs(np.round(real * 2.0**s)).max() <= MULTIPLIER.high
     )
     top = LOGIT if spec.wide else STREAM
     center = 0 if spec.wide else 100
@@ -114,5 +118,5 @@ def spec() -> type[Spec]:
 
 @pytest.fixture(scope="session")
 def random_network() -> Callable[..., Network]:
-    """``random_network(shape, specs, seed, zero)``: a chain of layers with random weights and constants."""
+    """``random_network(shape, specs, seed, zero)``: a chain of random layers."""
     return draw_network

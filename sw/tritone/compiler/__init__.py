@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a network to a program: fold nodes to layers, plan their passes, tile, allocate, emit. No framework.
+"""From a network to a program: fold, plan passes, tile, allocate, emit. No framework.
 
-What does not fit the machine is refused with ValueError, naming the layer, what it needs and what there is.
+What does not fit the machine is refused with ValueError, naming the layer, what it needs and what
+there is.
 """
 
 from __future__ import annotations

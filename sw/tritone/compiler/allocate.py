@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Addresses: feature regions by liveness, weight, parameter and table words one behind the other."""
+"""Addresses: feature regions by liveness, words of constants one behind the other."""
 
 from __future__ import annotations
 
@@ -55,20 +55,18 @@ def _first_fit(needed: int, taken: list[Place]) -> int:
 
 
 def _features(layers: Sequence[TiledLayer], machine: MachineConfig) -> dict[str, Place]:
-    """Return a place for every tensor: the other group than its layer reads, at words that no living tensor has."""
+    """Return a place for every tensor.
+
+    It lies in the other group than the layer reads from, on words that no living tensor takes.
+    """
     last_read = {each.layer.output.name: index for index, each in enumerate(layers)}
     for index, each in enumerate(layers):
         last_read[each.layer.input.name] = index
     # The result is stored behind the last layer.
     last_read[layers[-1].layer.output.name] = len(layers)
-    first = layers[0]
     places: dict[str, Place] = {}
-    wanted = [(-1, first.layer.name, first.layer.input.name, 0, first.input)]
-    for index, each in enumerate(layers):
-        wanted.append((index, each.layer.name, each.layer.output.name, None, each.output))
-    for index, layer, tensor, group, region in wanted:
-        if group is None:
-            group = 1 - places[layers[index].layer.input.name].group
+
+    def place(layer: str, index: int, tensor: str, group: int, region: Region) -> None:
         living = [
             place
             for name, place in places.items()
@@ -79,6 +77,12 @@ def _features(layers: Sequence[TiledLayer], machine: MachineConfig) -> dict[str,
             layer, f"feature words in group {group}", base + region.words, machine.feature_words
         )
         places[tensor] = Place(group, base, region)
+
+    first = layers[0]
+    place(first.layer.name, -1, first.layer.input.name, 0, first.input)
+    for index, each in enumerate(layers):
+        group = 1 - places[each.layer.input.name].group
+        place(each.layer.name, index, each.layer.output.name, group, each.output)
     return places
 
 
@@ -99,7 +103,8 @@ def allocate(layers: Sequence[TiledLayer], machine: MachineConfig) -> Allocation
 
     Raises
     ------
-    ValueError : a memory is too small; the message names the layer that is first to exceed it, and the words up to it.
+    ValueError : a memory is too small; the message names the layer that is first to exceed it, and
+        the words up to it.
     """
     tables: list[tuple[int, ...]] = []
     first_table: dict[str, int] = {}

@@ -38,7 +38,8 @@ def _instruction(opcode: Opcode, *, dma: bool, layer: bool, fields: Fields) -> b
 def _parameters(tiled: TiledLayer, machine: MachineConfig) -> bytes:
     """Return the parameter words of a layer.
 
-    Channels behind the last one get B = M = 0 and a D by which they become the output's zero, as far as D reaches.
+    Channels behind the last one get B = M = 0 and a D by which they become the output's zero, as
+    far as D reaches.
     """
     layer, bias = tiled.layer, tiled.schedule.bias
     require_format(layer.name, "B", int(bias.min()), int(bias.max()), BIAS)
@@ -106,7 +107,7 @@ def _layer_fields(
 def _loads(
     start: int, contents: Sequence[tuple[MemoryId, int, bytes]]
 ) -> list[tuple[Fields, bytes]]:
-    """Return LOAD fields and data of (memory, words, data), the data lying one behind the other from ``start`` on."""
+    """Return LOAD fields and data of (memory, words, data); data lie in order from ``start``."""
     loads: list[tuple[Fields, bytes]] = []
     for memory, words, data in contents:
         if not words:
@@ -173,7 +174,8 @@ def emit(
     image, output = layers[0].layer.input, layers[-1].layer.output
     result = allocation.places[output.name]
     result_bytes = result.region.rows * result.region.width * machine.rows * STREAM.bits // 8
-    # Every LOAD waits for the one before it, the first layer for the image, STORE for the last layer.
+    # Every LOAD waits for the one before it, the first layer for the image, STORE for the last
+    # layer.
     code = [
         _instruction(
             Opcode.CHECK, dma=False, layer=False, fields={"fingerprint": machine.fingerprint}

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nodes of a network lowered to what the machine knows: a sum over a window, and its requantisation.
+"""Nodes of a network lowered to what the machine knows: a sum over a window, requantised.
 
-``v = sum + bias``, ``y = clamp((v * M + D) >> S, low, high)`` in which the sum of a convolution is that of scaled levels
-times activations, and that of a pool 128 times the largest code or the sum of the codes: they take the even rail.
+``v = sum + bias``, ``y = clamp((v * M + D) >> S, low, high)`` in which the sum of a convolution is
+that of scaled levels times activations, and that of a pool 128 times the largest code or the sum of
+the codes: they take the even rail.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """What CONVOLVE multiplies by: codes (out channels, in channels, kernel height, kernel width) of a codebook."""
+    """What CONVOLVE multiplies by: codes (out channels, in channels, ky, kx) of a codebook."""
 
     book: Codebook
     codes: npt.NDArray[np.uint8]
@@ -113,15 +114,16 @@ def _convolution(node: Convolution, network: Network) -> Layer:
     zero, top = source.zero >> node.read_shift, (1 << node.bits) - 1
     positive = weights.scaled.clip(min=0).sum(axis=(1, 2, 3))
     negative = weights.scaled.clip(max=0).sum(axis=(1, 2, 3))
-    # A weight meets a - z_a, anything from -z_a to top - z_a. With v in 36 bits and M in 16 the product takes 51 bits,
-    # and its sum with D, in 48 bits, always fits the 56 of the requantiser.
+    # A weight meets a - z_a, anything from -z_a to top - z_a. With v in 36 bits and M in 16 the
+    # product takes 51 bits, and its sum with D, in 48 bits, always fits the 56 of the requantiser.
     low = positive * -zero + negative * (top - zero)
     high = positive * (top - zero) + negative * -zero
     require_format(node.name, "sums", int(low.min()), int(high.max()), VALUE)
     form = LOGIT if result.wide else STREAM
     if not form.low <= node.low <= node.high <= form.high:
         raise ValueError(
-            f"Layer {node.name} must clamp within {form.low}..{form.high}, not {node.low}..{node.high}"
+            f"Layer {node.name} must clamp within {form.low}..{form.high}, "
+            f"not {node.low}..{node.high}"
         )
     return Layer(
         name=node.name,
@@ -151,8 +153,9 @@ def _pool(node: Pool, network: Network) -> Layer:
     else:
         # With X = sum - n * z, v = 128 * X and S = Sp + 7:
         #     (v * Mp + (z << S) + half(S)) >> S = z + floor((X * Mp + half(S) / 128) / 2**Sp),
-        # half(S) / 128 being 2**Sp / 2. That is half(Sp) for Sp > 0; for Sp = 0 it is 1/2, which the floor of an integer
-        # plus 1/2 drops. The clamp to 0..255 behind the addition of z is the clamp to -z..255 - z before it.
+        # half(S) / 128 being 2**Sp / 2. That is half(Sp) for Sp > 0; for Sp = 0 it is 1/2, which
+        # the floor of an integer plus 1/2 drops. The clamp to 0..255 behind the addition of z is
+        # the clamp to -z..255 - z before it.
         mode, bias = PoolMode.SUM, -(size * zero << SQRT2_FRACTION)
         multiplier, shift = node.multiplier, node.shift + SQRT2_FRACTION
         offset = (zero << shift) + half(shift)
@@ -182,7 +185,8 @@ def fold(network: Network) -> list[Layer]:
 
     Raises
     ------
-    ValueError : a layer needs what no machine has, or the network's output is not that of its last layer.
+    ValueError : a layer needs what no machine has, or the network's output is not that of its last
+        layer.
     """
     if not network.nodes or network.nodes[-1].output != network.output:
         raise ValueError(

@@ -13,7 +13,7 @@ __all__ = ["image_bytes", "pack_images", "pixel_bits"]
 
 
 def pixel_bits(channels: int, machine: MachineConfig) -> int:
-    """Return log2 of the bytes that a pixel of an image takes in external memory: LOAD's ``pixel_bytes``."""
+    """Return log2 of the bytes of an image's pixel in external memory: LOAD's ``pixel_bytes``."""
     return (min(channels, machine.rows) - 1).bit_length()
 
 
@@ -25,7 +25,10 @@ def image_bytes(shape: tuple[int, int, int], machine: MachineConfig) -> int:
 
 
 def pack_images(images: npt.NDArray[np.uint8], program: Program) -> bytes:
-    """Return ``images`` (image, channel, y, x) one behind the other: channel word, row, pixel, channel; padded with 0."""
+    """Return ``images`` (image, channel, y, x) one behind the other, as LOAD reads them.
+
+    An image is channel word, row, pixel, channel; what fills up pixels and beats is 0.
+    """
     channels, height, width = shape = tuple(program.metadata["image"]["shape"])
     if images.dtype != np.uint8:
         raise TypeError(f"Images must be raw bytes (uint8), not {images.dtype}")

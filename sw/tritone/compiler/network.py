@@ -19,7 +19,8 @@ def compile_network(network: Network, machine: MachineConfig) -> Program:
 
     Raises
     ------
-    ValueError : something does not fit; the message names the layer, what it needs and what the machine has.
+    ValueError : something does not fit; the message names the layer, what it needs and what the
+        machine has.
     """
     layers = [tile(layer, machine) for layer in fold(network)]
     return emit(network.name, layers, allocate(layers, machine), machine)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The walks of a layer over its window: passes of the codebook times nibbles of the activation, and where they drain."""
+"""The walks of a layer over its window: codebook passes by activation nibbles, and drains."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class _Walk:
-    """One walk: its step, the most that the raw accumulators of a channel can gain, and the complement in them."""
+    """One walk: its step, what a channel's raw accumulators gain at most, and the complement."""
 
     step: dict[str, int]
     bounds: dict[str, Integers]
@@ -66,7 +66,7 @@ class _Walk:
 
 
 def _terms(weights: Weights, each: Pass, rail: str) -> tuple[Integers, Integers]:
-    """Return for every weight the factor of its term on ``rail`` in a pass, 0 for none, and whether it is negative."""
+    """Return factor (0: no term) and sign (1: negative) of each weight's term on ``rail``."""
     plan = weights.book.plan
     factors, negative = [], []
     for nibbles in plan.nibbles:
@@ -106,8 +106,8 @@ def _require_accumulators(
         most = int(bounds[rail].max())
         if most > limit:
             raise ValueError(
-                f"Layer {layer.name} must fit {limit.bit_length()} bits of the {rail} accumulators, "
-                f"{limit}, with one walk, not {most}"
+                f"Layer {layer.name} must fit one walk in the {rail} accumulators, {limit}, "
+                f"not {most}"
             )
 
 
@@ -121,7 +121,9 @@ def _plan_pool(layer: Layer, limits: dict[str, int]) -> Schedule:
 
 
 def plan_passes(layer: Layer, machine: MachineConfig) -> Schedule:
-    """Return the pass steps of ``layer``: ascending total shift, a drain wherever the shift changes or a sum might overflow.
+    """Return the pass steps of ``layer`` in ascending total shift.
+
+    They drain wherever the shift changes or a sum might overflow.
 
     Raises
     ------

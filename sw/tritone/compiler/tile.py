@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A layer cut to the shape of a machine: words, rows and groups of its tensors, and its weight memory words."""
+"""A layer cut to the shape of a machine: regions, output groups, weight memory words."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class TiledLayer:
 
 
 def _weight_words(layer: Layer, groups: int, machine: MachineConfig) -> npt.NDArray[np.uint8]:
-    """Return the weight memory words of ``layer``, (word, bytes): nibble c * R + r, the lower one of a byte first."""
+    """Return the weight words of ``layer``, (word, bytes): nibble c * R + r, low nibble first."""
     if layer.weights is None:
         return np.zeros((0, machine.weight_word_bits // 8), np.uint8)
     plan, codes = layer.weights.book.plan, layer.weights.codes

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m tritone.golden PROGRAM IMAGES``: the SHA-256 of every tensor's dumps, from the bytes alone.
+"""``python -m tritone.golden PROGRAM IMAGES``: SHA-256 of tensors from bytes alone.
 
-IMAGES holds the images as the machine reads them, one behind the other. The hash of a tensor covers its dump of every
-image in order. Prints JSON ``{"tensors": [{"name", "sha256"}]}``; a user's error is one line and exit code 2.
+IMAGES holds the images as the machine reads them, one behind the other. The hash of a tensor covers
+its dump of every image in order. Prints JSON ``{"tensors": [{"name", "sha256"}]}``; a user's error
+is one line and exit code 2.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ __all__ = ["require_images"]
 
 
 def require_images(network: Network, images: npt.NDArray[np.uint8]) -> None:
-    """Raise unless ``images`` are raw bytes (image, channel, y, x) of the shape of the network's input."""
+    """Raise unless ``images`` are raw bytes (image, channel, y, x) as the network takes them."""
     if images.dtype != np.uint8:
         raise TypeError(f"Images must be raw bytes (uint8), not {images.dtype}")
     shape = network.tensors[network.input].shape

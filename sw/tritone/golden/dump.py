@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The stored region of a layer, as the machine writes it to external memory, and the values in it."""
+"""The stored region of a layer as it lies in external memory, and the values in it."""
 
 from __future__ import annotations
 

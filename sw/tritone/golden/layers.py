@@ -12,7 +12,7 @@ from tritone.graph import Convolution, Network, Pool, PoolKind, Tensor, Window
 from tritone.spec.catalog import codebook
 from tritone.spec.fixed import SQRT2_FRACTION, SQRT2_NUMERATOR, STREAM
 
-__all__ = ["convolve", "pool", "read", "rail_sums", "run"]
+__all__ = ["convolve", "pool", "rail_sums", "read", "run"]
 
 
 def run(network: Network, images: npt.NDArray[np.uint8]) -> dict[str, Integers]:
@@ -34,13 +34,13 @@ def run(network: Network, images: npt.NDArray[np.uint8]) -> dict[str, Integers]:
 
 
 def read(codes: Integers, zero: int, bits: int) -> Integers:
-    """Return the activations of ``bits`` bits that stand for the stream ``codes`` of a tensor with that zero."""
+    """Return the activations of ``bits`` bits that ``codes`` of a tensor with that zero become."""
     shift = STREAM.bits - bits
     return clamp((zero >> shift) + round_shift(codes - zero, shift), 0, (1 << bits) - 1)
 
 
 def rail_sums(node: Convolution, activations: Integers, zero: int) -> tuple[Integers, Integers]:
-    """Return E and O, (image, output channel, y, x): sums over the window of a weight's rail times ``a - zero``."""
+    """Return E and O, (image, output channel, y, x), of a convolution: sums over its window."""
     book = codebook(node.codebook)
     even = np.array([0 if level is None else level.even for level in book.levels])[node.codes]
     odd = np.array([0 if level is None else level.odd for level in book.levels])[node.codes]
@@ -92,6 +92,6 @@ def _pad(values: Integers, window: Window, value: int) -> Integers:
 
 
 def _window(padded: Integers, window: Window, y: int, x: int) -> Integers:
-    """Return what the window of output pixel (y, x) covers: (image, channel, window row, window column)."""
+    """Return what the window of output pixel (y, x) covers: (image, channel, ky, kx)."""
     top, left = y * window.stride, x * window.stride
     return padded[:, :, top : top + window.kernel[0], left : left + window.kernel[1]]

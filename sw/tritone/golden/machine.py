@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A program executed from its bytes, as the machine does it: memories, raw accumulators, partial sums, requantisation.
+"""A program executed from its bytes: memories, raw accumulators, partial sums, requantisation.
 
-Nothing is taken from the network that was compiled; the metadata gives names and shapes for the results only. A wrong bias,
-table, address or pad code in the bytes shows in the values.
+Nothing is taken from the network that was compiled; the metadata gives names and shapes to the
+results only. A wrong bias, table, address or pad code in the bytes shows in the values.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ class Execution:
 class GoldenMachine:
     """The machine with a program in it.
 
-    Memories keep their content from image to image as those of the hardware do; they begin as zeros.
+    Memories keep their content from image to image as those of the hardware do; they begin as
+    zeros.
 
     Parameters
     ----------
@@ -75,7 +76,7 @@ class GoldenMachine:
         beats = INSTRUCTION_BEATS * program.instructions
         if beats > machine.instruction_words:
             raise ValueError(
-                f"Program must fit {machine.instruction_words} beats of instruction memory, not {beats}"
+                f"Program must fit {machine.instruction_words} instruction words, not {beats}"
             )
         self._features = FeatureMemory(machine)
         shape = (machine.weight_words, machine.columns, machine.rows)
@@ -87,7 +88,7 @@ class GoldenMachine:
         self._next = 0
 
     def run(self, image: bytes) -> list[npt.NDArray[np.int16]]:
-        """Return the output [C, H, W] of every layer, one for each of the program's tensors, for the bytes of an image."""
+        """Return the outputs [C, H, W] of the layers, one for each of the program's tensors."""
         return [
             unpack_dump(dump, entry["shape"], entry["wide"], self._machine.rows)
             for dump, entry in zip(
@@ -100,7 +101,8 @@ class GoldenMachine:
 
         Raises
         ------
-        ValueError : an illegal instruction, a program for another machine, an address or an accumulator out of range.
+        ValueError : an illegal instruction, a program for another machine, an address or an
+            accumulator out of range.
         """
         dumps: list[bytes] = []
         result = bytearray()
@@ -176,7 +178,7 @@ class GoldenMachine:
         result[fields["offset"] : end] = data
 
     def _activations(self, fields: Fields, words: int) -> Integers:
-        """Return what the reader hands on for ``words`` channel words: (word, output y, x, ky, kx, lane)."""
+        """Return what the reader hands on: (channel word, output y, x, ky, kx, lane)."""
         read, zero = fields["read_shift"], fields["read_zero"]
         features = self._features
         stored = features.planes(fields["in_group"], fields, words).astype(np.int64)
@@ -201,7 +203,8 @@ class GoldenMachine:
         machine = self._machine
         seen = self._activations(fields, fields["in_channels"])
         pixels = fields["out_height"] * fields["out_width"]
-        # (pixel, lane of the walk): the order of a walk is ky, kx, channel word, and rows within the word.
+        # (pixel, lane of the walk): the order of a walk is ky, kx, channel word, and rows within
+        # the word.
         lanes = seen.transpose(1, 2, 3, 4, 0, 5).reshape(pixels, -1)
         channels = fields["out_channels"] * machine.columns
         sums = [np.zeros((pixels, channels)) for _ in range(2)]

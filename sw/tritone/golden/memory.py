@@ -20,7 +20,8 @@ __all__ = ["FeatureMemory", "read_parameters", "read_words"]
 class FeatureMemory:
     """Two groups of 2P banks of words of R bytes.
 
-    Pixel (word k, y, x) lies in bank x mod 2P at word ``base + k * plane_words + y * row_words + x div 2P``.
+    Pixel (word k, y, x) lies in bank x mod 2P at word ``base + k * plane_words + y * row_words + x
+    div 2P``.
     """
 
     def __init__(self, machine: MachineConfig) -> None:
@@ -37,7 +38,8 @@ class FeatureMemory:
             raise ValueError(f"Row of {width} pixels must fit {row_words} words of each bank")
         if words.size and int(words.max()) >= self._machine.feature_words:
             raise ValueError(
-                f"Region must fit {self._machine.feature_words} feature words, not {int(words.max()) + 1}"
+                f"Region must fit {self._machine.feature_words} feature words, "
+                f"not {int(words.max()) + 1}"
             )
         return np.broadcast_to(x % self._machine.banks, words.shape), words
 
@@ -61,20 +63,22 @@ class FeatureMemory:
     def region(self, group: int, fields: Mapping[str, int]) -> Bytes:
         """Return the rows of a region: (row, pixel, lane)."""
         bank, word = self._place(self._rows(fields), fields["row_words"], fields["width"])
-        return self._words[group, bank, word]
+        words: Bytes = self._words[group, bank, word]
+        return words
 
     def planes(self, group: int, fields: Mapping[str, int], words: int) -> Bytes:
-        """Return the first channel words of a layer's input: (channel word, y, x, lane)."""
+        """Return the first ``words`` channel words of an input: (channel word, y, x, lane)."""
         rows = (
             fields["in_base"]
             + np.arange(words)[:, None] * fields["in_plane_words"]
             + np.arange(fields["in_height"]) * fields["in_row_words"]
         )
         bank, word = self._place(rows, fields["in_row_words"], fields["in_width"])
-        return self._words[group, bank, word]
+        values: Bytes = self._words[group, bank, word]
+        return values
 
     def write(self, group: int, fields: Mapping[str, int], codes: Bytes) -> None:
-        """Write ``codes`` (y, stored x, channel); lanes of the last channel word that have no code stay as they are."""
+        """Write ``codes`` (y, stored x, channel); lanes that have no code stay as they are."""
         height, width, channels = codes.shape
         lanes = self._machine.rows
         for plane in range(-(-channels // lanes)):

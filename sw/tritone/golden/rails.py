@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a walk adds to the raw accumulators, from weight nibbles and a lookup table.
 
-A lane adds ``n << s`` to its rail, or the complement ``mask - (n << s)`` for a negative term, the mask being as wide as the
-rail's terms. For all lanes of a walk that is a product of matrices, ``n @ factors + constants``, in which every value is an
-integer that a float64 holds.
+A lane adds ``n << s`` to its rail, or the complement ``mask - (n << s)`` for a negative term, the
+mask being as wide as the rail's terms. For all lanes of a walk that is a product of matrices, ``n @
+factors + constants``, in which every value is an integer that a float64 holds.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _RAILS: tuple[tuple[str, FixedFormat], ...] = (("even", EVEN_TERM), ("odd", ODD_
 
 @dataclass(frozen=True)
 class Operand:
-    """Of the even and the odd rail: factors (lane of the walk, output channel) and constants (output channel)."""
+    """Of each rail: factors (lane of the walk, output channel), constants (output channel)."""
 
     factors: tuple[Floats, Floats]
     constants: tuple[Floats, Floats]
