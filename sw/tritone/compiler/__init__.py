@@ -7,8 +7,8 @@ there is.
 
 from __future__ import annotations
 
-from tritone.compiler.description import LayerCost, describe
+from tritone.compiler.description import Description, LayerCost, describe
 from tritone.compiler.images import pack_images
 from tritone.compiler.network import compile_network
 
-__all__ = ["LayerCost", "compile_network", "describe", "pack_images"]
+__all__ = ["Description", "LayerCost", "compile_network", "describe", "pack_images"]

@@ -38,6 +38,19 @@ __all__ = ["Execution", "GoldenMachine"]
 
 Fields = Mapping[str, int]
 
+# What a layer counts through.
+_LAYER_SIZES = (
+    "in_channels",
+    "in_width",
+    "in_height",
+    "out_width",
+    "out_height",
+    "out_channels",
+    "stored_width",
+    "stored_rows",
+    "kernel_height",
+    "kernel_width",
+)
 _NIBBLE = (1 << NIBBLE_BITS) - 1
 # PASS_STEP.shift counts nibbles.
 _SHIFT_UNIT = NIBBLE_BITS
@@ -132,7 +145,15 @@ class GoldenMachine:
         if number not in set(Opcode):
             raise ValueError(f"Instruction {index} must have a known opcode, not {number}")
         opcode = Opcode(number)
-        return opcode, RECORDS[opcode].unpack(word)
+        fields = RECORDS[opcode].unpack(word)
+        if opcode in (Opcode.CONVOLVE, Opcode.POOL):
+            empty = [name for name in _LAYER_SIZES if not fields[name]]
+            if empty or fields["stride"] not in (1, 2):
+                raise ValueError(
+                    f"Instruction {index} must have sizes of at least 1 and a stride of 1 or 2, "
+                    f"not {', '.join([f'{name} 0' for name in empty] or [str(fields['stride'])])}"
+                )
+        return opcode, fields
 
     def _check(self, fields: Fields) -> None:
         expected = self._machine.fingerprint
