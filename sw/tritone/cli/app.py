@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``tritone``: the commands. A user's error is one line on stderr and exit code 2."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from typer.main import get_command
+
+from tritone.cli.machine_file import load_machine
+
+__all__ = ["app", "main"]
+
+FAILURE = 1
+USER_ERROR = 2
+
+# What a command raises for wrong input or a missing part; anything else is a bug and keeps its
+# traceback.
+_REPORTED = (typer.TyperException, ImportError, OSError, RuntimeError, TypeError, ValueError)
+
+# Which extra a missing package belongs to.
+_EXTRAS = {
+    "torch": "qat",
+    "sklearn": "qat",
+    "matplotlib": "qat",
+    "amaranth": "hw",
+    "cocotb": "sim",
+    "cocotb_tools": "sim",
+    "cocotbext": "sim",
+    "find_libpython": "sim",
+}
+
+RunFolder = Annotated[Path, typer.Argument(help="run folder, made by train", metavar="RUN")]
+MachineName = Annotated[str, typer.Option("--machine", help="preset, or a .toml file")]
+DataFolder = Annotated[Path, typer.Option("--data", help="folder of the data sets")]
+BuildFolder = Annotated[Path, typer.Option("--build", help="folder for what is generated")]
+
+app = typer.Typer(
+    name="tritone",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def options(
+    traceback: Annotated[
+        bool, typer.Option("--traceback", help="show where an error comes from")
+    ] = False,
+) -> None:
+    """Train networks to powers of sqrt(2); build and verify the machine that runs them."""
+
+
+def _console() -> Console:
+    return Console(highlight=False)
+
+
+@app.command("data")
+def data_command(
+    name: Annotated[str, typer.Argument(help="digits, or a file of the data folder")] = "digits",
+    folder: DataFolder = Path("data"),
+) -> None:
+    """Fetch and check a data set."""
+    from tritone.cli.tables import dataset_table
+    from tritone.qat.data import load
+
+    found = load(name, folder)
+    _console().print(
+        dataset_table(name, {"training": found.train_images, "test": found.test_images})
+    )
+
+
+@app.command("train")
+def train_command(
+    recipe: Annotated[str, typer.Argument(help="name of a recipe, or a .toml file")] = "digits",
+    run: Annotated[Path | None, typer.Option("--run", help="default: runs/<recipe>")] = None,
+    folder: DataFolder = Path("data"),
+) -> None:
+    """Train a recipe into a run folder; an interrupted training goes on where it was."""
+    from tritone.cli.tables import training_table
+    from tritone.qat.recipe import load_recipe
+    from tritone.qat.train import train
+
+    parsed = load_recipe(recipe)
+    place = run or Path("runs") / Path(recipe).stem
+    _console().print(training_table(place, train(parsed, place, folder)))
+
+
+@app.command("export")
+def export_command(run: RunFolder, folder: DataFolder = Path("data")) -> None:
+    """Freeze a trained run to integers: RUN/graph."""
+    from tritone.cli.tables import layer_table
+    from tritone.qat.export import export_run
+
+    _console().print(layer_table(export_run(run, folder)))
+
+
+@app.command("compile")
+def compile_command(run: RunFolder, machine: MachineName = "demo") -> None:
+    """Compile RUN/graph for a machine: RUN/program.bin."""
+    from tritone.cli.tables import program_table
+    from tritone.compiler import compile_network, describe
+    from tritone.graph import Network
+
+    shape = load_machine(machine)
+    program = compile_network(Network.load(run / "graph"), shape)
+    program.save(run / "program.bin")
+    _console().print(program_table(program, describe(program)))
+
+
+@app.command("rtl")
+def rtl_command(machine: MachineName = "demo", build: BuildFolder = Path("build")) -> None:
+    """Generate the Verilog of a machine, and a C header for its driver."""
+    from tritone.cli.tables import machine_table
+    from tritone.spec.render import c_header
+    from tritone.spec.storage import write_atomically
+    from tritone_hw.emit import write_verilog
+
+    shape = load_machine(machine)
+    verilog = write_verilog(shape, build)
+    header = build / f"tritone_{shape.name}.h"
+    write_atomically(header, c_header(shape).encode())
+    _console().print(machine_table(shape, (verilog, header)))
+
+
+@app.command("sim")
+def sim_command(
+    run: RunFolder,
+    images: Annotated[
+        int, typer.Option("--images", min=0, help="held-out images to run; 0: all of them")
+    ] = 0,
+    machine: Annotated[
+        str | None, typer.Option("--machine", help="default: the one of RUN/program.bin")
+    ] = None,
+    waves: Annotated[bool, typer.Option("--waves", help="record FST waves")] = False,
+    build: BuildFolder = Path("build"),
+) -> int:
+    """Run test images through the Verilog and compare every value with the golden model."""
+    from safetensors import safe_open
+
+    from tritone.cli.tables import simulation_table
+    from tritone.spec.program import Program
+    from tritone_sim.simulate import simulate
+
+    program = Program.load(run / "program.bin")
+    shape = load_machine(machine) if machine else program.machine
+    if not images:
+        with safe_open(run / "graph" / "test.safetensors", framework="numpy") as tensors:
+            images = tensors.get_slice("images").get_shape()[0]
+    report = simulate(run, shape, images, waves=waves, build=build)
+    console = _console()
+    console.print(simulation_table(report))
+    if report["mismatches"]:
+        console.print(f"first divergence: {report.get('divergence')}")
+        return FAILURE
+    return 0
+
+
+@app.command("show")
+def show_command(
+    what: Annotated[
+        Path, typer.Argument(help="run folder, program file or graph folder", metavar="WHAT")
+    ],
+) -> None:
+    """Print the tables of a run, a program or a graph; a run gets its pictures drawn too."""
+    from tritone.cli.show import show
+
+    show(what, _console())
+
+
+def _explain(error: Exception) -> str:
+    """Return what a user has to know about an error, on one line."""
+    if isinstance(error, ModuleNotFoundError):
+        package = (error.name or "").partition(".")[0]
+        if package in _EXTRAS:
+            return (
+                f"{package} is missing; install it with: pip install 'tritone[{_EXTRAS[package]}]'"
+            )
+    if isinstance(error, typer.TyperException):
+        return error.format_message().rstrip(".")
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, RuntimeError):
+        return str(error)
+    return " ".join(str(error).split())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code.
+
+    0; 1 where values differ or the build of a simulation failed; 2 for a user's error.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    command = get_command(app)
+    traceback = False
+    try:
+        with command.make_context("tritone", given or ["--help"]) as context:
+            traceback = context.params["traceback"]
+            return int(command.invoke(context) or 0)
+    except typer.Exit as done:
+        return done.exit_code
+    except typer.Abort:
+        return USER_ERROR
+    except Exception as error:
+        if traceback or not isinstance(error, _REPORTED):
+            raise
+        print(f"error: {_explain(error)}", file=sys.stderr)
+        return FAILURE if isinstance(error, RuntimeError) else USER_ERROR

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures of a run: how the training went, and which levels the weights use."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from tritone.graph import Convolution, Network
+from tritone.qat.history import EpochRecord
+from tritone.spec.catalog import codebook
+from tritone.spec.storage import write_atomically
+
+__all__ = ["draw_levels", "draw_training", "level_counts"]
+
+_DOTS_PER_INCH = 120
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """Write a PNG whole or not at all."""
+    data = io.BytesIO()
+    figure.savefig(data, format="png", dpi=_DOTS_PER_INCH)
+    write_atomically(path, data.getvalue())
+
+
+def draw_training(history: Sequence[EpochRecord], path: Path) -> None:
+    """Draw loss and top-1 of the training images over the epochs of all stages."""
+    figure = Figure(figsize=(7, 5), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    stages = list(dict.fromkeys(record.stage for record in history))
+    for stage in stages:
+        epochs = [index + 1 for index, record in enumerate(history) if record.stage == stage]
+        records = [record for record in history if record.stage == stage]
+        upper.plot(epochs, [record.loss for record in records], label=stage)
+        lower.plot(epochs, [record.top1 for record in records], label=stage)
+    upper.set_ylabel("training loss")
+    lower.set_ylabel("training top-1 in %")
+    lower.set_xlabel("epoch")
+    upper.legend()
+    _save(figure, path)
+
+
+def level_counts(node: Convolution) -> tuple[list[float], list[int]]:
+    """Return the levels of a layer's codebook for alpha = 1, sorted, and how often each is used."""
+    book = codebook(node.codebook)
+    values = {code: book.value(code) for code, level in enumerate(book.levels) if level is not None}
+    counts = dict.fromkeys(sorted(values.values()), 0)
+    used, times = np.unique(node.codes, return_counts=True)
+    for code, count in zip(used.tolist(), times.tolist(), strict=True):
+        counts[values[code]] += count
+    return list(counts), list(counts.values())
+
+
+def draw_levels(network: Network, path: Path) -> None:
+    """Draw, for each convolution, how often each weight level is used."""
+    layers = [node for node in network.nodes if isinstance(node, Convolution)]
+    figure = Figure(figsize=(7, 1.6 * len(layers)), layout="constrained")
+    axes = figure.subplots(len(layers), 1, squeeze=False)[:, 0]
+    for axis, node in zip(axes, layers, strict=True):
+        values, counts = level_counts(node)
+        axis.vlines(values, 0, counts, linewidth=max(0.8, 40 / len(values)))
+        axis.set_title(f"{node.name}: {node.codebook}", fontsize=mpl.rcParams["font.size"])
+        axis.set_ylabel("weights")
+        axis.set_xlim(-1.05, 1.05)
+    axes[-1].set_xlabel("level (alpha = 1)")
+    _save(figure, path)

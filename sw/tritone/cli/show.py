@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``tritone show``: what there is to see in a run folder, a program file or a graph folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from tritone.cli.tables import (
+    layer_table,
+    program_table,
+    simulation_table,
+    summary_table,
+    training_table,
+)
+from tritone.compiler import describe
+from tritone.graph import Network
+from tritone.qat.history import read_history
+from tritone.spec.program import Program
+
+__all__ = ["show"]
+
+
+def show(path: Path, console: Console) -> None:
+    """Print the tables of ``path``; for a run folder draw its pictures into it too.
+
+    Raises
+    ------
+    FileNotFoundError : nothing is there, or nothing that can be shown.
+    ValueError : a file is damaged.
+    """
+    if path.is_file():
+        _show_program(path, console)
+    elif (path / "network.json").is_file():
+        console.print(layer_table(Network.load(path)))
+    elif (path / "train.json").is_file() or (path / "graph").is_dir():
+        _show_run(path, console)
+    else:
+        raise FileNotFoundError(
+            f"What is shown must be a run folder, a program file or a graph folder, not {path}"
+        )
+
+
+def _show_program(path: Path, console: Console) -> None:
+    program = Program.load(path)
+    console.print(program_table(program, describe(program)))
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"Report {path} must be JSON, not damaged: {error}") from error
+
+
+def _show_run(run: Path, console: Console) -> None:
+    from tritone.cli.pictures import draw_levels, draw_training
+
+    training = simulation = None
+    pictures = []
+    history = read_history(run)
+    if history:
+        draw_training(history, run / "training.png")
+        pictures.append(run / "training.png")
+    if (run / "train.json").is_file():
+        training = _read(run / "train.json")
+        console.print(training_table(run, training))
+    if (run / "graph").is_dir():
+        network = Network.load(run / "graph")
+        draw_levels(network, run / "levels.png")
+        pictures.append(run / "levels.png")
+        console.print(layer_table(network))
+    if (run / "program.bin").is_file():
+        _show_program(run / "program.bin", console)
+    if (run / "sim.json").is_file():
+        simulation = _read(run / "sim.json")
+        console.print(simulation_table(simulation))
+    if training and simulation:
+        console.print(summary_table(training, simulation))
+    for picture in pictures:
+        console.print(f"picture: {picture}", soft_wrap=True)

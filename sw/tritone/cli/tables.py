@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables of runs, networks, programs and machines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from tritone.compiler.description import LayerCost
+from tritone.graph import Convolution, Network
+from tritone.spec.machine import MachineConfig
+from tritone.spec.program import Program
+
+__all__ = [
+    "dataset_table",
+    "layer_table",
+    "machine_table",
+    "program_table",
+    "simulation_table",
+    "summary_table",
+    "training_table",
+]
+
+
+def _pairs(title: str, rows: Iterable[tuple[str, object]]) -> Table:
+    """Return a table of names and values."""
+    table = Table(title=title, title_justify="left", show_header=False)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    for name, value in rows:
+        table.add_row(name, str(value))
+    return table
+
+
+def _grid(title: str, columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> Table:
+    """Return a table whose first column is a name and the others are figures."""
+    table = Table(title=title, title_justify="left")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    return table
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f} %"
+
+
+def _size(count: int) -> str:
+    return f"{count:,}"
+
+
+def _shape(shape: Iterable[int]) -> str:
+    return "×".join(str(size) for size in shape)
+
+
+def dataset_table(name: str, images: Mapping[str, Any]) -> Table:
+    """Return the table of a data set: ``images`` has the images of each part."""
+    return _grid(
+        f"Data set {name}",
+        ("part", "images", "shape", "smallest", "largest"),
+        (
+            (part, len(each), _shape(each.shape[1:]), each.min(), each.max())
+            for part, each in images.items()
+        ),
+    )
+
+
+def training_table(run: Path, report: Mapping[str, Any]) -> Table:
+    """Return the table of a train.json."""
+    return _pairs(
+        f"Training {run}",
+        (
+            (key.replace("_", " "), _percent(value) if key.startswith("top1") else value)
+            for key, value in report.items()
+        ),
+    )
+
+
+def layer_table(network: Network) -> Table:
+    """Return the table of a network's layers."""
+    rows = []
+    for node in network.nodes:
+        result = network.tensors[node.output]
+        size = f"{_shape(node.window.kernel)}/{node.window.stride}"
+        if isinstance(node, Convolution):
+            macs = network.macs(node)
+            weights = (node.codebook, str(node.bits), _size(node.codes.size), _size(macs))
+        else:
+            size = f"{node.kind.value} {size}"
+            weights = ("", "", "", "")
+        rows.append((node.name, size, *weights, _shape(result.shape), result.zero))
+    return _grid(
+        f"Network {network.name}: {_size(sum(network.macs(node) for node in network.nodes))} "
+        "multiply-accumulates an image",
+        ("layer", "window", "codebook", "act bits", "weights", "MACs", "output", "zero"),
+        rows,
+    )
+
+
+def program_table(program: Program, costs: Iterable[LayerCost]) -> Table:
+    """Return the table of a program; ``costs`` are its layers as the compiler describes them."""
+    machine = program.machine
+    return _grid(
+        f"Program for {machine.name} ({machine.fingerprint:016x}): {program.instructions} "
+        f"instructions, {_size(len(program.payload))} bytes",
+        ("layer", "kind", "output", "MACs", "array steps", "drains", "busy lanes"),
+        (
+            (
+                cost.layer,
+                cost.kind.name,
+                _shape(cost.shape),
+                _size(cost.macs),
+                _size(cost.steps),
+                _size(cost.drains),
+                _percent(100 * cost.macs / (machine.macs_per_cycle * cost.steps)),
+            )
+            for cost in costs
+        ),
+    )
+
+
+def machine_table(machine: MachineConfig, files: Iterable[Path]) -> Table:
+    """Return the table of a machine and the files that were generated for it."""
+    return _pairs(
+        f"Machine {machine.name}",
+        (
+            ("rows × columns × pixels", f"{machine.rows} × {machine.columns} × {machine.pixels}"),
+            ("multiply-accumulates a cycle", machine.macs_per_cycle),
+            ("requantiser lanes", machine.lanes),
+            ("fingerprint", f"{machine.fingerprint:016x}"),
+            *((str(path), f"{_size(path.stat().st_size)} bytes") for path in files),
+        ),
+    )
+
+
+def simulation_table(report: Mapping[str, Any]) -> Table:
+    """Return the table of a sim.json."""
+    rows = [
+        ("images", _size(report["images"])),
+        ("tensors", report["tensors"]),
+        ("values compared", _size(report["values"])),
+        ("mismatches", _size(report["mismatches"])),
+        ("cycles an image", f"{report['cycles_per_image']:,.1f}"),
+        ("predicted cycles an image", _number(report.get("predicted_cycles_per_image"))),
+        ("array cycles an image", f"{report['mac_cycles_per_image']:,.1f}"),
+        ("utilisation", _percent(100 * report["utilisation"])),
+        ("top-1", _percent(report["top1"])),
+        ("seconds", report["seconds"]),
+    ]
+    return _pairs(f"Simulation of {report['machine']}", rows)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.1f}"
+
+
+def summary_table(training: Mapping[str, Any], simulation: Mapping[str, Any]) -> Table:
+    """Return what a run comes to: accuracy at every stage, and the machine against the model."""
+    return _pairs(
+        f"{training['dataset']}, {training['method']} {training['weight_bits']} bit weights, "
+        f"{training['act_bits']} bit activations on {simulation['machine']}",
+        (
+            ("top-1 in full precision", _percent(training["top1_fp32"])),
+            ("top-1 quantised", _percent(training["top1_quant"])),
+            ("top-1 frozen to integers", _percent(training["top1_frozen"])),
+            (f"top-1 of the Verilog, {simulation['images']} images", _percent(simulation["top1"])),
+            ("values compared", _size(simulation["values"])),
+            ("mismatches", _size(simulation["mismatches"])),
+            ("cycles an image", f"{simulation['cycles_per_image']:,.1f}"),
+            ("utilisation", _percent(100 * simulation["utilisation"])),
+        ),
+    )

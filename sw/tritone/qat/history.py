@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a training went, epoch by epoch: ``history.json`` of a run folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tritone.spec.storage import write_json
+
+__all__ = ["HISTORY", "EpochRecord", "read_history", "record_epoch"]
+
+HISTORY = "history.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochRecord:
+    """One epoch.
+
+    Parameters
+    ----------
+    stage : value of the stage.
+    epoch : counted from 1.
+    loss, top1 : mean over the training images of the epoch while it ran; top1 in percent.
+    """
+
+    stage: str
+    epoch: int
+    loss: float
+    top1: float
+
+
+def read_history(run: Path) -> list[EpochRecord]:
+    """Return the epochs of a run in the order of training; none where there is no history."""
+    path = run / HISTORY
+    if not path.is_file():
+        return []
+    return [EpochRecord(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+
+
+def record_epoch(run: Path, record: EpochRecord) -> None:
+    """Append an epoch. One that is repeated after an interruption replaces what it left."""
+    kept = []
+    for each in read_history(run):
+        if (each.stage, each.epoch) == (record.stage, record.epoch):
+            break
+        kept.append(each)
+    write_json(run / HISTORY, [asdict(each) for each in (*kept, record)])

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The history of a run has every epoch once, whatever interrupted it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tritone.qat.history import EpochRecord, read_history, record_epoch
+
+
+def epoch(stage: str, number: int, loss: float = 1.0) -> EpochRecord:
+    """Return a record."""
+    return EpochRecord(stage=stage, epoch=number, loss=loss, top1=50.0)
+
+
+def test_epochs_are_kept_in_order(tmp_path: Path) -> None:
+    """Records come back as they were given; a run without history has none."""
+    assert read_history(tmp_path) == []
+    records = [epoch("pretrain", 1), epoch("pretrain", 2), epoch("finetune", 1)]
+    for record in records:
+        record_epoch(tmp_path, record)
+    assert read_history(tmp_path) == records
+
+
+def test_a_repeated_epoch_replaces_what_it_left(tmp_path: Path) -> None:
+    """A training that goes on from an older checkpoint drops what was recorded behind it."""
+    for record in (epoch("pretrain", 1), epoch("pretrain", 2), epoch("pretrain", 3)):
+        record_epoch(tmp_path, record)
+    record_epoch(tmp_path, epoch("pretrain", 2, loss=0.5))
+    assert read_history(tmp_path) == [epoch("pretrain", 1), epoch("pretrain", 2, loss=0.5)]
