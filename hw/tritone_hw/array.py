@@ -18,10 +18,13 @@ __all__ = ["Array"]
 
 
 class Array(wiring.Component):
-    """A dot-product unit for each column and pixel; activations go to all columns, weights to all pixels.
+    """A dot-product unit for each column and pixel.
 
-    Timing: one step a cycle, no stalls. ``drained`` is 1 ``latency`` cycles after a step with ``drain``, in exactly
-    the cycle in which the sums up to and including that step stand at ``even`` and ``odd``.
+    Activations go to all columns, weights to all pixels.
+
+    Timing: one step a cycle, no stalls. ``drained`` is 1 ``latency`` cycles after a step with
+    ``drain``, in exactly the cycle in which the sums up to and including that step stand at
+    ``even`` and ``odd``.
 
     Parameters
     ----------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The dot product of one output: a sign-filled shifter a row, one adder tree for both rails, two accumulators."""
+"""The dot product of one output: a shifter a row, one adder tree for both rails, accumulators."""
 
 from __future__ import annotations
 
@@ -23,10 +23,12 @@ _ODD_TERM_BITS = _EVEN_TERM_BITS - 1
 class DotProductUnit(wiring.Component):
     """Sums of terms over rows and steps, a sum for each rail, in one's complement.
 
-    A row adds ``activation << shift`` to its rail, or if negative the complement of that in the 7 bits of the
-    even or the 6 bits of the odd rail, or nothing. Accumulators are unsigned and wrap.
+    A row adds ``activation << shift`` to its rail, or if negative the complement of that in the
+    7 bits of the even or the 6 bits of the odd rail, or nothing. Accumulators are unsigned and
+    wrap.
 
-    Timing: one step a cycle, no stalls; a step is in the accumulators ``latency`` cycles after it is presented.
+    Timing: one step a cycle, no stalls; a step is in the accumulators ``latency`` cycles after it
+    is presented.
 
     Parameters
     ----------
@@ -92,7 +94,7 @@ class DotProductUnit(wiring.Component):
         words = []
         for row, control in enumerate(self.controls):
             term = Signal(_EVEN_TERM_BITS, name=f"term{row}", reset_less=True)
-            # The complement shares a LUT4 with the second multiplexer of the shifter: it costs nothing.
+            # The complement shares a LUT4 with the shifter's second multiplexer: it costs nothing.
             m.d.sync += term.eq(
                 (self.activations[row] << control.shift) ^ control.sign.replicate(_EVEN_TERM_BITS)
             )

@@ -49,8 +49,8 @@ class LookupUnit(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        # A word of all entries for each control bit: selecting a bit of it simulates far faster than
-        # selecting an entry of the table.
+        # A word of all entries for each control bit: selecting a bit of it simulates far faster
+        # than selecting an entry of the table.
         planes = []
         for bit in range(Shape.cast(CONTROL).width):
             plane = Signal(len(self.table), name=f"plane{bit}")

@@ -19,8 +19,9 @@ __all__ = ["Pool"]
 class Pool(wiring.Component):
     """Maximum or sum of C channels of P pixels over steps.
 
-    Timing: one step a cycle, no stalls. ``drained`` is 1 ``latency`` cycles after a step with ``drain``, in exactly
-    the cycle in which the results up to and including that step stand at ``sums``.
+    Timing: one step a cycle, no stalls. ``drained`` is 1 ``latency`` cycles after a step with
+    ``drain``, in exactly the cycle in which the results up to and including that step stand at
+    ``sums``.
 
     Parameters
     ----------
@@ -78,9 +79,7 @@ class Pool(wiring.Component):
         valid, drain = Signal(), Signal()
         clear = Signal(reset_less=True)
         mode = Signal(PoolMode, reset_less=True)
-        selected = Signal(
-            ArrayLayout(ArrayLayout(STREAM.bits, columns), pixels), reset_less=True
-        )
+        selected = Signal(ArrayLayout(ArrayLayout(STREAM.bits, columns), pixels), reset_less=True)
         m.d.sync += [
             valid.eq(self.valid),
             drain.eq(self.valid & self.drain),

@@ -1,39 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From accumulators to codes: partial sums of drains, scale, offset, rounding shift and clamp."""
+"""From the accumulators of drains to codes: partial sums, and the lanes that scale them."""
 
 from __future__ import annotations
 
 from amaranth import Array as Choice
-from amaranth import C, Cat, Module, Mux, Signal, Value, signed
+from amaranth import Module, Mux, Signal, Value, signed
 from amaranth.hdl import ShapeLike
 from amaranth.lib import wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from tritone.spec.fixed import (
-    LOGIT,
-    MULTIPLIER,
-    NIBBLE_BITS,
-    OFFSET,
-    SQRT2_FRACTION,
-    SQRT2_NUMERATOR,
-    SUM,
-    VALUE,
-)
+from tritone.spec.fixed import LOGIT, VALUE
 from tritone.spec.isa import LAYER, PARAMETER, PASS_STEP
 from tritone.spec.machine import MachineConfig
 from tritone_hw.layout import record_layout
+from tritone_hw.requantizer_lane import RequantizerLane
 
-__all__ = ["Requantizer", "RequantizerLane"]
+__all__ = ["Requantizer"]
 
 _SHIFT = record_layout(LAYER)["shift"].shape
 _PARAMETER_ADDRESS = record_layout(LAYER)["parameter_base"].shape
 _DRAIN_SHIFT = record_layout(PASS_STEP)["shift"].shape
 _LIMIT = signed(LOGIT.bits)
-
-# The product is built from two of 18 by 16 bits, which is what DSP blocks of ECP5 and 7 series multiply.
-_LOW_BITS = 18
 
 
 def _delay(m: Module, value: Value, cycles: int, name: str, reset_less: bool = True) -> list[Value]:
@@ -46,107 +35,15 @@ def _delay(m: Module, value: Value, cycles: int, name: str, reset_less: bool = T
     return delayed
 
 
-class RequantizerLane(wiring.Component):
-    """The arithmetic of one output a cycle: ``clamp(((start + (128 E + 181 O) << s) * M + D) >> S)``.
-
-    Timing: one output a cycle, no stalls. Inputs of an output are presented in different cycles, counted from that
-    of ``even`` and ``odd``: the class constants say in which. Limits and ``shift`` do not change under way.
-
-    Parameters
-    ----------
-    even_bits, odd_bits : widths of the accumulators.
-
-    Attributes
-    ----------
-    start_at : cycle in which ``start`` is presented; ``drain_shift`` is one earlier.
-    value_at : cycle in which ``value`` is read and ``multiplier`` presented.
-    offset_at : cycle in which ``offset`` is presented.
-    latency : cycle in which ``result`` is read.
-
-    Members
-    -------
-    even, odd : In(even_bits), In(odd_bits)
-        Raw accumulators.
-    drain_shift : In(2)
-        Shift of the accumulators in units of 4.
-    start : In(36)
-        What the value starts from: B, or the sum of earlier drains.
-    multiplier, offset : In(signed(16)), In(signed(48))
-        M, D.
-    shift, low, high : In(6), In(signed(16)), In(signed(16))
-        S and the clamp.
-    value : Out(36)
-        ``start`` plus the accumulators, modulo 2**36.
-    result : Out(signed(16))
-        The code.
-    """
-
-    start_at = 4
-    value_at = 5
-    offset_at = 7
-    latency = 11
-
-    def __init__(self, even_bits: int, odd_bits: int) -> None:
-        super().__init__(
-            {
-                "even": In(even_bits),
-                "odd": In(odd_bits),
-                "drain_shift": In(_DRAIN_SHIFT),
-                "start": In(VALUE.bits),
-                "multiplier": In(signed(MULTIPLIER.bits)),
-                "offset": In(signed(OFFSET.bits)),
-                "shift": In(_SHIFT),
-                "low": In(_LIMIT),
-                "high": In(_LIMIT),
-                "value": Out(VALUE.bits),
-                "result": Out(_LIMIT),
-            }
-        )
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-
-        def register(value: Value, name: str) -> Signal:
-            signal = Signal(value.shape(), name=name, reset_less=True)
-            m.d.sync += signal.eq(value)
-            return signal
-
-        # 181 O = O + 4 * 9 * 5 O: three adders in three stages.
-        assert SQRT2_NUMERATOR == 1 + 4 * 9 * 5
-        odd5 = register(self.odd + (self.odd << 2), "odd5")
-        rest = register((self.even << SQRT2_FRACTION) + self.odd, "rest_1")
-        odd45 = register(odd5 + (odd5 << 3), "odd45")
-        rest = register(rest, "rest_2")
-        scaled = register(rest + (odd45 << 2), "scaled")
-        units = Cat(C(0, NIBBLE_BITS.bit_length() - 1), self.drain_shift)
-        shifted = register((scaled << units)[: VALUE.bits], "shifted")
-        m.d.sync += self.value.eq(self.start + shifted)
-
-        low_product = register(self.value[:_LOW_BITS] * self.multiplier, "low_product")
-        high_product = register(
-            self.value[_LOW_BITS:].as_signed() * self.multiplier, "high_product"
-        )
-        product = register(
-            ((high_product << _LOW_BITS) + low_product)[: VALUE.bits + MULTIPLIER.bits].as_signed(),
-            "product",
-        )
-        total = register((product + self.offset)[: SUM.bits].as_signed(), "total")
-
-        coarse = register(total >> Cat(C(0, 3), self.shift[3:]), "coarse")
-        fine = register(coarse >> self.shift[:3], "fine")
-        m.d.sync += self.result.eq(
-            Mux(fine < self.low, self.low, Mux(fine > self.high, self.high, fine))
-        )
-        return m
-
-
 class Requantizer(wiring.Component):
-    """Adds up the drains of a tile and turns their sum into codes, a slot of ``slot_channels`` channels a cycle.
+    """Adds up the drains of a tile and turns their sum into codes, a slot a cycle.
 
-    Slot s takes the channels from ``s * slot_channels`` on, of all P pixels, through C * P / slots lanes.
+    Slot s takes the channels from ``s * slot_channels`` on, of all P pixels, through C * P / slots
+    lanes.
 
-    Timing: a drain every ``slots`` cycles at most, no stalls. A drain with ``last`` is answered ``latency`` cycles
-    after its ``load`` by ``valid``; ``results`` and ``tag_out`` hold in exactly that cycle.
+    Timing: a drain every ``slots`` cycles at most, no stalls. A drain with ``last`` is answered
+    ``latency`` cycles after its ``load`` by ``valid``; ``results`` and ``tag_out`` hold in exactly
+    that cycle.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ def random_step(
 
 
 def tile(rng: random.Random, machine: MachineConfig, lengths: list[int], gaps: float) -> list[Step]:
-    """Return the steps of drains of these lengths, a table for each drain, with noise in the gaps."""
+    """Return the steps of drains of these lengths, a table for each, with noise in the gaps."""
     steps = []
     for length in lengths:
         table = rng.randrange(len(TABLES))
@@ -75,7 +75,7 @@ Sums = list[list[int]]
 
 
 def expected_drains(machine: MachineConfig, steps: list[Step]) -> list[tuple[int, Sums, Sums]]:
-    """Return (cycle of the draining step, even sums, odd sums) of each drain, from the definition."""
+    """Return (cycle of the draining step, even sums, odd sums) of each drain."""
     drains = []
     even: Sums = []
     odd: Sums = []
@@ -162,7 +162,7 @@ def simulate(machine: MachineConfig, steps: list[Step]) -> tuple[int, list[tuple
     ids=["back-to-back", "gaps", "two-pixels", "narrow"],
 )
 def test_drains(machine: MachineConfig, lengths: list[int], gaps: float) -> None:
-    """Each drain shows its sums exactly ``latency`` cycles after its last step, and there are no others."""
+    """Each drain shows its sums exactly ``latency`` cycles after its last step, and at no other."""
     steps = tile(random.Random(len(lengths)), machine, lengths, gaps)
     latency, drains = simulate(machine, steps)
     expected = expected_drains(machine, steps)

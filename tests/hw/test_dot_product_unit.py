@@ -35,7 +35,7 @@ Step = tuple[bool, bool, list[int], list[dict[str, int]]]
 
 
 def check(dut: DotProductUnit, steps: list[Step]) -> None:
-    """Present a step each cycle and compare the accumulators ``latency`` cycles later, in every cycle."""
+    """Present a step each cycle; compare the accumulators ``latency`` later, in every cycle."""
     expected = [(0, 0)]
     for valid, clear, nibbles, controls in steps:
         even, odd = expected[-1]
@@ -82,7 +82,7 @@ def random_steps(rng: random.Random, rows: int, count: int) -> Iterator[Step]:
 
 @pytest.mark.parametrize("lane", [0, 1])
 def test_every_nibble_and_control(lane: int) -> None:
-    """A single row contributes exactly its term, or the complement of it, and leaves the other rail alone."""
+    """A single row adds exactly its term or its complement, and nothing to the other rail."""
     nothing = ARRAY_CONTROL.unpack(0)
     steps: list[Step] = []
     for nibble in range(16):
@@ -102,7 +102,7 @@ def test_random_steps(rows: int, count: int) -> None:
 
 @pytest.mark.parametrize("rail", ["even", "odd"])
 def test_largest_sums_wrap_alone(rail: str) -> None:
-    """The largest terms of all rows carry up to the top of their rail, wrap there, and never reach the other rail."""
+    """The largest terms of all rows fill their rail, wrap there, and never reach the other one."""
     control = {"shift": 0, "odd": 0, "even": 0, "sign": 1} | {rail: 1}
     # 8 rows of 127 (63) reach 2**20 (2**19) within 1041 steps.
     steps: list[Step] = [(True, False, [0] * 8, [control] * 8)] * 1045

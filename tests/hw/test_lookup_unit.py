@@ -26,7 +26,9 @@ def test_every_entry_and_code() -> None:
                 ctx.set(dut.codes, codes)
                 await ctx.delay(1e-9)
                 got = ctx.get(dut.controls.as_value())
-                assert [got >> 5 * lane & 31 for lane in range(3)] == [table[each] for each in codes]
+                assert [got >> 5 * lane & 31 for lane in range(3)] == [
+                    table[each] for each in codes
+                ]
 
     simulator = Simulator(dut)
     simulator.add_testbench(bench)

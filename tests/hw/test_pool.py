@@ -18,7 +18,7 @@ Codes = list[list[int]]
 
 
 def run(machine: MachineConfig, mode: PoolMode, windows: list[tuple[int, list[Codes]]]) -> None:
-    """Check (channel group, steps of [pixel][row] codes) windows, back to back with gaps of noise."""
+    """Check windows, (channel group, steps of [pixel][row] codes), with noise in gaps."""
     rng = random.Random(len(windows))
     dut = Pool(machine)
     got, expected = [], []
@@ -77,7 +77,7 @@ def run(machine: MachineConfig, mode: PoolMode, windows: list[tuple[int, list[Co
 @pytest.mark.parametrize("machine", [preset("tiny"), NARROW], ids=lambda machine: machine.name)
 @pytest.mark.parametrize("mode", list(PoolMode), ids=lambda mode: mode.name)
 def test_windows(machine: MachineConfig, mode: PoolMode) -> None:
-    """A window gives the maximum or sum of its C channels, ``latency`` cycles after its last step."""
+    """A window gives the maximum or sum of its C channels, ``latency`` after its last step."""
     rng = random.Random(int(mode))
     windows = [
         (

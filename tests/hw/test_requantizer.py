@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The requantiser against the formula of docs/numerics.md in plain integers."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import pytest
+from amaranth.sim import Simulator
+
+from tritone.spec.isa import PARAMETER
+from tritone.spec.machine import MachineConfig
+from tritone_hw.requantizer import Requantizer
+
+EVEN_BITS, ODD_BITS = 20, 19
+TAG_BITS = 9
+MACHINES = [
+    # slots of one channel; the fewest slots; two channels a slot; two pixels.
+    MachineConfig(name="slots8", rows=8, columns=8, pixels=1, requantizer_slots=8),
+    MachineConfig(name="slots4", rows=8, columns=4, pixels=1, requantizer_slots=4),
+    MachineConfig(name="pairs", rows=8, columns=8, pixels=1, requantizer_slots=4),
+    MachineConfig(name="pixels", rows=8, columns=8, pixels=2, requantizer_slots=4),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drain:
+    """One load: accumulators [pixel][column] and what goes with them, after ``wait`` cycles."""
+
+    even: list[list[int]]
+    odd: list[list[int]]
+    shift: int
+    first: bool
+    last: bool
+    base: int
+    tag: int
+    wait: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """What does not change under way, and the parameter records by word and channel of the word."""
+
+    shift: int
+    low: int
+    high: int
+    parameters: list[list[dict[str, int]]]
+
+
+def wrap(value: int, bits: int) -> int:
+    """Return ``value`` modulo 2**bits, as a signed number."""
+    return (value + 2 ** (bits - 1)) % 2**bits - 2 ** (bits - 1)
+
+
+def expected_results(
+    machine: MachineConfig, layer: Layer, drains: list[Drain]
+) -> list[tuple[int, list[list[int]]]]:
+    """Return (tag, codes [pixel][column]) of each last drain."""
+    answers = []
+    values: dict[tuple[int, int], int] = {}
+    per_word = machine.columns // machine.requantizer_slots
+    for drain in drains:
+        codes = [[0] * machine.columns for _ in range(machine.pixels)]
+        for pixel in range(machine.pixels):
+            for column in range(machine.columns):
+                word, place = drain.base + column // per_word, column % per_word
+                parameter = layer.parameters[word][place]
+                start = parameter["bias"] if drain.first else values[pixel, column]
+                more = 128 * drain.even[pixel][column] + 181 * drain.odd[pixel][column]
+                value = wrap(start + more * 16**drain.shift, 36)
+                values[pixel, column] = value
+                scaled = value * parameter["multiplier"] + parameter["offset"]
+                codes[pixel][column] = min(max(scaled // 2**layer.shift, layer.low), layer.high)
+        if drain.last:
+            answers.append((drain.tag, codes))
+    return answers
+
+
+def run(machine: MachineConfig, layer: Layer, drains: list[Drain]) -> None:
+    """Load all drains and compare every answer and the cycle in which it comes."""
+    dut = Requantizer(machine, TAG_BITS)
+    words = [
+        sum(PARAMETER.pack(record) << 128 * place for place, record in enumerate(records))
+        for records in layer.parameters
+    ]
+    got: list[tuple[int, int, list[list[int]]]] = []
+    due = []
+
+    async def bench(ctx) -> None:
+        cycle = 0
+
+        async def tick() -> None:
+            nonlocal cycle
+            if ctx.get(dut.valid):
+                word = ctx.get(dut.results.as_value())
+                codes = [
+                    [
+                        wrap(word >> 16 * (pixel * machine.columns + column), 16)
+                        for column in range(machine.columns)
+                    ]
+                    for pixel in range(machine.pixels)
+                ]
+                got.append((cycle, ctx.get(dut.tag_out), codes))
+            address = ctx.get(dut.parameter_address)
+            await ctx.tick()
+            cycle += 1
+            ctx.set(dut.parameter.as_value(), words[address % len(words)])
+
+        ctx.set(dut.shift, layer.shift)
+        ctx.set(dut.low, layer.low)
+        ctx.set(dut.high, layer.high)
+        noise = random.Random(len(drains))
+        for drain in drains:
+            for _ in range(drain.wait):
+                await tick()
+            ctx.set(dut.load, 1)
+            ctx.set(dut.even, drain.even)
+            ctx.set(dut.odd, drain.odd)
+            ctx.set(dut.drain_shift, drain.shift)
+            ctx.set(dut.first, drain.first)
+            ctx.set(dut.last, drain.last)
+            ctx.set(dut.parameter_base, drain.base)
+            ctx.set(dut.tag, drain.tag)
+            if drain.last:
+                due.append(cycle + dut.latency)
+            await tick()
+            ctx.set(dut.load, 0)
+            # Everything is sampled with the strobe: what follows must not matter.
+            for port in (dut.drain_shift, dut.first, dut.last, dut.parameter_base, dut.tag):
+                ctx.set(port, noise.getrandbits(len(port)))
+            for port in (dut.even, dut.odd):
+                ctx.set(port.as_value(), noise.getrandbits(len(port.as_value())))
+            for _ in range(machine.requantizer_slots - 1):
+                await tick()
+        for _ in range(dut.latency + 2):
+            await tick()
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+    answers = expected_results(machine, layer, drains)
+    assert got == [(cycle, *answer) for cycle, answer in zip(due, answers, strict=True)]
+
+
+def extreme(rng: random.Random, low: int, high: int) -> int:
+    """Return a number of the range: one of its ends, or of any magnitude."""
+    choice = rng.randrange(4)
+    if choice == 0:
+        return rng.choice((low, high))
+    if choice == 1:
+        return rng.randint(low, high)
+    return min(max(rng.randint(-1, 1) * rng.getrandbits(rng.randrange(1, 48)), low), high)
+
+
+def random_drains(
+    rng: random.Random, machine: MachineConfig, groups: list[int], words: int, gaps: bool
+) -> list[Drain]:
+    """Return tiles of that many drains each."""
+    drains = []
+    for group in groups:
+        base = rng.randrange(words - machine.requantizer_slots + 1)
+        for index in range(group):
+
+            def sums(bits: int) -> list[list[int]]:
+                return [
+                    [extreme(rng, 0, 2**bits - 1) for _ in range(machine.columns)]
+                    for _ in range(machine.pixels)
+                ]
+
+            drains.append(
+                Drain(
+                    even=sums(EVEN_BITS),
+                    odd=sums(ODD_BITS),
+                    shift=rng.randrange(4),
+                    first=index == 0,
+                    last=index == group - 1,
+                    base=base,
+                    tag=rng.getrandbits(TAG_BITS),
+                    wait=rng.choice((0, 0, 1, 5, 30)) if gaps else 0,
+                )
+            )
+    return drains
+
+
+def random_layer(rng: random.Random, machine: MachineConfig, shift: int, words: int) -> Layer:
+    low, high = sorted((extreme(rng, -(2**15), 2**15 - 1), extreme(rng, -(2**15), 2**15 - 1)))
+    return Layer(
+        shift=shift,
+        low=low,
+        high=high,
+        parameters=[
+            [
+                {
+                    "bias": extreme(rng, -(2**39), 2**39 - 1),
+                    "multiplier": extreme(rng, -(2**15), 2**15 - 1),
+                    "offset": extreme(rng, -(2**47), 2**47 - 1),
+                }
+                for _ in range(machine.slot_channels)
+            ]
+            for _ in range(words)
+        ],
+    )
+
+
+@pytest.mark.parametrize("gaps", [False, True], ids=["back-to-back", "gaps"])
+@pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
+def test_random_layers(machine: MachineConfig, gaps: bool) -> None:
+    """For any parameters and grouping of drains, every code and its cycle follow the formula."""
+    for seed, shift in enumerate((0, 1, 7, 8, 13, 24, 33, 39, 40)):
+        rng = random.Random(f"{machine.name} {gaps} {seed}")
+        layer = random_layer(rng, machine, shift, 40)
+        run(machine, layer, random_drains(rng, machine, [1, 3, 2, 1, 1, 4, 2], 40, gaps))
+
+
+def test_refuses_other_machines() -> None:
+    """The shape is a MachineConfig."""
+    with pytest.raises(TypeError, match=r"^Machine must be a MachineConfig, not 'tiny'$"):
+        Requantizer("tiny", 1)
