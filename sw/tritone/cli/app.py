@@ -104,13 +104,13 @@ def export_command(run: RunFolder, folder: DataFolder = Path("data")) -> None:
 def compile_command(run: RunFolder, machine: MachineName = "demo") -> None:
     """Compile RUN/graph for a machine: RUN/program.bin."""
     from tritone.cli.tables import program_table
-    from tritone.compiler import compile_network, describe
+    from tritone.compiler import compile_network
     from tritone.graph import Network
 
     shape = load_machine(machine)
     program = compile_network(Network.load(run / "graph"), shape)
     program.save(run / "program.bin")
-    _console().print(program_table(program, describe(program)))
+    _console().print(program_table(program))
 
 
 @app.command("rtl")

@@ -16,7 +16,6 @@ from tritone.cli.tables import (
     summary_table,
     training_table,
 )
-from tritone.compiler import describe
 from tritone.graph import Network
 from tritone.qat.history import read_history
 from tritone.spec.program import Program
@@ -45,8 +44,7 @@ def show(path: Path, console: Console) -> None:
 
 
 def _show_program(path: Path, console: Console) -> None:
-    program = Program.load(path)
-    console.print(program_table(program, describe(program)))
+    console.print(program_table(Program.load(path)))
 
 
 def _read(path: Path) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
-from tritone.compiler.description import LayerCost
+from tritone.compiler import describe
 from tritone.graph import Convolution, Network
 from tritone.spec.machine import MachineConfig
 from tritone.spec.program import Program
@@ -101,24 +101,26 @@ def layer_table(network: Network) -> Table:
     )
 
 
-def program_table(program: Program, costs: Iterable[LayerCost]) -> Table:
-    """Return the table of a program; ``costs`` are its layers as the compiler describes them."""
-    machine = program.machine
+def program_table(program: Program) -> Table:
+    """Return the table of a program: what each layer costs, as the compiler predicts it."""
+    machine, cost = program.machine, describe(program)
     return _grid(
         f"Program for {machine.name} ({machine.fingerprint:016x}): {program.instructions} "
-        f"instructions, {_size(len(program.payload))} bytes",
-        ("layer", "kind", "output", "MACs", "array steps", "drains", "busy lanes"),
+        f"instructions, {_size(len(program.payload))} bytes, {_size(cost.cycles)} cycles an image "
+        f"predicted",
+        ("layer", "kind", "output", "MACs", "array cycles", "drains", "cycles", "utilisation"),
         (
             (
-                cost.layer,
-                cost.kind.name,
-                _shape(cost.shape),
-                _size(cost.macs),
-                _size(cost.steps),
-                _size(cost.drains),
-                _percent(100 * cost.macs / (machine.macs_per_cycle * cost.steps)),
+                layer.layer,
+                layer.kind.name,
+                _shape(layer.shape),
+                _size(layer.macs),
+                _size(layer.array_cycles),
+                layer.drains,
+                _size(layer.cycles),
+                _percent(100 * layer.macs / (machine.macs_per_cycle * layer.cycles)),
             )
-            for cost in costs
+            for layer in cost.layers
         ),
     )
 
