@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -110,6 +110,51 @@ def draw_network(
     )
 
 
+def draw_chain(seed: int) -> Network:
+    """Return a random chain of one to four layers of all kinds."""
+    rng = np.random.default_rng(seed)
+
+    def pick(*choices: Any) -> Any:
+        return choices[int(rng.integers(len(choices)))]
+
+    _, *size = shape = tuple(int(n) for n in rng.integers((1, 3, 3), (20, 9, 9)))
+    specs: list[Spec] = []
+    books = ("post4", "int8", "int4", "pot4", "fp4_e2m1", "ternary", "binary", "post5", "int6")
+    layers = pick(1, 2, 3, 4)
+    for index in range(layers):
+        last = index == layers - 1
+        pad = tuple(int(n) for n in rng.integers(0, 3, 4))
+        kernel = tuple(int(rng.integers(1, min(4, n + 1))) for n in size)
+        stride = pick(1, 1, 2)
+        kind = pick(None, None, None, PoolKind.MAX, PoolKind.AVERAGE)
+        if kind is None and last and pick(True, False):
+            # A linear layer: the window is the whole input.
+            kernel, pad, stride = tuple(size), (0, 0, 0, 0), pick(1, 3)
+        bits = pick(1, 2, 3, 4, 4, 5, 6, 8)
+        specs.append(
+            Spec(
+                out=int(rng.integers(1, 20)),
+                kernel=kernel,
+                stride=stride,
+                pad=pad,
+                codebook=pick(*books),
+                bits=bits,
+                zero=pick(0, 128, 0 if last else 128),
+                pad_code=pick(None, int(rng.integers(1 << bits))),
+                wide=last and kind is None and pick(True, False),
+                kind=kind,
+            )
+        )
+        if specs[-1].wide:
+            specs[-1] = replace(specs[-1], zero=0)
+        top, left, bottom, right = pad
+        size = [
+            (size[0] + top + bottom - kernel[0]) // stride + 1,
+            (size[1] + left + right - kernel[1]) // stride + 1,
+        ]
+    return draw_network(shape, specs, seed)
+
+
 @pytest.fixture(scope="session")
 def spec() -> type[Spec]:
     """The description of a layer to draw."""
@@ -120,3 +165,9 @@ def spec() -> type[Spec]:
 def random_network() -> Callable[..., Network]:
     """``random_network(shape, specs, seed, zero)``: a chain of random layers."""
     return draw_network
+
+
+@pytest.fixture(scope="session")
+def random_chain() -> Callable[[int], Network]:
+    """``random_chain(seed)``: one to four random layers of all kinds, some padding, some zeros."""
+    return draw_chain

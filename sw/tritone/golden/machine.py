@@ -117,6 +117,9 @@ class GoldenMachine:
         ValueError : an illegal instruction, a program for another machine, an address or an
             accumulator out of range.
         """
+        size = self._program.metadata["image"]["bytes"]
+        if len(image) != size:
+            raise ValueError(f"Image must be {size} bytes long, not {len(image)}")
         dumps: list[bytes] = []
         result = bytearray()
         while True:

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Values come out of a dump where the machine has put them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tritone.golden.dump import unpack_dump
+
+
+def test_codes_by_channel_word_row_pixel_lane() -> None:
+    """Byte ((k * H + y) * W + x) * R + lane is channel k * R + lane."""
+    data = bytes(np.random.default_rng(0).integers(0, 256, 2 * 3 * 5 * 8, np.uint8))
+    values = unpack_dump(data, (11, 3, 5), False, 8)
+    assert values.shape == (11, 3, 5)
+    for c, y, x in np.ndindex(11, 3, 5):
+        assert values[c, y, x] == data[((c // 8 * 3 + y) * 5 + x) * 8 + c % 8]
+
+
+def test_wide_values_are_two_pixels() -> None:
+    """Low byte in pixel 2x, high byte in 2x + 1, signed."""
+    data = bytes(np.random.default_rng(1).integers(0, 256, 4 * 8, np.uint8))
+    values = unpack_dump(data, (3, 2, 1), True, 8)
+    for c, y in np.ndindex(3, 2):
+        pair = bytes((data[(y * 2) * 8 + c], data[(y * 2 + 1) * 8 + c]))
+        assert values[c, y, 0] == int.from_bytes(pair, "little", signed=True)
+
+
+def test_another_size_is_refused() -> None:
+    """The region of the tensor has one size."""
+    with pytest.raises(
+        ValueError, match=r"^Dump of a tensor \(11, 3, 5\) must be 240 bytes long, not 239$"
+    ):
+        unpack_dump(bytes(239), (11, 3, 5), False, 8)

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The layer model against docs/numerics.md written out in Python integers, value by value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tritone.golden import layers
+from tritone.graph import Convolution, Network, Node, Pool, PoolKind
+from tritone.spec.catalog import codebook
+
+
+def _round(value: int, shift: int) -> int:
+    """Floor of value / 2**shift + 1/2, by long division."""
+    return (2 * value + (1 << shift)) // (2 << shift)
+
+
+def _median(low: int, value: int, high: int) -> int:
+    return sorted((low, value, high))[1]
+
+
+def _pixel(codes: Any, channel: int, y: int, x: int, outside: int) -> int:
+    _, height, width = codes.shape
+    inside = 0 <= y < height and 0 <= x < width
+    return int(codes[channel, y, x]) if inside else outside
+
+
+def _value(network: Network, node: Node, codes: Any, channel: int, y: int, x: int) -> int:
+    """Output of ``node`` at one place, from the codes [C, H, W] of its input."""
+    source = network.tensors[node.input]
+    z, (top, left, _, _) = source.zero, node.window.pad
+    places = [
+        (ky, kx, y * node.window.stride + ky - top, x * node.window.stride + kx - left)
+        for ky in range(node.window.kernel[0])
+        for kx in range(node.window.kernel[1])
+    ]
+    if isinstance(node, Pool):
+        if node.kind is PoolKind.MAX:
+            return max(_pixel(codes, channel, py, px, 0) for _, _, py, px in places)
+        total = sum(_pixel(codes, channel, py, px, z) - z for _, _, py, px in places)
+        return _median(-z, _round(total * node.multiplier, node.shift), 255 - z) + z
+    r = 8 - node.bits
+    z_a, largest = z // 2**r, 2**node.bits - 1
+    even = odd = 0
+    for inner in range(source.shape[0]):
+        for ky, kx, py, px in places:
+            u = _pixel(codes, inner, py, px, -1)
+            a = node.pad_code if u < 0 else _median(0, z_a + _round(u - z, r), largest)
+            level = codebook(node.codebook).levels[node.codes[channel, inner, ky, kx]]
+            assert level is not None
+            even += level.even * (a - z_a)
+            odd += level.odd * (a - z_a)
+    v = 128 * even + 181 * odd
+    m, d = int(node.multiplier[channel]), int(node.offset[channel])
+    return _median(node.low, (v * m + d) // 2**node.shift, node.high)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 1 << 30))
+def test_every_value_is_by_definition(seed: int, random_chain: Callable[[int], Network]) -> None:
+    """Values of each layer at random places are those of the definition."""
+    network = random_chain(seed)
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 256, (2, *network.tensors["input"].shape), np.uint8)
+    tensors = layers.run(network, images)
+    assert (tensors["input"] == images).all()
+    for node in network.nodes:
+        result = tensors[node.output]
+        assert result.shape == (2, *network.tensors[node.output].shape)
+        for _ in range(6):
+            image, *place = (int(n) for n in rng.integers(result.shape))
+            expected = _value(network, node, tensors[node.input][image], *place)
+            assert result[(image, *place)] == expected, (node.name, image, place)
+
+
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_reading_every_code(bits: int) -> None:
+    """All codes and zeros: a is the nearest of the coarser steps, counted from the zero."""
+    r = 8 - bits
+    codes = np.arange(256)
+    for zero in range(0, 256, 1 << r):
+        expected = [_median(0, zero // 2**r + _round(u - zero, r), 2**bits - 1) for u in range(256)]
+        assert layers.read(codes, zero, bits).tolist() == expected
+
+
+def test_rails_are_exact_pairs(spec: Any, random_network: Callable[..., Network]) -> None:
+    """E and O of a hand-made window: weights 8 and sqrt 2, of activations 3 and 5 with zero 2."""
+    network = random_network((1, 1, 2), [spec(out=1, kernel=(1, 2), bits=4)], zero=32)
+    node = network.nodes[0]
+    assert isinstance(node, Convolution)
+    book = codebook("post4")
+    even = next(c for c in book.codes if (book.level(c).even, book.level(c).odd) == (8, 0))
+    odd = next(c for c in book.codes if (book.level(c).even, book.level(c).odd) == (0, 1))
+    node.codes[...] = [[[[even, odd]]]]
+    activations = np.array([[[[3, 5]]]])
+    assert [int(rail.item()) for rail in layers.rail_sums(node, activations, 2)] == [8, 3]
