@@ -113,8 +113,9 @@ class ActivationReader(wiring.Component):
             self.window.payload.group.eq(layer.in_group),
         ]
         for bank, address in enumerate(self.window.payload.addresses):
-            # Pixels left of x in this bank's numbering lie in its next word.
-            m.d.sync += address.eq(first_word + (bank < first_bank))
+            # Pixels left of x in this bank's numbering lie in its next word; never so in the last.
+            wraps = (bank < first_bank) if bank < machine.banks - 1 else 0
+            m.d.sync += address.eq(first_word + wraps)
 
         inside_row = (position.y >= 0) & (position.y < layer.in_height)
         wanted = Signal(

@@ -275,4 +275,5 @@ class StepGenerator(wiring.Component):
         ]
         last_pixel = (layer.out_width - 1)[: ceil_log2(pixels)]
         for pixel in range(pixels):
-            m.d.comb += destination.pixels[pixel].eq(~nest.last[Loop.TILE] | (last_pixel >= pixel))
+            stored = (last_pixel >= pixel) if pixel else 1
+            m.d.comb += destination.pixels[pixel].eq(~nest.last[Loop.TILE] | stored)
