@@ -99,6 +99,6 @@ class Pool(wiring.Component):
         with m.If(valid):
             for codes, sums in zip(selected, self.sums, strict=True):
                 for code, total in zip(codes, sums, strict=True):
-                    more = Mux(summing, total + code, Mux(code > total, code, total))
+                    more = Mux(summing, total + code, Mux(code > total[: STREAM.bits], code, total))
                     m.d.sync += total.eq(Mux(clear, code, more))
         return m

@@ -115,7 +115,8 @@ class RequantizerLane(wiring.Component):
             ((high_product << _LOW_BITS) + low_product)[: VALUE.bits + MULTIPLIER.bits].as_signed(),
             "product",
         )
-        total = register((product + self.offset)[: SUM.bits].as_signed(), "total")
+        total = register(product + self.offset, "total")
+        assert len(total) <= SUM.bits
 
         coarse = register(total >> Cat(C(0, 3), self.shift[3:]), "coarse")
         fine = register(coarse >> self.shift[:3], "fine")
