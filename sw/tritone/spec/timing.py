@@ -40,8 +40,8 @@ def pool_latency(machine: MachineConfig) -> int:
 
 
 def requantizer_latency(machine: MachineConfig) -> int:
-    """Return the cycles from sums to results: 14 for the lanes, and one for each slot."""
-    return 14 + machine.requantizer_slots
+    """Return the cycles from sums to results: 13 for the lanes, and one for each slot."""
+    return 13 + machine.requantizer_slots
 
 
 def flush(machine: MachineConfig, opcode: Opcode) -> int:
