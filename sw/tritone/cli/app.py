@@ -117,15 +117,11 @@ def compile_command(run: RunFolder, machine: MachineName = "demo") -> None:
 def rtl_command(machine: MachineName = "demo", build: BuildFolder = Path("build")) -> None:
     """Generate the Verilog of a machine, and a C header for its driver."""
     from tritone.cli.tables import machine_table
-    from tritone.spec.render import c_header
-    from tritone.spec.storage import write_atomically
     from tritone_hw.emit import write_verilog
 
     shape = load_machine(machine)
     verilog = write_verilog(shape, build)
-    header = build / f"tritone_{shape.name}.h"
-    write_atomically(header, c_header(shape).encode())
-    _console().print(machine_table(shape, (verilog, header)))
+    _console().print(machine_table(shape, (verilog, verilog.with_suffix(".h"))))
 
 
 @app.command("sim")

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from tritone.compiler import describe
-from tritone.graph import Convolution, Network
+from tritone.graph import Convolution, Network, PoolKind
 from tritone.spec.machine import MachineConfig
 from tritone.spec.program import Program
 
@@ -24,25 +26,27 @@ __all__ = [
     "training_table",
 ]
 
+_POOL_NAMES = {PoolKind.MAX: "max", PoolKind.AVERAGE: "mean"}
 
-def _pairs(title: str, rows: Iterable[tuple[str, object]]) -> Table:
+
+def _pairs(title: str, rows: Iterable[tuple[str, object]]) -> Group:
     """Return a table of names and values."""
-    table = Table(title=title, title_justify="left", show_header=False)
+    table = Table(show_header=False)
     table.add_column(style="bold")
     table.add_column(justify="right")
     for name, value in rows:
         table.add_row(name, str(value))
-    return table
+    return Group(Text(title, style="bold"), table)
 
 
-def _grid(title: str, columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> Table:
+def _grid(title: str, columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> Group:
     """Return a table whose first column is a name and the others are figures."""
-    table = Table(title=title, title_justify="left")
+    table = Table()
     for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if index else "left", overflow="fold")
+        table.add_column(column, justify="right" if index else "left", no_wrap=True)
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
-    return table
+    return Group(Text(title, style="bold"), table)
 
 
 def _percent(value: float | None) -> str:
@@ -57,7 +61,7 @@ def _shape(shape: Iterable[int]) -> str:
     return "×".join(str(size) for size in shape)
 
 
-def dataset_table(name: str, images: Mapping[str, Any]) -> Table:
+def dataset_table(name: str, images: Mapping[str, Any]) -> Group:
     """Return the table of a data set: ``images`` has the images of each part."""
     return _grid(
         f"Data set {name}",
@@ -69,7 +73,7 @@ def dataset_table(name: str, images: Mapping[str, Any]) -> Table:
     )
 
 
-def training_table(run: Path, report: Mapping[str, Any]) -> Table:
+def training_table(run: Path, report: Mapping[str, Any]) -> Group:
     """Return the table of a train.json."""
     return _pairs(
         f"Training {run}",
@@ -80,7 +84,7 @@ def training_table(run: Path, report: Mapping[str, Any]) -> Table:
     )
 
 
-def layer_table(network: Network) -> Table:
+def layer_table(network: Network) -> Group:
     """Return the table of a network's layers."""
     rows = []
     for node in network.nodes:
@@ -90,29 +94,28 @@ def layer_table(network: Network) -> Table:
             macs = network.macs(node)
             weights = (node.codebook, str(node.bits), _size(node.codes.size), _size(macs))
         else:
-            size = f"{node.kind.value} {size}"
+            size = f"{_POOL_NAMES[node.kind]} {size}"
             weights = ("", "", "", "")
         rows.append((node.name, size, *weights, _shape(result.shape), result.zero))
     return _grid(
         f"Network {network.name}: {_size(sum(network.macs(node) for node in network.nodes))} "
         "multiply-accumulates an image",
-        ("layer", "window", "codebook", "act bits", "weights", "MACs", "output", "zero"),
+        ("layer", "window", "codebook", "bits", "weights", "MACs", "output", "zero"),
         rows,
     )
 
 
-def program_table(program: Program) -> Table:
+def program_table(program: Program) -> Group:
     """Return the table of a program: what each layer costs, as the compiler predicts it."""
     machine, cost = program.machine, describe(program)
     return _grid(
         f"Program for {machine.name} ({machine.fingerprint:016x}): {program.instructions} "
-        f"instructions, {_size(len(program.payload))} bytes, {_size(cost.cycles)} cycles an image "
-        f"predicted",
-        ("layer", "kind", "output", "MACs", "array cycles", "drains", "cycles", "utilisation"),
+        f"instructions, {_size(len(program.payload))} bytes;\n{_size(cost.cycles)} cycles an image "
+        f"predicted, {_percent(100 * cost.utilisation)} of the multiply-accumulates used",
+        ("layer", "output", "MACs", "array cycles", "drains", "cycles", "used"),
         (
             (
                 layer.layer,
-                layer.kind.name,
                 _shape(layer.shape),
                 _size(layer.macs),
                 _size(layer.array_cycles),
@@ -125,7 +128,7 @@ def program_table(program: Program) -> Table:
     )
 
 
-def machine_table(machine: MachineConfig, files: Iterable[Path]) -> Table:
+def machine_table(machine: MachineConfig, files: Iterable[Path]) -> Group:
     """Return the table of a machine and the files that were generated for it."""
     return _pairs(
         f"Machine {machine.name}",
@@ -139,7 +142,7 @@ def machine_table(machine: MachineConfig, files: Iterable[Path]) -> Table:
     )
 
 
-def simulation_table(report: Mapping[str, Any]) -> Table:
+def simulation_table(report: Mapping[str, Any]) -> Group:
     """Return the table of a sim.json."""
     rows = [
         ("images", _size(report["images"])),
@@ -160,7 +163,7 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:,.1f}"
 
 
-def summary_table(training: Mapping[str, Any], simulation: Mapping[str, Any]) -> Table:
+def summary_table(training: Mapping[str, Any], simulation: Mapping[str, Any]) -> Group:
     """Return what a run comes to: accuracy at every stage, and the machine against the model."""
     return _pairs(
         f"{training['dataset']}, {training['method']} {training['weight_bits']} bit weights, "
