@@ -1,2 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How weights are learnt: quantisers, conversion, training, freezing and export. The only package that imports torch."""
+"""How weights are learnt: quantisers, conversion, training, freezing and export.
+
+The only package that imports torch.
+"""

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checkpoints: a training run that is killed at any moment goes on from the last whole one.
 
-A checkpoint is a safetensors file (weights, optimiser, random state) and ``checkpoint.json``, which names it. The tensors are
-written first, under a new name; the JSON then replaces the old one in one step; only then the old tensors go.
+A checkpoint is a safetensors file (weights, optimiser, random state) and ``checkpoint.json``, which
+names it. The tensors are written first, under a new name; the JSON then replaces the old one in one
+step; only then the old tensors go.
 """
 
 from __future__ import annotations

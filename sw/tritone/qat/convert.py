@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import copy
-from collections import defaultdict
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -16,7 +16,6 @@ from tritone.qat.modules import INPUT, QuantizedConvolution, QuantizedModel, Qua
 from tritone.qat.precision import Precision
 from tritone.qat.quantizers import ActivationQuantizer, AlphaStart, WeightQuantizer
 from tritone.spec.catalog import codebook
-from tritone.spec.fixed import ACTIVATION
 
 __all__ = ["convert"]
 
@@ -75,23 +74,28 @@ def convert(model: nn.Module, shape: Shape, precision: Precision) -> QuantizedMo
     return draft.build(precision)
 
 
-def _pair(value: int | tuple[int, ...], name: str) -> tuple[int, int]:
-    pair = (value, value) if isinstance(value, int) else tuple(value)
-    if len(pair) != 2 or not all(isinstance(size, int) for size in pair):
-        raise ValueError(f"Layer {name} must have two sizes, not {value!r}")
-    return pair[0], pair[1]
+def _argument(node: fx.Node) -> fx.Node:
+    """Return the operator whose result ``node`` takes first."""
+    source = node.args[0] if node.args else None
+    if not isinstance(source, fx.Node):
+        raise TypeError(f"Operator {node.name} must take a tensor first, not {source!r}")
+    return source
 
 
-def _window(module: nn.Module, name: str) -> Window:
+def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else value
+
+
+def _window(module: Any, name: str) -> Window:
     """Return the window of a convolution or pool."""
-    if isinstance(module.padding, str):
+    if module.padding in ("same", "valid"):
         raise ValueError(f"Layer {name} must have padding in numbers, not {module.padding!r}")
-    stride = _pair(module.stride, name)
+    stride = _pair(module.stride)
     if stride[0] != stride[1]:
         raise ValueError(f"Layer {name} must have one stride, not {stride}")
-    height, width = _pair(module.padding, name)
+    height, width = _pair(module.padding)
     return Window(
-        kernel=_pair(module.kernel_size, name),
+        kernel=_pair(module.kernel_size),
         stride=stride[0],
         pad=(height, width, height, width),
     )
@@ -110,9 +114,11 @@ class _Draft:
     """Collects layers and pools in the order of the trace."""
 
     def __init__(self, model: nn.Module, shape: Shape) -> None:
-        self.modules = dict(model.named_modules())
+        self.modules = dict(model.named_modules(remove_duplicate=False))
+        self.used: set[int] = set()
         self.shapes: dict[str, Shape] = {INPUT: shape}
         self.parts: dict[str, _Layer | _Pool] = {}  # by output tensor
+        self.layers: dict[str, _Layer] = {}  # those of the parts
         self.values: dict[fx.Node, _Value] = {}
         self.logits = ""
 
@@ -126,7 +132,7 @@ class _Draft:
             case "output":
                 result = node.args[0]
                 if not isinstance(result, fx.Node):
-                    raise ValueError(f"Model must return one tensor, not {result!r}")
+                    raise TypeError(f"Model must return one tensor, not {result!r}")
                 self.logits = self.values[result].tensor
             case _:
                 self._operator(node)
@@ -134,6 +140,10 @@ class _Draft:
     def _operator(self, node: fx.Node) -> None:
         module = self.modules[str(node.target)] if node.op == "call_module" else None
         name = node.name
+        if module is not None and any(True for _ in module.parameters()):
+            if id(module) in self.used:
+                raise ValueError(f"Layer {name} must be used once: its weights cannot be shared")
+            self.used.add(id(module))
         flatten = node.target == "flatten" or getattr(node.target, "__name__", "") == "flatten"
         if isinstance(module, nn.Flatten) or (module is None and flatten):
             self._flatten(node, module)
@@ -154,7 +164,7 @@ class _Draft:
             self._layer(node, source, Window(kernel=(height, width)), weight, module.bias)
         elif isinstance(module, nn.BatchNorm2d):
             layer = self._absorbing(node, "BatchNorm2d")
-            if layer.norm is not None or layer.relu or self.values[node.args[0]].flat:
+            if layer.norm is not None or layer.relu or self.values[_argument(node)].flat:
                 raise ValueError(f"BatchNorm2d {name} must directly follow a convolution")
             _require_default(module, name, affine=True, track_running_stats=True)
             layer.norm = module
@@ -182,7 +192,7 @@ class _Draft:
 
     def _source(self, node: fx.Node, flat: bool) -> str:
         """Return the tensor that ``node`` reads."""
-        value = self.values[node.args[0]]
+        value = self.values[_argument(node)]
         if value.flat != flat:
             kind = "a flattened tensor" if flat else "an image, not a flattened tensor"
             raise ValueError(f"Layer {node.name} must read {kind}")
@@ -196,7 +206,7 @@ class _Draft:
         )
         if arguments not in ((1,), (1, -1)):
             raise ValueError(f"Flatten {node.name} must flatten dimensions 1 to -1")
-        self.values[node] = _Value(tensor=self.values[node.args[0]].tensor, flat=True)
+        self.values[node] = _Value(tensor=self.values[_argument(node)].tensor, flat=True)
 
     def _layer(
         self, node: fx.Node, source: str, window: Window, weight: Tensor, bias: Tensor | None
@@ -208,6 +218,7 @@ class _Draft:
             )
         layer = _Layer(name=node.name, input=source, window=window, weight=weight, bias=bias)
         self._add(node, layer, weight.shape[0])
+        self.layers[layer.name] = layer
 
     def _pool(self, node: fx.Node, kind: PoolKind, window: Window) -> None:
         source = self._source(node, flat=False)
@@ -223,14 +234,14 @@ class _Draft:
             )
         self.shapes[part.name] = (channels, height, width)
         self.parts[part.name] = part
-        self.values[node] = _Value(tensor=part.name, flat=self.values[node.args[0]].flat)
+        self.values[node] = _Value(tensor=part.name, flat=self.values[_argument(node)].flat)
 
     def _absorbing(self, node: fx.Node, kind: str) -> _Layer:
         """Return the layer that ``node`` becomes a part of."""
-        source = node.args[0]
+        source = _argument(node)
         value = self.values[source]
-        layer = self.parts.get(value.tensor)
-        if not isinstance(layer, _Layer):
+        layer = self.layers.get(value.tensor)
+        if layer is None:
             raise ValueError(
                 f"{kind} {node.name} must directly follow a convolution or linear layer"
             )
@@ -241,22 +252,21 @@ class _Draft:
 
     def build(self, precision: Precision) -> QuantizedModel:
         """Return the quantised model of what was taken."""
-        last = self.parts.get(self.logits)
-        if not isinstance(last, _Layer) or last.relu or self.shapes[self.logits][1:] != (1, 1):
+        last = self.layers.get(self.logits)
+        if last is None or last.relu or self.shapes[self.logits][1:] != (1, 1):
             raise ValueError(
                 "Model must end in a linear layer, or a convolution to one pixel, without ReLU"
             )
-        if any(part.input == self.logits for part in self.parts.values()):
-            raise ValueError(f"Tensor {self.logits} must be the logits only, not read again")
+        read = {part.input for part in self.parts.values()}
+        for name in self.parts:
+            if (name in read) == (name == self.logits):
+                raise ValueError(f"Layer {name} must lead to the logits, once, or be removed")
         bits = {
             name: precision.edge_act_bits if self._is_edge(part) else precision.act_bits
-            for name, part in self.parts.items()
-            if isinstance(part, _Layer)
+            for name, part in self.layers.items()
         }
-        narrowest: dict[str, int] = defaultdict(lambda: ACTIVATION.bits)
-        for name, width in bits.items():
-            origin = self._origin(self.parts[name].input)
-            narrowest[origin] = min(narrowest[origin], width)
+        # Nothing joins two branches, so a tensor that leads to the logits has one reader.
+        reader = {self._origin(self.layers[name].input): width for name, width in bits.items()}
         nodes: list[QuantizedConvolution | QuantizedPool] = []
         for name, part in self.parts.items():
             if isinstance(part, _Pool):
@@ -274,7 +284,7 @@ class _Draft:
                     ),
                     output_quantizer=None
                     if name == self.logits
-                    else ActivationQuantizer(narrowest[name], signed=not part.relu),
+                    else ActivationQuantizer(reader[name], signed=not part.relu),
                     **{**vars(part), "norm": copy.deepcopy(part.norm)},
                 )
             )

@@ -57,8 +57,8 @@ class Dataset:
 def load(name: str, folder: Path = DATA_FOLDER) -> Dataset:
     """Return the data set of that name.
 
-    ``digits`` comes with scikit-learn. Any other name is a file ``<folder>/<name>.safetensors`` with the tensors
-    train_images, train_labels, test_images and test_labels.
+    ``digits`` comes with scikit-learn. Any other name is a file ``<folder>/<name>.safetensors``
+    with the tensors train_images, train_labels, test_images and test_labels.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def _digits() -> Dataset:
 
 
 def _stratified(labels: npt.NDArray[np.int64], count: int, seed: int) -> npt.NDArray[np.int64]:
-    """Return ``count`` indices, sorted, of each class its share (largest remainders get the rest)."""
+    """Return ``count`` sorted indices, of each class its share; largest remainders get the rest."""
     # The legacy generator: numpy promises that its stream never changes.
     order = np.random.RandomState(seed).permutation(len(labels))
     classes, sizes = np.unique(labels, return_counts=True)

@@ -16,7 +16,10 @@ BATCH = 1024
 
 @torch.no_grad()
 def top1(model: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> float:
-    """Return the percentage of ``images`` whose largest logit is their label's; the lowest index wins a tie."""
+    """Return the percentage of ``images`` whose largest logit is their label's.
+
+    The lowest index wins a tie.
+    """
     hits = sum(
         int((model(batch).argmax(1) == truth).sum())
         for batch, truth in zip(images.split(BATCH), labels.split(BATCH), strict=True)

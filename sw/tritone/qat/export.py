@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy.typing as npt
 import safetensors.numpy
 import torch
 
@@ -69,8 +71,9 @@ def export(model: FrozenModel, name: str) -> graph.Network:
 def export_run(run: Path, folder: Path = data.DATA_FOLDER) -> graph.Network:
     """Freeze the trained model of a run folder and write its graph.
 
-    Into ``run/graph``: the network (network.json, weights.safetensors) and test.safetensors with the whole test set, ``images``
-    uint8 (N, C, H, W), ``labels`` int64 (N,), and the frozen model's ``logits`` int64 (N, classes).
+    Into ``run/graph``: the network (network.json, weights.safetensors) and test.safetensors with
+    the whole test set, ``images`` uint8 (N, C, H, W), ``labels`` int64 (N,), and the frozen model's
+    ``logits`` int64 (N, classes).
 
     Raises
     ------
@@ -94,7 +97,7 @@ def export_run(run: Path, folder: Path = data.DATA_FOLDER) -> graph.Network:
     logits = torch.cat([frozen(batch) for batch in images.split(BATCH)])
     network = export(frozen, recipe.name)
     network.save(run / "graph")
-    test = {
+    test: dict[str, npt.NDArray[Any]] = {
         "images": dataset.test_images,
         "labels": dataset.test_labels,
         "logits": logits.numpy(),

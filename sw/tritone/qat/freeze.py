@@ -4,12 +4,18 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tritone import graph
 from tritone.qat.evaluate import BATCH
 from tritone.qat.frozen import FrozenConvolution, FrozenModel, FrozenPool
-from tritone.qat.modules import INPUT, QuantizedConvolution, QuantizedModel, average_constants
+from tritone.qat.modules import (
+    INPUT,
+    QuantizedConvolution,
+    QuantizedModel,
+    QuantizedPool,
+    average_constants,
+)
 from tritone.spec.codebook import Codebook
 from tritone.spec.fixed import (
     INPUT_STEP,
@@ -52,7 +58,7 @@ def freeze(model: QuantizedModel, images: Tensor) -> FrozenModel:
     tensors = {
         INPUT: graph.Tensor(name=INPUT, shape=model.shapes[INPUT], zero=INPUT_ZERO, step=INPUT_STEP)
     }
-    nodes: list[nn.Module] = []
+    nodes: list[FrozenConvolution | FrozenPool] = []
     for node in model.nodes:
         source, shape = tensors[node.input], model.shapes[node.output]
         if not isinstance(node, QuantizedConvolution):
@@ -121,6 +127,9 @@ def _freeze_convolution(
     bias = torch.zeros_like(unit) if node.bias is None else node.bias.double()
     if node.norm is not None:
         norm = node.norm
+        # Batch norm without running statistics is refused by convert.
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
         slope = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
         unit = unit * slope
         bias = (bias - norm.running_mean.double()) * slope + norm.bias.double()
@@ -146,7 +155,7 @@ def _freeze_convolution(
     )
 
 
-def _freeze_pool(node: nn.Module, zero: int) -> FrozenPool:
+def _freeze_pool(node: QuantizedPool, zero: int) -> FrozenPool:
     multiplier, shift = 1, 0
     if node.kind is graph.PoolKind.AVERAGE:
         multiplier, shift = average_constants(node.window.kernel[0] * node.window.kernel[1])

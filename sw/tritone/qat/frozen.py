@@ -6,7 +6,8 @@ It shares no code with tritone.golden: the two are compared bit by bit.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -162,10 +163,16 @@ class FrozenModel(nn.Module):
     nodes : FrozenConvolution and FrozenPool; the last one makes the logits.
     """
 
-    def __init__(self, tensors: dict[str, graph.Tensor], nodes: list[nn.Module]) -> None:
+    nodes: Sequence[FrozenConvolution | FrozenPool]
+
+    def __init__(
+        self,
+        tensors: dict[str, graph.Tensor],
+        nodes: Sequence[FrozenConvolution | FrozenPool],
+    ) -> None:
         super().__init__()
         self.tensors = dict(tensors)
-        self.nodes = nn.ModuleList(nodes)
+        self.nodes = cast("Sequence[FrozenConvolution | FrozenPool]", nn.ModuleList(nodes))
 
     @torch.no_grad()
     def evaluate(self, images: Tensor) -> Evaluation:

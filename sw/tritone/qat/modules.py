@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -31,7 +34,10 @@ def real_input(images: Tensor) -> Tensor:
 
 
 def average_constants(size: int) -> tuple[int, int]:
-    """Return Mp and Sp of an average over ``size`` codes: the largest Sp with ``Mp = round(2**Sp / size)`` in range."""
+    """Return Mp and Sp of an average over ``size`` codes.
+
+    Sp is the largest with ``Mp = round(2**Sp / size)`` in range.
+    """
     shift = 0
     while round((2 << shift) / size) <= MULTIPLIER.high:
         shift += 1
@@ -153,6 +159,8 @@ class QuantizedModel(nn.Module):
     nodes : layers and pools; the last one makes the logits.
     """
 
+    nodes: Sequence[QuantizedConvolution | QuantizedPool]
+
     def __init__(
         self,
         shapes: dict[str, tuple[int, int, int]],
@@ -160,14 +168,14 @@ class QuantizedModel(nn.Module):
     ) -> None:
         super().__init__()
         self.shapes = dict(shapes)
-        self.nodes = nn.ModuleList(nodes)
+        modules = nn.ModuleList(nodes)
+        self.nodes = cast("Sequence[QuantizedConvolution | QuantizedPool]", modules)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the real logits (N, classes) of raw bytes (N, C, H, W)."""
         step = torch.tensor(INPUT_STEP, device=images.device)
-        streams: dict[str, Stream | Tensor] = {
-            INPUT: Stream(images.to(torch.float32), step, INPUT_ZERO)
-        }
+        values = {INPUT: Stream(images.to(torch.float32), step, INPUT_ZERO)}
         for node in self.nodes:
-            streams[node.output] = node(streams[node.input])
-        return streams[self.nodes[-1].output].flatten(1)
+            values[node.output] = node(values[node.input])
+        logits: Any = values[self.nodes[-1].output]  # a plain tensor, of the last layer only
+        return logits.flatten(1)

@@ -21,8 +21,9 @@ def build_optimizer(
 ) -> torch.optim.Optimizer:
     """Return an optimiser with three groups of parameters.
 
-    Weights of convolutions and linear layers decay; biases and batch norm do not; the quantisers' parameters do not either,
-    and have a learning rate of their own. A group keeps the learning rate of its first step as ``start``.
+    Weights of convolutions and linear layers decay; biases and batch norm do not; the quantisers'
+    parameters do not either, and have a learning rate of their own. A group keeps the learning rate
+    of its first step as ``start``.
     """
     quantizers = {
         parameter

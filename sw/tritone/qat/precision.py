@@ -15,7 +15,8 @@ __all__ = ["Precision"]
 class Precision:
     """Weight codebooks and activation widths.
 
-    The edge layers are the one that reads the image and the one that makes the logits; they are integer too, but finer.
+    The edge layers are the one that reads the image and the one that makes the logits; they are
+    integer too, but finer.
 
     Parameters
     ----------

@@ -12,7 +12,9 @@ __all__ = ["TrainingDisplay"]
 
 
 class TrainingDisplay:
-    """A bar with stage, epoch, loss, top-1 on the training images and the time left; a context manager.
+    """A bar with stage, epoch, loss, top-1 and the time left; a context manager.
+
+    Loss and top-1 are those of the training images of the epoch so far.
 
     Parameters
     ----------

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from enum import Enum
 from fractions import Fraction
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -55,9 +56,10 @@ def _floor_to_float32(value: Fraction) -> np.float32:
 
 
 class WeightQuantizer(nn.Module):
-    """Nearest level of a codebook, in the linear domain, times a learnt alpha for each output channel.
+    """Nearest level of a codebook, in the linear domain, times alpha, learnt for each channel.
 
-    A weight on the midpoint of two levels takes the lower one. alpha's gradient is scaled by 1/sqrt(weights of a channel).
+    A weight on the midpoint of two levels takes the lower one. alpha's gradient is scaled by
+    1/sqrt(weights of a channel).
 
     Parameters
     ----------
@@ -79,8 +81,7 @@ class WeightQuantizer(nn.Module):
         one = book.unit << SQRT2_FRACTION
         # Rounded down, so that u > midpoint is decided exactly for every float32 u.
         midpoints = [
-            _floor_to_float32(Fraction(low + high, 2 * one))
-            for low, high in zip(scaled, scaled[1:], strict=False)
+            _floor_to_float32(Fraction(low + high, 2 * one)) for low, high in pairwise(scaled)
         ]
         self.register_buffer("levels", torch.tensor([n / one for n in scaled]), persistent=False)
         self.register_buffer("midpoints", torch.tensor(np.array(midpoints)), persistent=False)
@@ -125,13 +126,13 @@ class WeightQuantizer(nn.Module):
 class ActivationQuantizer(nn.Module):
     """Rounds a tensor to unsigned 8-bit stream codes: ``u = clamp(floor(x/s + 1/2) + z, 0, 255)``.
 
-    What is learnt is the step of the grid that the narrowest consumer sees, ``grid_step = 2**r * s`` with r = 8 - bits, so
-    that the learning rates of LSQ hold; its gradient is scaled by LSQ's 1/sqrt(N * Qp) on that grid. It starts at
-    ``2 * mean|x| / sqrt(Qp)`` of the first training batch.
+    What is learnt is the step of the grid that the consumer sees, ``grid_step = 2**r * s`` with
+    r = 8 - bits, so that the learning rates of LSQ hold; its gradient is scaled by LSQ's
+    1/sqrt(N * Qp) on that grid. It starts at ``2 * mean|x| / sqrt(Qp)`` of the first training batch.
 
     Parameters
     ----------
-    bits : width of the narrowest consumer, 1..8.
+    bits : width of the consumer, 1..8.
     signed : the tensor can be negative (no ReLU); z is 128 then and 0 otherwise.
     """
 
@@ -151,12 +152,12 @@ class ActivationQuantizer(nn.Module):
 
     @property
     def read_shift(self) -> int:
-        """r of the narrowest consumer."""
+        """r of the consumer."""
         return STREAM.bits - self.bits
 
     @property
     def top(self) -> int:
-        """Qp: the largest activation above zero on the narrowest consumer's grid."""
+        """Qp: the largest activation above zero on the consumer's grid."""
         return ((1 << self.bits) - 1) - (self.zero >> self.read_shift)
 
     @property
@@ -196,7 +197,8 @@ class ActivationQuantizer(nn.Module):
 def read(stream: Stream, bits: int) -> Tensor:
     """Return what a consumer of ``bits`` bits reads, as the exact integers ``a - z_a`` in float32.
 
-    ``a = clamp(z_a + ((u - z + half(r)) >> r), 0, 2**bits - 1)``; the real value is ``(a - z_a) * 2**r * step``.
+    ``a = clamp(z_a + ((u - z + half(r)) >> r), 0, 2**bits - 1)``; the real value is
+    ``(a - z_a) * 2**r * step``.
     """
     r = STREAM.bits - bits
     zero = stream.zero >> r

@@ -89,7 +89,9 @@ class Finetuning:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A training run; the result depends on nothing else but the versions of the libraries and the processor.
+    """A training run.
+
+    Its result depends on nothing else but the versions of the libraries and the processor.
 
     Parameters
     ----------

@@ -44,7 +44,8 @@ def train(
 ) -> dict[str, Any]:
     """Train, or go on training, in the folder ``run`` and return what is in its train.json.
 
-    The accuracies are those of the last epoch on the whole test set, in percent. A run that is finished is not repeated.
+    The accuracies are those of the last epoch on the whole test set, in percent. A run that is
+    finished is not repeated.
 
     Parameters
     ----------
@@ -151,7 +152,7 @@ class _Training:
             if done is None or done.stage is Stage.PRETRAIN:
                 self._stage(Stage.PRETRAIN, model, lambda x: model(real_input(x)), None, display)
                 model.eval()
-                top1_fp32 = self._test(lambda x: model(real_input(x)))
+                top1_fp32: float | None = self._test(lambda x: model(real_input(x)))
             else:
                 display.skip(recipe.pretrain.epochs * self.epoch_steps)
                 top1_fp32 = done.top1_fp32

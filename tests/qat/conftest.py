@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A network that has every operator, quantised, with statistics from a few random batches."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tritone.qat.convert import convert
+from tritone.qat.freeze import freeze
+from tritone.qat.frozen import FrozenModel
+from tritone.qat.modules import QuantizedModel
+from tritone.qat.precision import Precision
+
+SHAPE = (2, 9, 9)
+
+
+class Mixed(nn.Module):
+    """A signed tensor (bias, no norm, no ReLU), padded pools, strides, two linear layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(2, 5, 3, padding=1)
+        self.largest = nn.MaxPool2d(3, stride=2, padding=1)
+        self.second = nn.Conv2d(5, 6, (3, 2), stride=2, padding=(1, 0), bias=False)
+        self.norm = nn.BatchNorm2d(6)
+        self.mean = nn.AvgPool2d(3, stride=1, padding=1)
+        self.third = nn.Conv2d(6, 4, 1, bias=False)
+        self.norm3 = nn.BatchNorm2d(4)
+        self.relu = nn.ReLU()
+        self.flat = nn.Flatten()
+        self.hidden = nn.Linear(4 * 3 * 2, 7)
+        self.logits = nn.Linear(7, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.largest(self.first(x))  # (N, 5, 5, 5)
+        x = functional.relu(self.norm(self.second(x)))  # (N, 6, 3, 2)
+        x = self.relu(self.norm3(self.third(self.mean(x))))  # (N, 4, 3, 2)
+        return self.logits(functional.relu(self.hidden(self.flat(x))))
+
+
+def random_images(count: int, shape: tuple[int, int, int], seed: int) -> Tensor:
+    """Return noise around a brightness of each image and channel, which no layer averages out."""
+    generator = torch.Generator().manual_seed(seed)
+    brightness = torch.randint(0, 256, (count, shape[0], 1, 1), generator=generator)
+    noise = torch.randint(-90, 91, (count, *shape), generator=generator)
+    return (brightness + noise).clamp(0, 255).to(torch.uint8)
+
+
+@pytest.fixture(scope="session")
+def mixed() -> nn.Module:
+    """The full-precision network, with random weights, two of its slopes negative."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        model = Mixed()
+    with torch.no_grad():
+        model.norm.weight[1] = -0.7
+        model.norm3.weight[2] = -1.3
+        model.norm3.bias[2] = 0.4
+    return model
+
+
+@pytest.fixture(scope="session")
+def images() -> Tensor:
+    """40 random images."""
+    return random_images(40, SHAPE, 4)
+
+
+@pytest.fixture(scope="session", params=["post4", "int5", "ternary"])
+def quantized(request: pytest.FixtureRequest, mixed: nn.Module) -> QuantizedModel:
+    """The quantised network in evaluation mode."""
+    model = convert(mixed, SHAPE, Precision(weights=request.param, act_bits=4))
+    model.train()
+    for seed in range(10, 15):
+        model(random_images(64, SHAPE, seed))
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def frozen(quantized: QuantizedModel, images: Tensor) -> FrozenModel:
+    """The integer network."""
+    return freeze(quantized, images)

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Optimisers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tritone.qat.convert import convert
+from tritone.qat.models.digits import Digits
+from tritone.qat.optimizers import build_optimizer, cosine, set_progress
+from tritone.qat.precision import Precision
+from tritone.qat.recipe import Finetuning, Optimizer, Pretraining
+
+FINETUNE = Finetuning(epochs=1, learning_rate=0.5, quantizer_learning_rate=0.25, weight_decay=0.125)
+
+
+@pytest.mark.parametrize(
+    ("rule", "kind"),
+    [(Optimizer.SGD, torch.optim.SGD), (Optimizer.ADAMW, torch.optim.AdamW)],
+)
+def test_groups(rule: Optimizer, kind: type) -> None:
+    """Weights decay; norms, biases and quantisers do not; quantisers have their own rate."""
+    model = convert(Digits(1, 10), (1, 8, 8), Precision(weights="post4", act_bits=4))
+    optimizer = build_optimizer(rule, model, FINETUNE)
+    assert type(optimizer) is kind
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    groups = [
+        ({names[p] for p in group["params"]}, group["lr"], group["weight_decay"])
+        for group in optimizer.param_groups
+    ]
+    alphas = {f"nodes.{i}.weight_quantizer.alpha" for i in (0, 1, 2, 5)}
+    steps = {f"nodes.{i}.output_quantizer.grid_step" for i in (0, 1, 2)}
+    assert groups[0] == ({f"nodes.{i}.weight" for i in (0, 1, 2, 5)}, 0.5, 0.125)
+    assert groups[2] == (alphas | steps, 0.25, 0.0)
+    assert groups[1][1:] == (0.5, 0.0)
+    assert set.union(*(group[0] for group in groups)) == set(names.values())
+
+
+def test_pretraining_has_no_quantizers() -> None:
+    """Two groups only."""
+    optimizer = build_optimizer(
+        Optimizer.SGD, Digits(1, 10), Pretraining(epochs=1, learning_rate=0.5)
+    )
+    assert len(optimizer.param_groups) == 2
+
+
+def test_cosine() -> None:
+    """From 1 over 1/2 to 0; half up to the rounding of cos(pi/2), below 1e-16."""
+    assert cosine(0) == 1
+    assert abs(cosine(0.5) - 0.5) < 1e-16
+    assert cosine(1) == 0
+
+
+def test_progress_scales_every_group() -> None:
+    """Each group keeps its own start, whatever was set before."""
+    model = convert(Digits(1, 10), (1, 8, 8), Precision(weights="post4", act_bits=4))
+    optimizer = build_optimizer(Optimizer.SGD, model, FINETUNE)
+    for progress in (1.0, 0.25):
+        set_progress(optimizer, progress)
+    rates = [group["lr"] for group in optimizer.param_groups]
+    assert rates == [start * cosine(0.25) for start in (0.5, 0.5, 0.25)]

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training runs."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from tritone.qat.recipe import Recipe, load_recipe, render_recipe
+from tritone.qat.train import train
+
+QUIET = Console(quiet=True)
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    """Few epochs, but enough to be killed in."""
+    quick = load_recipe("digits_quick")
+    return replace(
+        quick,
+        pretrain=replace(quick.pretrain, epochs=5),
+        finetune=replace(quick.finetune, epochs=5),
+    )
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a whole run."""
+    run = tmp_path_factory.mktemp("whole")
+    train(recipe, run, console=QUIET)
+    return run
+
+
+def final(run: Path) -> bytes:
+    """Return the bytes of the last checkpoint: weights, optimiser and random state."""
+    return (run / "checkpoint-finetune-0005.safetensors").read_bytes()
+
+
+def test_report(recipe: Recipe, uninterrupted: Path) -> None:
+    """train.json has what identifies the run and its accuracies on the whole test set."""
+    report = json.loads((uninterrupted / "train.json").read_text())
+    assert list(report) == [
+        "dataset",
+        "model",
+        "method",
+        "weight_bits",
+        "act_bits",
+        "epochs",
+        "epochs_fp32",
+        "seed",
+        "top1_fp32",
+        "top1_quant",
+        "top1_frozen",
+        "seconds",
+        "commit",
+    ]
+    assert [report[key] for key in list(report)[:8]] == [
+        "digits", "digits", "post", 4, 4, 5, 5, 0
+    ]  # fmt: skip
+    for key in ("top1_fp32", "top1_quant", "top1_frozen"):
+        # Far above chance, and a count of the 360 images; the report keeps the whole float.
+        assert 60 < report[key] <= 100
+        assert report[key] == 100 * round(report[key] * 3.6) / 360
+    assert report["seconds"] > 0
+    assert (uninterrupted / "recipe.toml").read_text() == render_recipe(recipe)
+
+
+def test_killed_run_resumes_to_the_same_weights(
+    recipe: Recipe, uninterrupted: Path, tmp_path: Path
+) -> None:
+    """After SIGKILL in each stage the run goes on and ends with the bytes of the whole run."""
+    path = tmp_path / "mine.toml"
+    path.write_text(render_recipe(recipe))
+    run = tmp_path / "run"
+    program = (
+        "from pathlib import Path; from tritone.qat.recipe import load_recipe; "
+        "from tritone.qat.train import train; "
+        f"train(load_recipe({str(path)!r}), Path({str(run)!r}))"
+    )
+    for moment in ("checkpoint-pretrain-0002", "checkpoint-finetune-0001"):
+        process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        while process.poll() is None and not (run / f"{moment}.safetensors").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        assert not (run / "train.json").exists()
+    train(recipe, run, console=QUIET)
+    assert final(run) == final(uninterrupted)
+    reports = [
+        json.loads((folder / "train.json").read_text()) | {"seconds": None}
+        for folder in (run, uninterrupted)
+    ]
+    assert reports[0] == reports[1]
+
+
+def test_another_seed_gives_other_weights(
+    recipe: Recipe, uninterrupted: Path, tmp_path: Path
+) -> None:
+    """Equality above is not that of a constant."""
+    train(replace(recipe, seed=recipe.seed + 1), tmp_path, console=QUIET)
+    assert final(tmp_path) != final(uninterrupted)
+
+
+def test_finished_run_is_not_repeated(recipe: Recipe, uninterrupted: Path) -> None:
+    """The report is read, not made again."""
+    before = (uninterrupted / "train.json").stat().st_mtime_ns
+    report = train(recipe, uninterrupted, console=QUIET)
+    assert report == json.loads((uninterrupted / "train.json").read_text())
+    assert (uninterrupted / "train.json").stat().st_mtime_ns == before
+
+
+def test_refuses_a_folder_of_another_recipe(recipe: Recipe, uninterrupted: Path) -> None:
+    """Runs are not mixed."""
+    message = r"^Run .* must be continued with the recipe it was started with, .*recipe\.toml; .*$"
+    with pytest.raises(ValueError, match=message):
+        train(replace(recipe, batch=9), uninterrupted, console=QUIET)
+
+
+def test_refuses_a_loss_that_is_not_finite(recipe: Recipe, tmp_path: Path) -> None:
+    """Training stops, and says where."""
+    wild = replace(recipe, pretrain=replace(recipe.pretrain, learning_rate=1e30))
+    message = r"^Loss must be finite, not (nan|inf), in epoch \d of pretrain; .*$"
+    with pytest.raises(ValueError, match=message):
+        train(wild, tmp_path, console=QUIET)
+    assert not (tmp_path / "train.json").exists()
+
+
+def test_refuses_a_missing_data_set(recipe: Recipe, tmp_path: Path) -> None:
+    """Before anything is written."""
+    with pytest.raises(FileNotFoundError, match=r"^Data set must be digits or a file .*$"):
+        train(replace(recipe, dataset="cifar10"), tmp_path / "run", tmp_path, QUIET)
+    assert not (tmp_path / "run").exists()
