@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nothing that is still needed is overwritten, and what does not fit is refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tritone.compiler.allocate import allocate
+from tritone.compiler.fold import fold
+from tritone.compiler.tile import tile
+from tritone.graph import Network, PoolKind
+from tritone.spec.catalog import codebook
+from tritone.spec.machine import MachineConfig, preset
+
+
+def _allocate(network: Network, machine: MachineConfig) -> Any:
+    return allocate([tile(layer, machine) for layer in fold(network)], machine)
+
+
+def _branches(spec: Any, random_network: Callable[..., Network]) -> Network:
+    """Six layers of which 2 and 4 read the first tensor, and 5 the output of 2."""
+    pointwise = spec(out=8, kernel=(1, 1))
+    network = random_network((8, 6, 6), [pointwise] * 6)
+    inputs = ["input", "tensor0", "tensor0", "tensor2", "tensor0", "tensor2"]
+    nodes = [replace(node, input=name) for node, name in zip(network.nodes, inputs, strict=True)]
+    return replace(network, nodes=tuple(nodes))
+
+
+def test_living_tensors_never_overlap(spec: Any, random_network: Callable[..., Network]) -> None:
+    """At every layer its input, its output and all that is read later have words of their own."""
+    network = _branches(spec, random_network)
+    places = _allocate(network, preset("tiny")).places
+    made = {"input": -1} | {node.output: index for index, node in enumerate(network.nodes)}
+    last = {
+        name: max([made[name]] + [i for i, n in enumerate(network.nodes) if n.input == name])
+        for name in made
+    }
+    last[network.output] = len(network.nodes)
+    for index, node in enumerate(network.nodes):
+        assert places[node.output].group == 1 - places[node.input].group
+        taken = set()
+        for name in made:
+            if made[name] <= index <= last[name]:
+                place = places[name]
+                words = {
+                    (place.group, word)
+                    for word in range(place.base, place.base + place.region.words)
+                }
+                assert not words & taken, (node.name, name)
+                taken |= words
+
+
+def test_dead_words_are_used_again(spec: Any, random_network: Callable[..., Network]) -> None:
+    """A chain of equal tensors alternates between two places."""
+    network = random_network((8, 8, 8), [spec(out=8, kernel=(1, 1))] * 5)
+    places = _allocate(network, preset("tiny")).places
+    assert {(place.group, place.base) for place in places.values()} == {(0, 0), (1, 0)}
+
+
+def test_constants_lie_one_behind_the_other(
+    spec: Any, random_network: Callable[..., Network]
+) -> None:
+    """Weights and parameters of all layers; a codebook that is used twice has its tables once."""
+    network = random_network(
+        (8, 4, 4),
+        [
+            spec(out=16, kernel=(1, 2), codebook="int4"),
+            spec(out=8, kernel=(1, 1), codebook="post4"),
+            spec(kind=PoolKind.MAX, kernel=(2, 2)),
+            spec(out=8, kernel=(1, 1), codebook="int4"),
+        ],
+    )
+    allocation = _allocate(network, preset("tiny"))
+    assert allocation.weight_bases == [0, 4, 6, 6]
+    assert allocation.parameter_bases == [0, 16, 24, 32]
+    assert allocation.table_bases == [0, 2, 0, 0]
+    assert list(allocation.tables) == [
+        each.table for name in ("int4", "post4") for each in codebook(name).plan.passes
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"weight_words": 16}, r"^Layer layer1 must fit 16 weight words, not 17$"),
+        ({"parameter_words": 8}, r"^Layer layer1 must fit 8 parameter words, not 16$"),
+        ({"table_words": 4}, r"^Layer layer1 must fit 4 lookup tables, not 5$"),
+        ({"feature_words": 16}, r"^Layer layer1 must fit 16 feature words in group 0, not 21$"),
+        ({"feature_words": 8}, r"^Layer layer0 must fit 8 feature words in group 0, not 12$"),
+    ],
+)
+def test_full_memories_are_refused(
+    change: dict[str, int], message: str, spec: Any, random_network: Callable[..., Network]
+) -> None:
+    """The layer that is first to exceed a memory, what it has and what is needed so far."""
+    network = random_network(
+        (8, 4, 5),
+        [
+            spec(out=8, kernel=(3, 3), pad=(1, 1, 1, 1), codebook="post4"),
+            spec(out=8, kernel=(2, 2), pad=(0, 1, 4, 1), codebook="int8"),
+        ],
+    )
+    with pytest.raises(ValueError, match=message):
+        _allocate(network, replace(preset("tiny"), **change))

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The predicted cost of a program is what its loops add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tritone.compiler import compile_network, describe
+from tritone.graph import Network, PoolKind
+from tritone.spec.isa import Opcode
+from tritone.spec.machine import preset
+from tritone.spec.timing import START, flush
+
+
+def test_costs_are_counted_by_walking(spec: Any, random_network: Callable[..., Network]) -> None:
+    """A cycle a step, at least 8 cycles a drain, and the start and end of each layer."""
+    network = random_network(
+        (9, 5, 5),
+        [
+            spec(out=12, kernel=(2, 3), pad=(0, 1, 1, 1), codebook="int8", bits=8),
+            spec(kind=PoolKind.MAX, kernel=(2, 2), stride=2),
+            spec(out=3, kernel=(2, 2), wide=True),
+        ],
+    )
+    machine = preset("tiny-p2")
+    cost = describe(compile_network(network, machine))
+    # Two output groups, 5 rows of 3 tiles; 8 walks of 2 x 3 taps in 2 channel words.
+    tiles, walk = 2 * 5 * 3, 2 * 3 * 2
+    first, pool, last = cost.layers
+    assert (first.layer, first.kind, first.shape) == ("layer0", Opcode.CONVOLVE, (12, 5, 5))
+    assert (first.macs, first.array_cycles) == (12 * 9 * 6 * 25, tiles * 8 * walk)
+    steps = tiles * 8 * walk
+    assert first.cycles == START + steps + flush(machine, Opcode.CONVOLVE)
+    # 2 x 2 outputs in 2 groups: a tile of two pixels a row; 4 taps wait for the 8 slots.
+    assert (pool.kind, pool.macs, pool.array_cycles, pool.drains) == (Opcode.POOL, 0, 0, 1)
+    assert pool.cycles == START + 2 * 2 * 8 + flush(machine, Opcode.POOL)
+    assert (last.drains, last.array_cycles) == (1, 4 * 2)
+    assert last.cycles == START + 8 + flush(machine, Opcode.CONVOLVE)
+    # 25 pixels in 2 channel words of 8 bytes; 3 results as 2 pixels of 8 bytes.
+    assert cost.transfer_cycles == 2 * 25 + 2
+    assert cost.cycles == first.cycles + pool.cycles + last.cycles + 52
+    assert cost.macs == first.macs + last.macs
+    assert cost.array_cycles == steps + 8
+    assert cost.utilisation == pytest.approx(cost.macs / (8 * 8 * 2 * cost.cycles), rel=1e-12)
+
+
+def test_drains_follow_the_total_shifts(spec: Any, random_network: Callable[..., Network]) -> None:
+    """int8 by 8 bits has the total shifts 0, 4 and 8."""
+    network = random_network((1, 3, 3), [spec(out=1, codebook="int8", bits=8)])
+    (layer,) = describe(compile_network(network, preset("tiny"))).layers
+    assert layer.drains == 3

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nodes become sums and constants that mean the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tritone.compiler.fold import Layer, fold
+from tritone.graph import Network, PoolKind
+from tritone.spec.isa import Opcode, PoolMode
+
+
+def _requantized(layer: Layer, total: int) -> int:
+    """What the requantiser makes of the even sum ``total``."""
+    v = 128 * total + int(layer.bias[0])
+    y = (v * int(layer.multiplier[0]) + int(layer.offset[0])) // 2**layer.shift
+    return sorted((layer.low, y, layer.high))[1]
+
+
+@pytest.mark.parametrize("shift", [0, 1, 2, 7, 14, 20])
+@pytest.mark.parametrize("zero", [0, 1, 128, 255])
+@pytest.mark.parametrize("kernel", [(1, 1), (2, 2), (3, 5)])
+def test_an_average_is_the_one_of_the_contract(
+    kernel: tuple[int, int],
+    zero: int,
+    shift: int,
+    spec: Any,
+    random_network: Callable[..., Network],
+) -> None:
+    """For every sum of n codes: clamp(((sum - n z) Mp + half(Sp)) >> Sp, -z, 255 - z) + z."""
+    network = random_network((1, 5, 5), [spec(kind=PoolKind.AVERAGE, kernel=kernel)], zero=zero)
+    n = kernel[0] * kernel[1]
+    for multiplier in {1, 2, min(round(2**shift / n), 32767), 32767}:
+        node = replace(network.nodes[0], multiplier=multiplier, shift=shift)
+        (layer,) = fold(replace(network, nodes=(node,)))
+        assert (layer.opcode, layer.pool_mode, layer.pad_code) == (Opcode.POOL, PoolMode.SUM, zero)
+        for total in range(255 * n + 1):
+            # Python's // floors; half(0) is 0.
+            mean = ((total - n * zero) * multiplier + 2**shift // 2) // 2**shift
+            expected = sorted((-zero, mean, 255 - zero))[1] + zero
+            assert _requantized(layer, total) == expected
+
+
+def test_a_maximum_stays_what_it_is(spec: Any, random_network: Callable[..., Network]) -> None:
+    """Every code, padded with code 0."""
+    network = random_network((3, 4, 4), [spec(kind=PoolKind.MAX, kernel=(2, 2))])
+    (layer,) = fold(network)
+    assert (layer.opcode, layer.pool_mode, layer.pad_code) == (Opcode.POOL, PoolMode.MAX, 0)
+    assert [_requantized(layer, code) for code in range(256)] == list(range(256))
+
+
+def test_a_single_output_pixel_needs_no_stride(
+    spec: Any, random_network: Callable[..., Network]
+) -> None:
+    """A global pool with the stride of its window is run with stride 1."""
+    network = random_network((1, 6, 6), [spec(kind=PoolKind.AVERAGE, kernel=(6, 6), stride=6)])
+    assert fold(network)[0].window.stride == 1
+
+
+def _with_node(network: Network, **changes: Any) -> Network:
+    return replace(network, nodes=(replace(network.nodes[0], **changes),))
+
+
+def test_what_no_machine_has_is_refused(spec: Any, random_network: Callable[..., Network]) -> None:
+    """Strides, clamps, sums and constants out of range, by name."""
+    network = random_network((1, 9, 9), [spec(out=2, stride=3)])
+    with pytest.raises(ValueError, match=r"^Layer layer0 must have a stride of 1 or 2, not 3$"):
+        fold(network)
+    network = random_network((1, 4, 4), [spec(out=2)])
+    with pytest.raises(
+        ValueError, match=r"^Layer layer0 must clamp within 0\.\.255, not -1\.\.255$"
+    ):
+        fold(_with_node(network, low=-1))
+    with pytest.raises(
+        ValueError, match=r"^Layer layer0 must clamp within 0\.\.255, not 0\.\.256$"
+    ):
+        fold(_with_node(network, high=256))
+    network = random_network((1, 4, 4), [spec(kind=PoolKind.AVERAGE, kernel=(2, 2))])
+    with pytest.raises(ValueError, match=r"^Layer layer0 must have D in 48 signed bits, not \d+"):
+        fold(_with_node(network, shift=33))
+    # The largest product is 119 * 128 * 255 on both sides of 2**35, with input zero 0.
+    for taps, fits in ((8845, True), (8847, False)):
+        network = random_network(
+            (taps, 1, 1), [spec(out=1, kernel=(1, 1), codebook="int8", bits=8)], zero=0
+        )
+        network.nodes[0].codes[...] = 0x77  # 7 * 16 + 7
+        if fits:
+            fold(network)
+            continue
+        with pytest.raises(
+            ValueError, match=r"^Layer layer0 must have sums in 36 signed bits, not 0\.\.34\d{9}$"
+        ):
+            fold(network)
+
+
+def test_the_output_is_made_last(spec: Any, random_network: Callable[..., Network]) -> None:
+    """STORE takes the last tensor."""
+    network = random_network((1, 4, 4), [spec(out=2), spec(out=2, kernel=(1, 1))])
+    with pytest.raises(
+        ValueError, match=r"^Network random must end with the layer that makes tensor0$"
+    ):
+        fold(replace(network, output="tensor0"))
+
+
+def test_macs_are_useful_ones(spec: Any, random_network: Callable[..., Network]) -> None:
+    """Weights times output pixels; pools have none."""
+    network = random_network(
+        (3, 6, 6), [spec(out=5, kernel=(3, 2)), spec(kind=PoolKind.MAX, kernel=(2, 2))]
+    )
+    assert [layer.macs for layer in fold(network)] == [5 * 3 * 3 * 2 * 4 * 5, 0]
+    assert isinstance(fold(network)[0].bias, np.ndarray)

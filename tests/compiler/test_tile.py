@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights lie in the words and nibbles of docs/machine.md; everything else is idle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tritone.compiler.fold import fold
+from tritone.compiler.tile import Region, tile
+from tritone.graph import Network, PoolKind, Tensor
+from tritone.spec.catalog import codebook
+from tritone.spec.machine import MachineConfig, preset
+
+MACHINES = [preset("tiny-p2"), MachineConfig(name="few", rows=16, columns=8, pixels=2)]
+
+
+@pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
+@pytest.mark.parametrize("name", ["post4", "int8", "post5", "binary"])
+def test_weights_lie_where_the_machine_reads_them(
+    name: str, machine: MachineConfig, spec: Any, random_network: Callable[..., Network]
+) -> None:
+    """Nibble c * R + r of a word; words by group, plane, ky, kx, channel word."""
+    layer = spec(out=13, kernel=(2, 3), codebook=name)
+    network = random_network((18, 4, 4), [layer])
+    tiled = tile(fold(network)[0], machine)
+    codes, plan = network.nodes[0].codes, codebook(name).plan
+    rows, columns = machine.rows, machine.columns
+    in_words = -(-18 // rows)
+    groups = -(-13 // columns)
+    assert (tiled.groups, tiled.planes, tiled.walk) == (groups, plan.planes, 6 * in_words)
+    assert (tiled.plane_words, tiled.group_words) == (6 * in_words, 6 * in_words * plan.planes)
+    words = [int.from_bytes(word.tobytes(), "little") for word in tiled.weight_words]
+    assert len(words) == groups * tiled.group_words
+    assert tiled.weight_words.shape[1] * 8 == machine.weight_word_bits
+    for g, plane, ky, kx, k in np.ndindex(groups, plan.planes, 2, 3, in_words):
+        word = words[
+            g * tiled.group_words + plane * tiled.plane_words + (ky * 3 + kx) * in_words + k
+        ]
+        for c, r in np.ndindex(columns, rows):
+            out, inner = g * columns + c, k * rows + r
+            used = out < 13 and inner < 18
+            expected = plan.nibbles[codes[out, inner, ky, kx]][plane] if used else plan.idle[plane]
+            assert word >> (4 * (c * rows + r)) & 15 == expected
+
+
+def test_regions() -> None:
+    """Channel words, rows, stored pixels, words of a bank; wide tensors take twice the pixels."""
+    machine = preset("tiny-p2")
+    narrow = Region.of(Tensor(name="t", shape=(17, 5, 6), zero=0, step=1.0), machine)
+    assert narrow == Region(channels=3, height=5, width=6, row_words=2)
+    assert (narrow.rows, narrow.plane_words, narrow.words) == (15, 10, 30)
+    wide = Region.of(Tensor(name="t", shape=(8, 1, 5), zero=0, step=1.0, wide=True), machine)
+    assert wide == Region(channels=1, height=1, width=10, row_words=3)
+
+
+def test_pools_have_no_weights(spec: Any, random_network: Callable[..., Network]) -> None:
+    """A walk is the window of one channel word."""
+    network = random_network((20, 6, 7), [spec(kind=PoolKind.MAX, kernel=(3, 2), stride=2)])
+    tiled = tile(fold(network)[0], preset("tiny-p2"))
+    assert (tiled.walk, tiled.planes, tiled.plane_words, tiled.group_words) == (6, 0, 0, 0)
+    assert (tiled.groups, len(tiled.weight_words)) == (3, 0)
