@@ -60,6 +60,12 @@ def _console() -> Console:
     return Console(highlight=False)
 
 
+def _require(path: Path, remedy: str) -> Path:
+    if not path.exists():
+        raise FileNotFoundError(f"{path} must be there; make it with: {remedy}")
+    return path
+
+
 @app.command("data")
 def data_command(
     name: Annotated[str, typer.Argument(help="digits, or a file of the data folder")] = "digits",
@@ -108,7 +114,8 @@ def compile_command(run: RunFolder, machine: MachineName = "demo") -> None:
     from tritone.graph import Network
 
     shape = load_machine(machine)
-    program = compile_network(Network.load(run / "graph"), shape)
+    graph = _require(run / "graph", f"tritone export {run}")
+    program = compile_network(Network.load(graph), shape)
     program.save(run / "program.bin")
     _console().print(program_table(program))
 
@@ -142,11 +149,15 @@ def sim_command(
     from tritone.cli.tables import simulation_table
     from tritone.spec.program import Program
     from tritone_sim.simulate import simulate
+    from tritone_sim.toolchain import find_toolchain
 
-    program = Program.load(run / "program.bin")
+    program = Program.load(_require(run / "program.bin", f"tritone compile {run}"))
     shape = load_machine(machine) if machine else program.machine
+    program.require_machine(shape)
+    find_toolchain(waves=waves)  # before the Verilog, which takes longer
+    test = _require(run / "graph" / "test.safetensors", f"tritone export {run}")
     if not images:
-        with safe_open(run / "graph" / "test.safetensors", framework="numpy") as tensors:
+        with safe_open(test, framework="numpy") as tensors:
             images = tensors.get_slice("images").get_shape()[0]
     report = simulate(run, shape, images, waves=waves, build=build)
     console = _console()

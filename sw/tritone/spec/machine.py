@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass, fields
 
 from tritone.spec.fixed import BIAS, MULTIPLIER, OFFSET, STREAM
@@ -37,7 +38,7 @@ class MachineConfig:
 
     Parameters
     ----------
-    name : label for people; not part of the fingerprint.
+    name : label for people and files; not part of the fingerprint.
     rows : R, input-channel lanes of a dot-product unit; also channels in a feature memory word.
     columns : C, output channels computed at once; divides ``rows``.
     pixels : P, neighbouring output pixels computed at once.
@@ -65,6 +66,10 @@ class MachineConfig:
     odd_bits: int = 19
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise TypeError(f"name must be a string, not {self.name!r}")
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", self.name):
+            raise ValueError(f"name must be of letters, digits, _ and -, not {self.name!r}")
         _require_power_of_two("rows", self.rows, 8, 64)
         _require_power_of_two("columns", self.columns, 4, 64)
         _require_power_of_two("pixels", self.pixels, 1, 8)

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures show what the run holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from tritone.cli.pictures import draw_levels, draw_training, level_counts
+from tritone.graph import Convolution, Network, Tensor, Window
+from tritone.qat.history import EpochRecord
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def network(codes: list[int], codebook: str) -> Network:
+    """Return a network of one 1x1 convolution with these weight codes, an input channel each."""
+    count = len(codes)
+    node = Convolution(
+        name="only",
+        input="image",
+        output="sums",
+        window=Window(kernel=(1, 1)),
+        codebook=codebook,
+        codes=np.array(codes, np.uint8).reshape(1, count, 1, 1),
+        bits=8,
+        pad_code=0,
+        multiplier=np.ones(1, np.int64),
+        offset=np.zeros(1, np.int64),
+        shift=0,
+        low=0,
+        high=255,
+    )
+    image = Tensor(name="image", shape=(count, 1, 1), zero=0, step=1.0)
+    sums = Tensor(name="sums", shape=(1, 1, 1), zero=0, step=1.0)
+    tensors = {"image": image, "sums": sums}
+    return Network(name="n", input="image", output="sums", tensors=tensors, nodes=(node,))
+
+
+def test_level_counts() -> None:
+    """Both codes of a ternary-like zero count for one level; levels that nobody uses count 0."""
+    # post3: code 3 and 7 are zero, 0 is 1/2, 6 is -sqrt(2)/2.
+    (node,) = network([3, 7, 7, 0, 6], "post3").nodes
+    assert isinstance(node, Convolution)
+    assert level_counts(node) == (
+        [-1.0, -181 / 256, -0.5, 0.0, 0.5, 181 / 256, 1.0],
+        [0, 1, 0, 3, 1, 0, 0],
+    )
+
+
+def test_pictures_are_written(tmp_path: Path) -> None:
+    """PNG files with something in them, for one and for several layers and stages."""
+    draw_levels(network([0, 1, 2], "int4"), tmp_path / "levels.png")
+    draw_training(
+        [
+            EpochRecord(stage="pretrain", epoch=1, loss=2.0, top1=20.0),
+            EpochRecord(stage="pretrain", epoch=2, loss=1.0, top1=70.0),
+            EpochRecord(stage="finetune", epoch=1, loss=0.5, top1=90.0),
+        ],
+        tmp_path / "training.png",
+    )
+    for name in ("levels.png", "training.png"):
+        data = (tmp_path / name).read_bytes()
+        assert data.startswith(PNG)
+        assert len(data) > 5_000

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables show the figures of what they are about."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console, RenderableType
+
+from tritone.cli import tables
+from tritone.compiler import compile_network
+from tritone.graph import Network, PoolKind
+from tritone.spec.machine import preset
+
+SIMULATION: dict[str, Any] = {
+    "machine": "tiny",
+    "images": 100,
+    "tensors": 6,
+    "values": 123456,
+    "mismatches": 0,
+    "cycles_per_image": 3134.75,
+    "predicted_cycles_per_image": 3100.0,
+    "mac_cycles_per_image": 2752.0,
+    "utilisation": 0.1437,
+    "top1": 99.0,
+    "seconds": 12.5,
+}
+TRAINING: dict[str, Any] = {
+    "dataset": "digits",
+    "method": "post",
+    "weight_bits": 4,
+    "act_bits": 4,
+    "top1_fp32": 99.44,
+    "top1_quant": 98.5,
+    "top1_frozen": 98.25,
+}
+
+
+def rows(table: RenderableType) -> dict[str, list[str]]:
+    """Return what is printed at 80 columns: the first cell of each row and the others."""
+    console = Console(width=80, record=True, force_terminal=False, file=io.StringIO())
+    console.print(table)
+    lines = [re.split(r"[│┃]", line)[1:-1] for line in console.export_text().splitlines()]
+    assert not any("…" in cell for line in lines for cell in line), "cut off at 80 columns"
+    return {line[0].strip(): [cell.strip() for cell in line[1:]] for line in lines if line}
+
+
+def test_simulation_and_summary() -> None:
+    """Counts with thousands, shares in percent."""
+    shown = rows(tables.simulation_table(SIMULATION))
+    assert shown["values compared"] == ["123,456"]
+    assert shown["mismatches"] == ["0"]
+    assert shown["predicted cycles an image"] == ["3,100.0"]
+    assert shown["utilisation"] == ["14.37 %"]
+    shown = rows(tables.summary_table(TRAINING, SIMULATION))
+    assert shown["top-1 in full precision"] == ["99.44 %"]
+    assert shown["top-1 quantised"] == ["98.50 %"]
+    assert shown["top-1 frozen to integers"] == ["98.25 %"]
+    assert shown["top-1 of the Verilog, 100 images"] == ["99.00 %"]
+    assert shown["cycles an image"] == ["3,134.8"]
+
+
+def test_training() -> None:
+    """All that train.json holds, accuracies in percent."""
+    shown = rows(tables.training_table(Path("runs/x"), TRAINING))
+    assert shown["top1 fp32"] == ["99.44 %"]
+    assert shown["weight bits"] == ["4"]
+
+
+def test_network_and_program(random_network: Callable[..., Network], spec: Any) -> None:
+    """A row for each layer: 3x3 over 4 pixels of 2 channels to 5 is 360 multiply-accumulates."""
+    network = random_network(
+        (2, 4, 4),
+        [
+            spec(out=5, stride=2, pad=(1, 1, 1, 1)),
+            spec(kind=PoolKind.AVERAGE, kernel=(2, 2)),
+            spec(out=3, kernel=(1, 1), wide=True),
+        ],
+    )
+    shown = rows(tables.layer_table(network))
+    assert shown["layer0"] == ["3×3/2", "post4", "4", "90", "360", "5×2×2", "0"]
+    assert shown["layer1"] == ["mean 2×2/1", "", "", "", "", "5×1×1", "0"]
+    assert shown["layer2"][4:6] == ["15", "3×1×1"]
+    shown = rows(tables.program_table(compile_network(network, preset("tiny"))))
+    # One pass of 9 steps for each of 4 pixels on the machine with P = 1.
+    assert shown["layer0"][:3] == ["5×2×2", "360", "36"]
+
+
+def test_data_set_and_machine(tmp_path: Path) -> None:
+    """Sizes of the parts; a machine with its files."""
+    images = np.zeros((12, 1, 8, 8), np.uint8)
+    images[3, 0, 2, 2] = 255
+    shown = rows(tables.dataset_table("digits", {"training": images}))
+    assert shown["training"] == ["12", "1×8×8", "0", "255"]
+    path = tmp_path / "a.v"
+    path.write_text("module a; endmodule")
+    console = Console(width=400, record=True, file=io.StringIO())
+    console.print(tables.machine_table(preset("demo"), [path]))
+    text = console.export_text()
+    assert "16 × 16 × 2" in text
+    assert f"{preset('demo').fingerprint:016x}" in text
+    assert re.search(r"a\.v\W+19 bytes", text)
