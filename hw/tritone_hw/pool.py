@@ -37,7 +37,7 @@ class Pool(wiring.Component):
         There is a step; it is the first of a window; the last.
     mode : In(PoolMode)
         What the step computes.
-    column_group : In(range(R // C))
+    column_group : In(range(R // C)), one bit at least
         Which C of the R channels the step takes: ``C * column_group`` and those that follow.
     activations : In(ArrayLayout(ArrayLayout(8, R), P))
         Unsigned codes.
@@ -60,7 +60,8 @@ class Pool(wiring.Component):
                 "clear": In(1),
                 "drain": In(1),
                 "mode": In(PoolMode),
-                "column_group": In(range(machine.word_columns)),
+                # Verilog has no empty vectors.
+                "column_group": In(range(max(machine.word_columns, 2))),
                 "activations": In(ArrayLayout(ArrayLayout(STREAM.bits, rows), pixels)),
                 "drained": Out(1),
                 "sums": Out(ArrayLayout(ArrayLayout(machine.even_bits, columns), pixels)),
@@ -88,11 +89,12 @@ class Pool(wiring.Component):
         ]
         with m.If(self.valid):
             for pixel in range(pixels):
-                groups = Choice(
+                groups = [
                     Cat(self.activations[pixel][first + column] for column in range(columns))
                     for first in range(0, self._machine.rows, columns)
-                )
-                m.d.sync += selected[pixel].eq(groups[self.column_group])
+                ]
+                chosen = Choice(groups)[self.column_group] if len(groups) > 1 else groups[0]
+                m.d.sync += selected[pixel].eq(chosen)
 
         m.d.sync += self.drained.eq(drain)
         summing = mode == PoolMode.SUM
