@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from tritone.qat.history import read_history
 from tritone.qat.recipe import Recipe, load_recipe, render_recipe
 from tritone.qat.train import train
 
@@ -73,6 +74,16 @@ def test_report(recipe: Recipe, uninterrupted: Path) -> None:
     assert (uninterrupted / "recipe.toml").read_text() == render_recipe(recipe)
 
 
+def test_history(uninterrupted: Path) -> None:
+    """Every epoch of both stages is there, and the training made progress."""
+    history = read_history(uninterrupted)
+    assert [(each.stage, each.epoch) for each in history] == [
+        (stage, epoch) for stage in ("pretrain", "finetune") for epoch in (1, 2, 3, 4, 5)
+    ]
+    assert history[4].loss < history[0].loss
+    assert history[4].top1 > history[0].top1
+
+
 def test_killed_run_resumes_to_the_same_weights(
     recipe: Recipe, uninterrupted: Path, tmp_path: Path
 ) -> None:
@@ -101,6 +112,7 @@ def test_killed_run_resumes_to_the_same_weights(
         for folder in (run, uninterrupted)
     ]
     assert reports[0] == reports[1]
+    assert read_history(run) == read_history(uninterrupted)
 
 
 def test_another_seed_gives_other_weights(

@@ -23,6 +23,7 @@ from tritone.qat.checkpoint import Progress, Stage, load_checkpoint, save_checkp
 from tritone.qat.convert import convert
 from tritone.qat.evaluate import top1
 from tritone.qat.freeze import freeze
+from tritone.qat.history import EpochRecord, record_epoch
 from tritone.qat.models.catalog import build_model
 from tritone.qat.modules import QuantizedModel, real_input
 from tritone.qat.optimizers import build_optimizer, set_progress
@@ -180,7 +181,11 @@ class _Training:
             display.skip(first * self.epoch_steps)
         model.train()
         for epoch in range(first, settings.epochs):
-            self._epoch(stage, epoch, settings.epochs, model, forward, optimizer, display)
+            loss, accuracy = self._epoch(
+                stage, epoch, settings.epochs, model, forward, optimizer, display
+            )
+            record = EpochRecord(stage=stage.value, epoch=epoch + 1, loss=loss, top1=accuracy)
+            record_epoch(self.folder, record)
             save_checkpoint(
                 self.folder,
                 Progress(stage=stage, epoch=epoch + 1, seconds=self.seconds, top1_fp32=top1_fp32),
@@ -198,7 +203,8 @@ class _Training:
         forward: Callable[[Tensor], Tensor],
         optimizer: torch.optim.Optimizer,
         display: TrainingDisplay,
-    ) -> None:
+    ) -> tuple[float, float]:
+        """Train one epoch; return the mean loss and the top-1 in percent of its images."""
         order = torch.randperm(len(self.train_labels), generator=self.generator)
         seen = hits = 0
         losses = 0.0
@@ -220,6 +226,7 @@ class _Training:
             hits += int((logits.argmax(1) == labels).sum())
             losses += loss.item() * len(chosen)
             display.step(stage.value, epoch + 1, epochs, losses / seen, 100 * hits / seen)
+        return losses / seen, 100 * hits / seen
 
     def _test(self, model: Callable[[Tensor], Tensor]) -> float:
         return top1(model, self.test_images, self.test_labels)
