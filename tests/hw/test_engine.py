@@ -25,7 +25,7 @@ from tritone_hw.engine import Engine
 Integers = npt.NDArray[np.int64]
 
 
-def machine(rows: int, columns: int, pixels: int, slots: int) -> MachineConfig:
+def machine(rows: int, columns: int, pixels: int, slots: int, words: int) -> MachineConfig:
     """Return a machine with memories just large enough for these tests."""
     return MachineConfig(
         name=f"{rows}x{columns}x{pixels}",
@@ -33,19 +33,19 @@ def machine(rows: int, columns: int, pixels: int, slots: int) -> MachineConfig:
         columns=columns,
         pixels=pixels,
         requantizer_slots=slots,
-        feature_words=32,
+        feature_words=words,
         weight_words=256,
         parameter_words=32,
         table_words=16,
     )
 
 
-TINY = machine(8, 8, 1, 8)
-TINY_P2 = machine(8, 8, 2, 8)
+TINY = machine(8, 8, 1, 8, 32)
+TINY_P2 = machine(8, 8, 2, 8, 32)
 # Two output groups in a feature word, two channels in a requantiser slot.
-NARROW = machine(16, 8, 2, 4)
+NARROW = machine(16, 8, 2, 4, 16)
 # Four output groups in a feature word, four pixels.
-NARROW_P4 = machine(16, 4, 4, 4)
+NARROW_P4 = machine(16, 4, 4, 4, 16)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The reader against a tensor indexed by coordinates and the formula of docs/numerics.md."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from amaranth import Signal
+from amaranth.sim import Simulator
+
+from tritone.spec.isa import LAYER
+from tritone.spec.machine import MachineConfig
+from tritone_hw.activation_reader import ActivationReader, half
+
+BLANK = dict.fromkeys((field.name for field in LAYER.fields), 0)
+
+
+def machine(pixels: int) -> MachineConfig:
+    return MachineConfig(name="small", rows=8, columns=4, pixels=pixels, requantizer_slots=4)
+
+
+def activation(u: int, layer: dict[str, int]) -> int:
+    r = layer["read_shift"]
+    rounding = 1 << (r - 1) if r else 0
+    a = layer["read_offset"] + (u - layer["read_zero"] + rounding >> r)
+    return max(0, min(a, layer["read_max"]))
+
+
+@pytest.mark.parametrize("r", range(8))
+def test_every_code_is_quantised_by_the_formula(r: int) -> None:
+    """All codes u, and zeros z at both ends of their range and between; eight codes a cycle."""
+    dut = ActivationReader(machine(1))
+    zeros = sorted({0, 1, 37, 128, 255, 1 << r, 256 - (1 << r)} & set(range(256)))
+
+    async def bench(ctx) -> None:
+        for zero in zeros:
+            layer = {
+                **BLANK,
+                "in_width": 1,
+                "in_height": 1,
+                "stride": 1,
+                "read_shift": r,
+                "read_zero": zero,
+                "read_offset": zero >> r,
+                "read_max": 255 >> r,
+            }
+            ctx.set(dut.layer, layer)
+            ctx.set(dut.position, {"x": 0, "y": 0, "row": 0, "nibble": 0})
+            ctx.set(dut.valid, 1)
+            for first in range(0, 256 + 16 * ActivationReader.LATENCY, 8):
+                codes = [each % 256 for each in range(first, first + 8)]
+                # Pixel 0 lies in bank 0; the other bank holds something else.
+                ctx.set(dut.words, [codes, [255 - code for code in codes]])
+                # Words are looked at two cycles behind the step and go on from there.
+                behind = first - 8 * (ActivationReader.LATENCY - 2)
+                if behind >= 0 and first >= 8 * ActivationReader.LATENCY:
+                    expected = [activation(u % 256, layer) for u in range(behind, behind + 8)]
+                    for lane, a in enumerate(expected):
+                        assert ctx.get(dut.activations[0][lane]) == a, (zero, behind + lane)
+                        assert ctx.get(dut.nibbles[0][lane]) == a & 15
+                await ctx.tick()
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+
+
+@pytest.mark.parametrize("pixels", [1, 2, 4, 8])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_every_pixel_comes_from_its_place(pixels: int, stride: int) -> None:
+    """Random positions in and around a tensor, with gaps; outside it the pad code."""
+    shape = machine(pixels)
+    dut = ActivationReader(shape)
+    rng = random.Random(pixels * 2 + stride)
+    width, height, row_words = 13, 3, -(-13 // shape.banks)
+    tensor = {
+        (x, y): [rng.randrange(256) for _ in range(shape.rows)]
+        for x in range(width)
+        for y in range(height)
+    }
+    memory = {
+        (x % shape.banks, y * row_words + x // shape.banks): codes
+        for (x, y), codes in tensor.items()
+    }
+    garbage = [rng.randrange(256) for _ in range(shape.rows)]
+    layer = {
+        **BLANK,
+        "in_group": 1,
+        "in_width": width,
+        "in_height": height,
+        "stride": stride,
+        "read_shift": 2,
+        "read_zero": 64,
+        "read_offset": 16,
+        "read_max": 63,
+        "pad_code": 45,
+    }
+
+    async def bench(ctx) -> None:
+        ctx.set(dut.layer, layer)
+        await ctx.tick()
+        expected: list[tuple[int, list[list[int]]] | None] = [None] * ActivationReader.LATENCY
+        words = [garbage] * shape.banks
+        for _ in range(150):
+            valid = rng.random() < 0.8
+            x, y = rng.randrange(-5, width + 6), rng.randrange(-2, height + 2)
+            nibble = rng.randrange(2)
+            row = y * row_words & 0xFFFF
+            ctx.set(dut.valid, valid)
+            ctx.set(dut.position, {"x": x, "y": y, "row": row, "nibble": nibble})
+            ctx.set(dut.words, words)
+            # A synchronous memory: next cycle's words are at this cycle's addresses.
+            assert ctx.get(dut.window.valid) == (expected[-1] is not None)
+            if ctx.get(dut.window.valid):
+                assert ctx.get(dut.window.payload.group) == 1
+            words = [
+                memory.get((bank, ctx.get(dut.window.payload.addresses[bank])), garbage)
+                for bank in range(shape.banks)
+            ]
+            assert ctx.get(dut.ready) == (expected[0] is not None)
+            if expected[0] is not None:
+                which, rows = expected[0]
+                for pixel, activations in enumerate(rows):
+                    for lane, a in enumerate(activations):
+                        assert ctx.get(dut.activations[pixel][lane]) == a
+                        assert ctx.get(dut.nibbles[pixel][lane]) == a >> 4 * which & 15
+            step = None
+            if valid:
+                wanted = [tensor.get((x + p * stride, y)) for p in range(pixels)]
+                step = (
+                    nibble,
+                    [
+                        [layer["pad_code"]] * shape.rows
+                        if codes is None
+                        else [activation(u, layer) for u in codes]
+                        for codes in wanted
+                    ],
+                )
+            expected = [*expected[1:], step]
+            await ctx.tick()
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+
+
+def test_half() -> None:
+    """half(n) is half of 2**n for every shift that a read can have, 0 for none."""
+    shift = Signal(4)
+
+    async def bench(ctx) -> None:
+        for n in range(8):
+            ctx.set(shift, n)
+            assert ctx.get(half(shift)) == (2**n // 2 if n else 0)
+
+    simulator = Simulator(ActivationReader(machine(1)))
+    simulator.add_testbench(bench)
+    simulator.run()
+
+
+def test_machine_is_checked() -> None:
+    with pytest.raises(TypeError, match=r"^Machine must be a MachineConfig, not 'demo'$"):
+        ActivationReader("demo")
