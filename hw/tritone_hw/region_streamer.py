@@ -15,8 +15,8 @@ from tritone_hw.region_walker import REGION, RegionWalker
 
 __all__ = ["RegionStreamer"]
 
-# Words that are read ahead: enough to cover the latency of a feature memory.
-_AHEAD = 4
+# Words that are read ahead: a power of two that covers the latency of feature memory and queue.
+_AHEAD = 8
 
 
 class RegionStreamer(Component):
