@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tritone: train networks to powers of sqrt(2), and build the machine that runs them without multipliers."""
+"""Tritone: train networks to powers of sqrt(2); build the machine that runs them."""
 
 __all__ = ["__version__"]
 

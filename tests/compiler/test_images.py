@@ -49,7 +49,7 @@ def test_other_arrays_are_refused(spec: Any, random_network: Callable[..., Netwo
     """Raw bytes of the program's image shape."""
     program = compile_network(random_network((1, 4, 4), [spec(out=2)]), preset("tiny"))
     with pytest.raises(TypeError, match=r"^Images must be raw bytes \(uint8\), not int64$"):
-        pack_images(np.zeros((1, 1, 4, 4), np.int64), program)  # type: ignore[arg-type]
+        pack_images(np.zeros((1, 1, 4, 4), np.int64), program)
     with pytest.raises(
         ValueError, match=r"^Images must have the shape \(images, \(1, 4, 4\)\), not \(1, 4, 4\)$"
     ):

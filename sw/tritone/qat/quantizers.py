@@ -128,7 +128,8 @@ class ActivationQuantizer(nn.Module):
 
     What is learnt is the step of the grid that the consumer sees, ``grid_step = 2**r * s`` with
     r = 8 - bits, so that the learning rates of LSQ hold; its gradient is scaled by LSQ's
-    1/sqrt(N * Qp) on that grid. It starts at ``2 * mean|x| / sqrt(Qp)`` of the first training batch.
+    1/sqrt(N * Qp) on that grid. It starts at ``2 * mean|x| / sqrt(Qp)`` of the first training
+    batch.
 
     Parameters
     ----------
