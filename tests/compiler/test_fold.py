@@ -83,19 +83,40 @@ def test_what_no_machine_has_is_refused(spec: Any, random_network: Callable[...,
     network = random_network((1, 4, 4), [spec(kind=PoolKind.AVERAGE, kernel=(2, 2))])
     with pytest.raises(ValueError, match=r"^Layer layer0 must have D in 48 signed bits, not \d+"):
         fold(_with_node(network, shift=33))
-    # The largest product is 119 * 128 * 255 on both sides of 2**35, with input zero 0.
-    for taps, fits in ((8845, True), (8847, False)):
-        network = random_network(
-            (taps, 1, 1), [spec(out=1, kernel=(1, 1), codebook="int8", bits=8)], zero=0
-        )
-        network.nodes[0].codes[...] = 0x77  # 7 * 16 + 7
-        if fits:
+
+
+@pytest.mark.parametrize(
+    ("code", "zero", "bounds"),
+    [
+        (0x77, 0, (0, 119)),
+        (0x99, 0, (-119, 0)),
+        (0x77, 255, (-119, 0)),
+        (0x99, 255, (0, 119)),
+    ],
+)
+def test_sums_have_36_bits(
+    code: int,
+    zero: int,
+    bounds: tuple[int, int],
+    spec: Any,
+    random_network: Callable[..., Network],
+) -> None:
+    """8846 taps of +-119 * 128 * 255 stay below 2**35; one more does not."""
+    layer = spec(out=1, kernel=(1, 1), codebook="int8", bits=8)
+    for taps in (8846, 8847):
+        network = random_network((taps, 1, 1), [layer], zero=zero)
+        network.nodes[0].codes[...] = code
+        low, high = (bound * 128 * 255 * taps for bound in bounds)
+        if low >= -(1 << 35) and high < 1 << 35:
             fold(network)
+            assert taps == 8846
             continue
         with pytest.raises(
-            ValueError, match=r"^Layer layer0 must have sums in 36 signed bits, not 0\.\.34\d{9}$"
+            ValueError,
+            match=rf"^Layer layer0 must have sums in 36 signed bits, not {low}\.\.{high}$",
         ):
             fold(network)
+        assert taps == 8847
 
 
 def test_the_output_is_made_last(spec: Any, random_network: Callable[..., Network]) -> None:

@@ -154,6 +154,24 @@ def test_a_walk_that_overflows_alone_is_refused(
     assert plan_passes(fold(pool)[0], machine).drains == 1
 
 
+@pytest.mark.parametrize(("bits", "fits"), [(1, 511), (2, 170), (4, 34), (5, 34)])
+def test_bounds_follow_the_bits(
+    bits: int, fits: int, spec: Any, random_network: Callable[..., Network]
+) -> None:
+    """4095 holds so many lanes of 8 times the largest nibble: 1, 3, or 15."""
+    machine = replace(TINY, even_bits=12, odd_bits=11)
+    for lanes in (fits, fits + 1):
+        layer = spec(out=1, kernel=(1, 1), codebook="post4", bits=bits)
+        network = random_network((lanes, 1, 1), [layer])
+        network.nodes[0].codes[...] = 3  # +8
+        (folded,) = fold(network)
+        if lanes == fits:
+            assert plan_passes(folded, machine).drains == (1 if bits <= 4 else 2)
+            continue
+        with pytest.raises(ValueError, match=r"^Layer layer0 must fit one walk in the even"):
+            plan_passes(folded, machine)
+
+
 def test_steps_are_packed_first_lowest(spec: Any, random_network: Callable[..., Network]) -> None:
     """Eight bits a step."""
     (folded,) = fold(random_network((1, 3, 3), [spec(out=1, codebook="int8", bits=8)]))

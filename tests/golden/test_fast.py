@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from tritone.golden import fast, layers
 from tritone.graph import Convolution, Network
+from tritone.spec.catalog import codebook
 
 
 def _images(network: Network, count: int, seed: int = 0) -> Any:
@@ -63,6 +65,36 @@ def test_the_type_follows_the_bound(
     assert (
         fast.run(network, images)[network.output] == layers.run(network, images)[network.output]
     ).all()
+
+
+@pytest.mark.parametrize(("zero", "byte"), [(0, 255), (255, 0)])
+def test_sums_are_exact_to_the_last_bit(
+    zero: int, byte: int, spec: Any, random_network: Callable[..., Network]
+) -> None:
+    """Sums beyond 2**27 whose low bits count: y = v - v0 with v0 from unbounded integers is 0."""
+    layer = spec(out=3, kernel=(3, 3), codebook="post5", bits=8, wide=True)
+    network = random_network((40, 3, 3), [layer], zero=zero)
+    node = network.nodes[0]
+    assert isinstance(node, Convolution)
+    # Positive codes only, so that nothing cancels.
+    node.codes[...] &= 15
+    book = codebook("post5")
+    sums = [
+        sum(book.level(code).scaled * (byte - zero) for code in codes.flat) for codes in node.codes
+    ]
+    # A float32 has steps of at least 16 there.
+    assert all(abs(total) > 1 << 27 for total in sums)
+    assert any(total % 16 for total in sums)
+    exact = replace(
+        node,
+        multiplier=np.ones(3, np.int64),
+        offset=np.array([-total for total in sums], np.int64),
+        shift=0,
+    )
+    network = replace(network, nodes=(exact,))
+    images = np.full((1, 40, 3, 3), byte, np.uint8)
+    for model in (fast, layers):
+        assert model.run(network, images)[network.output].reshape(-1).tolist() == [0, 0, 0]
 
 
 def test_sums_beyond_the_bound_are_refused(

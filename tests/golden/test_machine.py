@@ -239,6 +239,38 @@ def test_unknown_opcodes_and_missing_ends_are_refused(network: Network) -> None:
         GoldenMachine(replace(program, machine=replace(SMALL, instruction_words=64)))
 
 
+@pytest.mark.parametrize("turns", [-1, 1])
+def test_values_are_modulo_36_bits(turns: int, network: Network) -> None:
+    """A B that is off by a turn of 2**36 changes nothing; one off by half a turn does."""
+    program = compile_network(network, SMALL)
+    start = 64 * program.instructions + sum(
+        8 * fields["beats"]
+        for fields in (LOAD.unpack(program.instruction_words()[index]) for index in (1,))
+    )
+    images = _images(network)
+    for distance, expected in ((turns << 36, None), (turns << 35, "layer0")):
+        payload = bytearray(program.payload)
+        record = PARAMETER.unpack(int.from_bytes(payload[start : start + 16], "little"))
+        record["bias"] += distance
+        payload[start : start + 16] = PARAMETER.pack(record).to_bytes(16, "little")
+        edited = replace(program, payload=bytes(payload))
+        assert _first_difference(network, edited, images) == expected
+
+
+def test_constants_may_be_loaded_again(network: Network) -> None:
+    """A loop over all of the program sees what external memory holds by then."""
+    program = _edit(compile_network(network, SMALL), 9, target=1)
+    broken = _sabotage(program, 1, "weight")
+    image = pack_images(_images(network, 1), program)
+    golden = GoldenMachine(program)
+    before = golden.execute(image)
+    golden._program = broken
+    after = golden.execute(image)
+    assert before.dumps[0] == after.dumps[0]
+    assert before.dumps[1] != after.dumps[1]
+    assert after == GoldenMachine(broken).execute(image)
+
+
 def test_a_wrong_image_is_refused(network: Network) -> None:
     """An image is as long as the program says."""
     with pytest.raises(ValueError, match=r"^Image must be 144 bytes long, not 143$"):

@@ -62,8 +62,6 @@ def _features(layers: Sequence[TiledLayer], machine: MachineConfig) -> dict[str,
     last_read = {each.layer.output.name: index for index, each in enumerate(layers)}
     for index, each in enumerate(layers):
         last_read[each.layer.input.name] = index
-    # The result is stored behind the last layer.
-    last_read[layers[-1].layer.output.name] = len(layers)
     places: dict[str, Place] = {}
 
     def place(layer: str, index: int, tensor: str, group: int, region: Region) -> None:
