@@ -11,6 +11,9 @@ IMAGES  ?= 0
 WAVES   ?= 0
 BUILD   ?= build
 
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
 VENV    := .venv
 PYTHON  := $(VENV)/bin/python
 TRITONE := $(PYTHON) -m tritone
@@ -28,8 +31,7 @@ help: ## list the targets
 	@echo "variables: RECIPE RUN MACHINE IMAGES DATASET WAVES, for example make sim RUN=runs/digits IMAGES=10"
 
 $(STAMP): pyproject.toml constraints.txt
-	@set -e; \
-	found=; \
+	@found=; \
 	for each in python3 python3.14 python3.13 python3.12 python3.11; do \
 	  if command -v $$each >/dev/null && \
 	     $$each -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
@@ -45,9 +47,11 @@ $(STAMP): pyproject.toml constraints.txt
 	  echo "setup: creating $(VENV) with $$($$found --version)"; \
 	  rm -rf $(VENV); $$found -m venv $(VENV); \
 	fi; \
-	echo "setup: installing into $(VENV) (once; torch makes it some minutes)"; \
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'; \
-	rm -f $(VENV)/.installed-*; touch $@
+	echo "setup: installing into $(VENV), once; torch makes it some minutes"; \
+	rm -f $(VENV)/.installed-*; \
+	$(PYTHON) -m pip install --disable-pip-version-check -c constraints.txt -e '.[all]' | \
+	  sed -un 's/^Collecting \([^ ]*\).*/  \1/p; s/^Installing collected.*/  unpacking all of them/p'; \
+	touch $@
 
 .PHONY: setup
 setup: $(STAMP) ## create .venv and install everything into it (implied by every target)
