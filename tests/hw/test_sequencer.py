@@ -1,0 +1,387 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs on the sequencer, among transfers and an engine that only take their time."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from amaranth.sim import Simulator
+
+from tritone.spec.isa import RECORDS, Base, MemoryId, Opcode
+from tritone.spec.machine import preset
+from tritone.spec.regmap import ErrorCode
+from tritone_hw.sequencer import Sequencer
+
+MACHINE = preset("tiny")
+MOST = MACHINE.instruction_words // 8
+BASES = {Base.PROGRAM: 0x1000, Base.IMAGE: 0x20000, Base.RESULT: 0x30000}
+DUMP = 0x40000
+IMAGE_BYTES, RESULT_BYTES = 0x68, 0x18
+LOAD = {"memory": MemoryId.WEIGHT, "words": 2, "beats": 4}
+STORE = {"width": 3, "rows": 2, "row_words": 2}
+KINDS = ("load", "store", "layer")
+LAYER = dict.fromkeys(
+    (
+        "in_channels",
+        "out_width",
+        "out_height",
+        "out_channels",
+        "stored_width",
+        "stored_rows",
+        "kernel_height",
+        "kernel_width",
+        "pass_steps",
+        "stride",
+    ),
+    1,
+)
+
+
+def instruction(opcode: Opcode, **values: int) -> int:
+    """Return an instruction whose other fields are 0."""
+    record = RECORDS[opcode]
+    fields = dict.fromkeys((each.name for each in record.fields), 0) | values
+    return record.pack(fields | {"opcode": opcode})
+
+
+def next_image(target: int = 0, **values: int) -> int:
+    """Return a NEXT."""
+    distances = {"image_bytes": IMAGE_BYTES, "result_bytes": RESULT_BYTES}
+    return instruction(Opcode.NEXT, target=target, **(distances | values))
+
+
+@dataclass
+class Surroundings:
+    """What a sequencer is connected to.
+
+    Parameters
+    ----------
+    program : what the load of the program delivers.
+    seed : of the times that everything takes.
+    fail_load, fail_store : number of the load or store that meets an error.
+    events : ("load" | "store" | "layer", request, other things under way) in order.
+    images : images done.
+    """
+
+    program: Sequence[int]
+    seed: int = 0
+    fail_load: int = -1
+    fail_store: int = -1
+    events: list[tuple[str, Any, set[str]]] = field(default_factory=list)
+    images: int = 0
+
+    def __post_init__(self) -> None:
+        self.dut = Sequencer(MACHINE)
+        self.simulator = Simulator(self.dut)
+        dut = self.dut
+        for kind, port, busy, error in (
+            ("load", dut.load, dut.loading, dut.read_error),
+            ("store", dut.store, dut.storing, dut.write_error),
+            ("layer", dut.layer, dut.layer_busy, None),
+        ):
+            self.simulator.add_process(self._server(kind, port, busy, error))
+
+    def _server(self, kind: str, port: Any, busy: Any, error: Any) -> Callable[[Any], Any]:
+        async def run(ctx: Any) -> None:
+            rng = random.Random(f"{kind} {self.seed}")
+            number = 0
+            works = (self.dut.loading, self.dut.storing, self.dut.layer_busy)
+            while True:
+                ctx.set(port.ready, 1)
+                valid = False
+                while not valid:
+                    ports = (port.valid, port.payload, *works)
+                    _, _, valid, request, *busy_now = await ctx.tick().sample(*ports)
+                working = {name for name, now in zip(KINDS, busy_now, strict=True) if now}
+                self.events.append((kind, request, working))
+                ctx.set(port.ready, 0)
+                ctx.set(busy, 1)
+                if kind == "load" and request.program:
+                    await self._deliver(ctx, request.beats)
+                await self._rest(ctx, rng.randrange(1, 60))
+                failing = {"load": self.fail_load, "store": self.fail_store}.get(kind)
+                if number == failing:
+                    ctx.set(error, 1)
+                    await ctx.tick()
+                    ctx.set(error, 0)
+                    await self._rest(ctx, rng.randrange(1, 20))
+                if kind == "store":
+                    region = request.region
+                    end = request.target + region.width * region.rows * MACHINE.rows
+                    ctx.set(self.dut.store_end, end)
+                ctx.set(busy, 0)
+                number += 1
+
+        return run
+
+    async def _rest(self, ctx: Any, cycles: int) -> None:
+        # Not repeat(): a process that is left there when the simulation ends gives a warning.
+        for _ in range(cycles):
+            await ctx.tick()
+
+    async def _deliver(self, ctx: Any, beats: int) -> None:
+        stream = self.dut.program_write
+        ctx.set(stream.valid, 1)
+        for number in range(beats):
+            ctx.set(stream.payload, self.program[number // 8] >> 64 * (number % 8) & (2**64 - 1))
+            await ctx.tick()
+        ctx.set(stream.valid, 0)
+
+    async def run(
+        self, ctx: Any, images: int = 1, dump: bool = False, instructions: int | None = None
+    ) -> ErrorCode:
+        """Start, wait for the end, return its code."""
+        dut = self.dut
+        settings = {
+            "program_address": BASES[Base.PROGRAM],
+            "image_address": BASES[Base.IMAGE],
+            "result_address": BASES[Base.RESULT],
+            "dump_address": DUMP,
+            "image_count": images,
+            "program_instructions": (len(self.program) if instructions is None else instructions),
+            "dump": dump,
+            "start": 1,
+        }
+        for name, value in settings.items():
+            ctx.set(getattr(dut, name), value)
+        await ctx.tick()
+        for name in settings:
+            ctx.set(getattr(dut, name), 0)  # they are taken over at start
+        self.images = 0
+        stop = False
+        while not stop:
+            ports = (dut.stop, dut.error, dut.image_done, dut.loading, dut.storing, dut.layer_busy)
+            _, _, stop, error, done, *busy = await ctx.tick().sample(*ports)
+            self.images += done
+        assert not any(busy)
+        return ErrorCode(error)
+
+    def simulate(self, simulate: Any, bench: Callable[[Any], Any]) -> None:
+        """Run a testbench."""
+        self.simulator.add_testbench(bench)
+        simulate(self.simulator)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_program(seed: int, simulate: Any) -> None:
+    """Requests come in the order of the program, with addresses that go on from image to image."""
+    load = {
+        "memory": MemoryId.FEATURE_1,
+        "address": 5,
+        "words": 9,
+        "beats": 77,
+        "width": 8,
+        "rows": 7,
+        "row_words": 6,
+        "pixel_bytes": 3,
+    }
+    store = STORE | {"group": 1, "base": 9}
+    layer = LAYER | {"out_base": 12, "low": -5, "weight_base": 321}
+    program = [
+        instruction(Opcode.CHECK, fingerprint=MACHINE.fingerprint),
+        instruction(Opcode.LOAD, offset=0x300, **LOAD),
+        instruction(Opcode.LOAD, source=Base.IMAGE, wait_layer=1, **load),
+        instruction(Opcode.CONVOLVE, wait_dma=1, **layer),
+        instruction(Opcode.POOL, **layer),
+        instruction(Opcode.STORE, target=Base.RESULT, offset=8, wait_layer=1, **store),
+        next_image(2),
+    ]
+    around = Surroundings(program, seed)
+
+    async def bench(ctx: Any) -> None:
+        for _ in range(2):  # a second run is like the first
+            around.events.clear()
+            assert await around.run(ctx, images=3) is ErrorCode.NONE
+            assert around.images == 3
+            assert ctx.get(around.dut.instruction) == 6
+            kinds = [kind for kind, _, _ in around.events]
+            assert kinds == ["load", "load"] + ["load", "layer", "layer", "store"] * 3
+            events = iter(around.events)
+            whole = next(events)[1]
+            assert (whole.program, whole.source, whole.beats) == (1, 0x1000, 8 * 7)
+            weights = next(events)[1]
+            assert (weights.program, weights.source, weights.beats) == (0, 0x1300, 4)
+            for image in range(3):
+                request = next(events)[1]
+                assert request.source == BASES[Base.IMAGE] + image * IMAGE_BYTES
+                assert {name: request[name] for name in load} == load
+                for opcode in (Opcode.CONVOLVE, Opcode.POOL):
+                    request = next(events)[1]
+                    assert {name: request[name] for name in layer} == layer
+                    assert request.opcode == opcode
+                request = next(events)[1]
+                assert request.target == BASES[Base.RESULT] + 8 + image * RESULT_BYTES
+                region = {name: request.region[name] for name in (*STORE, "group", "base")}
+                assert region == store
+
+    around.simulate(simulate, bench)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_waiting(seed: int, simulate: Any) -> None:
+    """wait_dma waits for all transfers, wait_layer for the layer; without them things overlap."""
+    rng = random.Random(seed)
+    waits = [(rng.randrange(2), rng.randrange(2)) for _ in range(40)]
+    opcodes = [rng.choice((Opcode.LOAD, Opcode.STORE, Opcode.CONVOLVE)) for _ in waits]
+    fields = {Opcode.LOAD: LOAD, Opcode.STORE: STORE, Opcode.CONVOLVE: LAYER}
+    program = [
+        instruction(opcode, wait_dma=dma, wait_layer=layer, **fields[opcode])
+        for opcode, (dma, layer) in zip(opcodes, waits, strict=True)
+    ]
+    around = Surroundings([*program, next_image()], seed)
+    own = {Opcode.LOAD: "load", Opcode.STORE: "store", Opcode.CONVOLVE: "layer"}
+    overlaps = 0
+
+    async def bench(ctx: Any) -> None:
+        nonlocal overlaps
+        assert await around.run(ctx) is ErrorCode.NONE
+        events = around.events[1:]
+        assert [kind for kind, _, _ in events] == [own[opcode] for opcode in opcodes]
+        for (kind, _, working), (dma, layer) in zip(events, waits, strict=True):
+            assert kind not in working
+            assert not (dma and working & {"load", "store"})
+            assert not (layer and "layer" in working)
+            overlaps += bool(working)
+
+    around.simulate(simulate, bench)
+    assert overlaps > 3
+
+
+def test_dumps(simulate: Any) -> None:
+    """Every layer's stored region goes out behind it, before anything else starts."""
+    layers = [
+        LAYER | {"in_group": 0, "out_base": 3, "stored_width": 5, "stored_rows": 4},
+        LAYER | {"in_group": 1, "out_base": 0, "stored_width": 2, "stored_rows": 9},
+    ]
+    program = [
+        instruction(Opcode.CONVOLVE, out_row_words=3, **layers[0]),
+        instruction(Opcode.POOL, out_row_words=1, **layers[1]),
+        instruction(Opcode.STORE, target=Base.RESULT, **STORE),
+        next_image(),
+    ]
+    around = Surroundings(program)
+
+    async def bench(ctx: Any) -> None:
+        assert await around.run(ctx, images=2, dump=True) is ErrorCode.NONE
+        kinds = [kind for kind, _, _ in around.events]
+        assert kinds == ["load"] + ["layer", "store", "layer", "store", "store"] * 2
+        address = DUMP
+        for image in range(2):
+            first = around.events[1 + 5 * image :]
+            for (_, request, working), layer, row_words in (
+                (first[1], layers[0], 3),
+                (first[3], layers[1], 1),
+            ):
+                region = request.region
+                assert not working
+                assert request.target == address
+                assert region.group == 1 - layer["in_group"]
+                assert region.base == layer["out_base"]
+                assert (region.width, region.rows) == (layer["stored_width"], layer["stored_rows"])
+                assert region.row_words == row_words
+                address += layer["stored_width"] * layer["stored_rows"] * MACHINE.rows
+            assert first[4][1].target == BASES[Base.RESULT] + image * RESULT_BYTES
+
+    around.simulate(simulate, bench)
+
+
+BAD_LAYERS = [LAYER | {name: 0} for name in LAYER] + [LAYER | {"pass_steps": 9}]
+PIXELS = LOAD | {"memory": MemoryId.FEATURE_0, "words": 0, "width": 4, "rows": 4}
+ILLEGAL = [
+    0,
+    *range(7, 16),
+    *(instruction(Opcode.CONVOLVE, **fields) for fields in BAD_LAYERS),
+    instruction(Opcode.POOL, **(LAYER | {"stride": 3})),
+    instruction(Opcode.LOAD, **(LOAD | {"beats": 0})),
+    instruction(Opcode.LOAD, **(LOAD | {"words": 0})),
+    instruction(Opcode.LOAD, **(LOAD | {"memory": 5})),
+    instruction(Opcode.LOAD, **(LOAD | {"source": 3})),
+    instruction(Opcode.LOAD, **(PIXELS | {"width": 0})),
+    instruction(Opcode.LOAD, **(PIXELS | {"rows": 0})),
+    instruction(Opcode.LOAD, **(PIXELS | {"pixel_bytes": 4})),
+    instruction(Opcode.STORE, **(STORE | {"width": 0})),
+    instruction(Opcode.STORE, **(STORE | {"rows": 0})),
+    instruction(Opcode.STORE, **(STORE | {"target": 3})),
+]
+
+
+def test_illegal_instructions(simulate: Any) -> None:
+    """Each stops the machine, with its index, when what runs has ended; nothing starts any more."""
+    around = Surroundings([])
+    before = [instruction(Opcode.LOAD, **LOAD), instruction(Opcode.CONVOLVE, **LAYER)]
+
+    async def bench(ctx: Any) -> None:
+        for bad in ILLEGAL:
+            around.program = [*before, bad, before[0], next_image()]
+            around.events.clear()
+            assert await around.run(ctx) is ErrorCode.ILLEGAL_INSTRUCTION
+            assert ctx.get(around.dut.instruction) == 2
+            assert [kind for kind, _, _ in around.events] == ["load", "load", "layer"]
+            assert around.images == 0
+        around.program = [instruction(Opcode.LOAD, **PIXELS), *before, next_image()]
+        assert await around.run(ctx) is ErrorCode.NONE
+
+    around.simulate(simulate, bench)
+
+
+def test_programs_that_cannot_run(simulate: Any) -> None:
+    """Too long, empty, for another machine, without an end; one that fills the memory runs."""
+    load = instruction(Opcode.LOAD, **LOAD)
+    around = Surroundings([])
+
+    async def bench(ctx: Any) -> None:
+        for instructions in (0, MOST + 1, 2**32 - 1):
+            assert await around.run(ctx, instructions=instructions) is ErrorCode.PROGRAM_TOO_LONG
+        assert not around.events
+        fingerprint = MACHINE.fingerprint
+        for wrong in (fingerprint ^ 1, fingerprint ^ 1 << 63):
+            around.program = [instruction(Opcode.CHECK, fingerprint=wrong), load, next_image()]
+            assert await around.run(ctx) is ErrorCode.FINGERPRINT_MISMATCH
+        around.program = [load, load]
+        assert await around.run(ctx) is ErrorCode.ILLEGAL_INSTRUCTION
+        around.program = [load, next_image(target=2)]
+        assert await around.run(ctx, images=2) is ErrorCode.ILLEGAL_INSTRUCTION
+        check = instruction(Opcode.CHECK, fingerprint=fingerprint)
+        around.program = [check] * (MOST - 1) + [next_image()]
+        assert await around.run(ctx) is ErrorCode.NONE
+
+    around.simulate(simulate, bench)
+
+
+@pytest.mark.parametrize("dump", [False, True])
+@pytest.mark.parametrize(
+    ("fail_load", "fail_store", "code"),
+    [
+        (0, -1, ErrorCode.READ_ERROR),
+        (1, -1, ErrorCode.READ_ERROR),
+        (2, -1, ErrorCode.READ_ERROR),
+        (-1, 0, ErrorCode.WRITE_ERROR),
+        (-1, 1, ErrorCode.WRITE_ERROR),
+    ],
+)
+def test_bus_errors(
+    fail_load: int, fail_store: int, code: ErrorCode, dump: bool, simulate: Any
+) -> None:
+    """A failed transfer stops the run with its code; the run after it is whole."""
+    program = [
+        instruction(Opcode.LOAD, **LOAD),
+        instruction(Opcode.CONVOLVE, **LAYER),
+        instruction(Opcode.STORE, wait_layer=1, **STORE),
+        instruction(Opcode.LOAD, **LOAD),
+        instruction(Opcode.STORE, **STORE),
+        next_image(),
+    ]
+    around = Surroundings(program, 1, fail_load, fail_store)
+
+    async def bench(ctx: Any) -> None:
+        assert await around.run(ctx, images=2, dump=dump) is code
+        assert around.images < 2
+        around.events.clear()
+        assert await around.run(ctx, images=2) is ErrorCode.NONE
+        assert len(around.events) == 1 + 2 * 5
+
+    around.simulate(simulate, bench)
