@@ -14,6 +14,7 @@ from tritone import graph
 from tritone.qat import data
 from tritone.qat.checkpoint import Stage, load_checkpoint
 from tritone.qat.convert import convert
+from tritone.qat.determinism import deterministic
 from tritone.qat.evaluate import BATCH
 from tritone.qat.freeze import freeze
 from tritone.qat.frozen import FrozenConvolution, FrozenModel
@@ -92,9 +93,11 @@ def export_run(run: Path, folder: Path = data.DATA_FOLDER) -> graph.Network:
     dataset = data.load(recipe.dataset, folder)
     model = convert(initial_model(recipe, dataset), dataset.shape, recipe.precision)
     model.load_state_dict(checkpoint.model)
-    frozen = freeze(model, torch.from_numpy(dataset.train_images))
-    images = torch.from_numpy(dataset.test_images)
-    logits = torch.cat([frozen(batch) for batch in images.split(BATCH)])
+    # As in training: the step of the logits comes from float sums.
+    with deterministic(recipe.threads):
+        frozen = freeze(model, torch.from_numpy(dataset.train_images))
+        images = torch.from_numpy(dataset.test_images)
+        logits = torch.cat([frozen(batch) for batch in images.split(BATCH)])
     network = export(frozen, recipe.name)
     network.save(run / "graph")
     test: dict[str, npt.NDArray[Any]] = {

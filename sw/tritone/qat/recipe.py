@@ -101,7 +101,8 @@ class Recipe:
     batch : images a step.
     optimizer : of both stages.
     shift : augmentation: images move by at most this many pixels in x and in y.
-    threads : of torch; the order of its sums depends on it.
+    threads : of torch; the order of its sums depends on it, and on a busy machine small networks
+        train many times slower with more than one.
     precision, pretrain, finetune : sections.
     """
 
@@ -115,7 +116,7 @@ class Recipe:
     pretrain: Pretraining
     finetune: Finetuning
     shift: int = 0
-    threads: int = 2
+    threads: int = 1
 
     def __post_init__(self) -> None:
         _require_not_negative("Recipe", self, "seed", "shift")

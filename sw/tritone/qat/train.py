@@ -7,8 +7,7 @@ import json
 import math
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from tritone.qat import data
 from tritone.qat.augment import shift_images
 from tritone.qat.checkpoint import Progress, Stage, load_checkpoint, save_checkpoint
 from tritone.qat.convert import convert
+from tritone.qat.determinism import deterministic
 from tritone.qat.evaluate import top1
 from tritone.qat.freeze import freeze
 from tritone.qat.history import EpochRecord, record_epoch
@@ -65,7 +65,7 @@ def train(
     if (run / REPORT).is_file():
         finished: dict[str, Any] = json.loads((run / REPORT).read_text())
         return finished
-    with _deterministic(recipe.threads):
+    with deterministic(recipe.threads):
         report = _Training(recipe, run, dataset).run(console or Console(stderr=True))
     write_json(run / REPORT, report)
     return report
@@ -88,19 +88,6 @@ def _claim(run: Path, recipe: Recipe) -> None:
             f"Run {run} must be continued with the recipe it was started with, {path}; "
             "remove the folder or choose another one"
         )
-
-
-@contextmanager
-def _deterministic(threads: int) -> Iterator[None]:
-    """Make torch repeat itself, inside this context only."""
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before[0])
-        torch.use_deterministic_algorithms(before[1])
 
 
 def _commit() -> str | None:
