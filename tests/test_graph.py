@@ -199,6 +199,7 @@ def test_window_output() -> None:
     assert Window(kernel=(3, 3), stride=2, pad=(1, 1, 1, 1)).output(8, 8) == (4, 4)
     assert Window(kernel=(3, 3), stride=2, pad=(0, 0, 1, 1)).output(8, 8) == (4, 4)
     assert Window(kernel=(4, 4)).output(4, 4) == (1, 1)
+    assert Window(kernel=(1, 3), pad=(2, 0, 0, 1)).output(5, 8) == (7, 7)
 
 
 def renamed(tensor: Tensor, **change: Any) -> dict[str, Tensor]:

@@ -153,7 +153,6 @@ def sim_command(
 
     program = Program.load(_require(run / "program.bin", f"tritone compile {run}"))
     shape = load_machine(machine) if machine else program.machine
-    program.require_machine(shape)
     find_toolchain(waves=waves)  # before the Verilog, which takes longer
     test = _require(run / "graph" / "test.safetensors", f"tritone export {run}")
     if not images:
