@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,9 @@ import pytest
 from tritone.graph import Convolution, Network, Node, Pool, PoolKind, Tensor, Window
 from tritone.spec.catalog import codebook
 from tritone.spec.fixed import INPUT_ZERO, LOGIT, MULTIPLIER, SHIFT_MAX, STREAM, half
+from tritone.spec.machine import MachineConfig
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,3 +176,35 @@ def random_network() -> Callable[..., Network]:
 def random_chain() -> Callable[[int], Network]:
     """``random_chain(seed)``: one to four random layers of all kinds, some padding, some zeros."""
     return draw_chain
+
+
+@pytest.fixture(scope="session")
+def every_operator() -> Network:
+    """A random network on images of the digits' size with every operator and both kinds of edges.
+
+    8-bit first and last layers, 4-bit POST layers of stride 1 and 2 between, both pools.
+    """
+    ring = (1, 1, 1, 1)
+    return draw_network(
+        (1, 8, 8),
+        (
+            Spec(out=8, codebook="int8", bits=8, pad=ring, zero=16),
+            Spec(out=16, stride=2, pad=ring, zero=32),
+            Spec(kernel=(2, 2), stride=1, kind=PoolKind.MAX),
+            Spec(out=20, pad=ring, zero=48),
+            Spec(kernel=(3, 3), kind=PoolKind.AVERAGE),
+            Spec(out=10, kernel=(1, 1), codebook="int8", bits=8, wide=True),
+        ),
+        seed=1,
+    )
+
+
+@pytest.fixture(scope="session")
+def machine_model() -> Callable[[MachineConfig], Any]:
+    """``machine_model(machine)``: its compiled Verilog; built once, in the project's own cache."""
+    from tritone_sim import simulate
+
+    def build(machine: MachineConfig) -> Any:
+        return simulate.machine_model(machine, build=ROOT / "build")
+
+    return functools.cache(build)

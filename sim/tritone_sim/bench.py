@@ -95,10 +95,11 @@ async def _run(host: Host, strobe: Any, job: Job, each: Pass, folder: Path, done
 async def _finish(host: Host, job: Job, folder: Path, done: int) -> None:
     """Wait for the interrupt and report progress meanwhile."""
     last, idle = 0, 0
-    while not await host.wait(_POLL_CYCLES):
+    poll = min(_POLL_CYCLES, job.hang_cycles)
+    while not await host.wait(poll):
         images = await host.read("images_done")
         Progress(images_done=done + images).save(folder)
-        idle = 0 if images != last else idle + _POLL_CYCLES
+        idle = 0 if images != last else idle + poll
         last = images
         if idle >= job.hang_cycles:
             instruction = await host.read("instruction")

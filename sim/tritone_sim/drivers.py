@@ -156,6 +156,8 @@ class Host:
         """Start the machine with the interrupt enabled."""
         control = Control.START | Control.INTERRUPT_ENABLE
         await self.write("control", control | Control.DUMP if dump else control)
+        # The interrupt of the run before falls one cycle behind the response to this write.
+        await ClockCycles(self.dut.clk, 2)
 
     async def wait(self, cycles: int) -> bool:
         """Return whether the interrupt came within so many cycles."""

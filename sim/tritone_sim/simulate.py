@@ -13,21 +13,20 @@ import numpy.typing as npt
 import safetensors.numpy
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
 from rich.text import Text
-from tritone.compiler.images import pack_images
-from tritone_hw.emit import emit_verilog
 
+from tritone.compiler import describe, pack_images
 from tritone.golden import fast
 from tritone.graph import Network
 from tritone.spec.machine import MachineConfig
 from tritone.spec.program import Program
 from tritone.spec.storage import write_json
-from tritone_sim.build import Model, Optimization, build_model
+from tritone_hw.emit import TOP, emit_verilog
+from tritone_sim.build import Model, build_model
 from tritone_sim.control_file import Probe
 from tritone_sim.verification import Verification, verify
 
-__all__ = ["TOP", "WRITE_BACK", "machine_model", "simulate"]
+__all__ = ["WRITE_BACK", "machine_model", "simulate"]
 
-TOP = "tritone"
 # The strobe by which a wrong value gets its clock cycle.
 WRITE_BACK = Probe(("engine",), "write_back_valid")
 
@@ -36,7 +35,6 @@ def machine_model(
     machine: MachineConfig,
     *,
     waves: bool = False,
-    optimization: Optimization = Optimization.RUN_SPEED,
     build: Path = Path("build"),
 ) -> Model:
     """Return the compiled Verilog of ``machine``; raises as ``build_model`` does."""
@@ -45,7 +43,6 @@ def machine_model(
         TOP,
         probes=(WRITE_BACK,),
         waves=waves,
-        optimization=optimization,
         cache=build / "verilator",
     )
 
@@ -158,6 +155,7 @@ def _report(
         "divergence": asdict(comparison.divergence) if comparison.divergence else None,
         "cycles": found.free.cycles,
         "cycles_per_image": cycles,
+        "predicted_cycles_per_image": describe(program).cycles,
         "mac_cycles_per_image": found.free.array_cycles / images,
         "macs_per_image": macs,
         "utilisation": macs / (machine.macs_per_cycle * cycles),

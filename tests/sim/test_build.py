@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tritone_sim.build import Optimization, build_model
+from tritone_sim.build import build_model
 from tritone_sim.control_file import Probe
 
 VERILOG = r"""
@@ -45,10 +45,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def build(cache: Path, verilog: str = VERILOG) -> Path:
     """Return the folder of the counter's model."""
-    model = build_model(
-        verilog, "tritone", probes=PROBES, optimization=Optimization.BUILD_SPEED, cache=cache
-    )
-    return model.folder
+    return build_model(verilog, "tritone", probes=PROBES, cache=cache).folder
 
 
 def runs(folder: Path) -> bool:
