@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,9 @@ def test_run_folder_holds_graph_and_test_set(run: Path) -> None:
     }
     logits = layers.run(loaded, test["images"])[loaded.output].reshape(360, 10)
     assert (logits == test["logits"]).all()
+    report = json.loads((run / "train.json").read_text())
+    hits = int((logits.argmax(1) == test["labels"]).sum())
+    assert report["top1_frozen"] == 100 * hits / 360
 
 
 def test_refuses_what_was_not_trained(tmp_path: Path) -> None:

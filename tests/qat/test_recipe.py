@@ -54,7 +54,7 @@ def test_values_and_defaults() -> None:
     assert recipe.optimizer is Optimizer.SGD
     assert type(recipe.pretrain.learning_rate) is float
     assert recipe.finetune.learning_rate == 1e-5
-    assert (recipe.shift, recipe.threads, recipe.finetune.weight_decay) == (0, 2, 0.0)
+    assert (recipe.shift, recipe.threads, recipe.finetune.weight_decay) == (0, 1, 0.0)
 
 
 def test_a_file_is_a_recipe(tmp_path: Path) -> None:
