@@ -148,6 +148,7 @@ def sim_command(
 
     from tritone.cli.tables import simulation_table
     from tritone.spec.program import Program
+    from tritone_sim.divergence import Divergence
     from tritone_sim.simulate import simulate
     from tritone_sim.toolchain import find_toolchain
 
@@ -162,7 +163,9 @@ def sim_command(
     console = _console()
     console.print(simulation_table(report))
     if report["mismatches"]:
-        console.print(f"first divergence: {report.get('divergence')}")
+        if report["divergence"]:
+            first = Divergence(**report["divergence"])
+            console.print(f"first divergence: {first}", soft_wrap=True)
         return FAILURE
     return 0
 

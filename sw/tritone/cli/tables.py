@@ -32,8 +32,8 @@ _POOL_NAMES = {PoolKind.MAX: "max", PoolKind.AVERAGE: "mean"}
 def _pairs(title: str, rows: Iterable[tuple[str, object]]) -> Group:
     """Return a table of names and values."""
     table = Table(show_header=False)
-    table.add_column(style="bold")
-    table.add_column(justify="right")
+    table.add_column(style="bold", overflow="fold")
+    table.add_column(justify="right", overflow="fold")
     for name, value in rows:
         table.add_row(name, str(value))
     return Group(Text(title, style="bold"), table)
