@@ -414,20 +414,23 @@ class Host:
         ctx.set(dut.layer.payload, work.fields)
         ctx.set(dut.layer.valid, 1)
         await ctx.tick()
-        ctx.set(dut.layer.valid, 0)
-        ctx.set(dut.layer.payload, dict.fromkeys(work.fields, 0))  # the engine keeps the layer
+        # Another layer, which must wait; the engine keeps this one.
+        ctx.set(dut.layer.payload, dict.fromkeys(work.fields, 0))
 
     async def run(self, ctx, name: str, layer: Layer) -> None:
         """Run a layer; compare all of the feature memory, and its cycles with the law."""
         dut, work = self.dut, job(layer, self.shape)
         await self.start(ctx, work)
+        predicted = timing.layer_cycles(self.shape, work.fields)
         cycles, steps, results = 1, 0, 0
         while ctx.get(dut.busy):
+            assert cycles < predicted, f"{name}: still busy"
             assert not ctx.get(dut.layer.ready)
             steps += ctx.get(dut.array_step)
             results += ctx.get(dut.write_back_valid)
             await ctx.tick()
             cycles += 1
+        ctx.set(dut.layer.valid, 0)
 
         # What was written last is read first, in the very cycle in which the engine is idle again.
         last = list(work.output)[-1][:3]
@@ -435,7 +438,7 @@ class Host:
         wrong = {key: (hex(found[key]), hex(self.words[key])) for key in found}
         wrong = {key: pair for key, pair in wrong.items() if pair[0] != pair[1]}
         assert not wrong, f"{name}: {len(wrong)} words differ, {next(iter(wrong.items()))}"
-        assert cycles == timing.layer_cycles(self.shape, work.fields), name
+        assert cycles == predicted, name
         assert steps == timing.array_cycles(self.shape, work.fields), name
         tiles_across = -(-layer.out_size[1] // self.shape.pixels)
         assert results == work.fields["out_channels"] * layer.out_size[0] * tiles_across, name
@@ -544,6 +547,7 @@ def test_transfers_beside_a_layer() -> None:
     async def bench(ctx) -> None:
         await host.write_features(ctx, host.words)
         await host.start(ctx, work)
+        ctx.set(dut.layer.valid, 0)
         ctx.set(started, 1)
         while ctx.get(dut.busy) or len(ended) < 2:
             stalls["read"] += ctx.get(dut.feature_read.valid) and not ctx.get(

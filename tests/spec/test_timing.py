@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cycle model against a walk through the cycles; the gateware's tests compare it with Verilog's."""
+"""The cycle model against a walk through the cycles; the engine's tests compare the two."""
 
 from __future__ import annotations
 
