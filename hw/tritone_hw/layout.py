@@ -45,7 +45,7 @@ INSTRUCTION = UnionLayout(
     | {"bits": Shape(INSTRUCTION_BITS)}
 )
 
-# A beat of a word of a weight, parameter or table memory; the word is written with its last beat.
+# A beat of a word of a weight, parameter or table memory; ``last`` is that of the word.
 MEMORY_WRITE = StructLayout({"memory": 3, "address": 16, "beat": 8, "last": 1, "data": BEAT_BITS})
 
 
