@@ -27,7 +27,7 @@ class Mixed(nn.Module):
         self.second = nn.Conv2d(5, 6, (3, 2), stride=2, padding=(1, 0), bias=False)
         self.norm = nn.BatchNorm2d(6)
         self.mean = nn.AvgPool2d(3, stride=1, padding=1)
-        self.third = nn.Conv2d(6, 4, 1, bias=False)
+        self.third = nn.Conv2d(6, 4, 1)
         self.norm3 = nn.BatchNorm2d(4)
         self.relu = nn.ReLU()
         self.flat = nn.Flatten()
