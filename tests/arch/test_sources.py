@@ -14,10 +14,7 @@ PACKAGES = {"sw/tritone": "", "hw/tritone_hw": "hw", "sim/tritone_sim": "sim"}
 MAX_LINES = 400
 # What has no meaning without a simulation is tested by the test modules that run one.
 TESTED_BY = {
-    "sim/tritone_sim/bench.py": "tests/system/test_machines.py",
-    "sim/tritone_sim/execution.py": "tests/system/test_machines.py",
     "sim/tritone_sim/runner.py": "tests/sim/test_build.py",
-    "sim/tritone_sim/simulate.py": "tests/system/test_command_line.py",
     "sim/tritone_sim/verification.py": "tests/system/test_sabotage.py",
 }
 SPDX = "# SPDX-License-Identifier: Apache-2.0"

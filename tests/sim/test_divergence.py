@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""tritone_sim.dump and divergence: stored bytes to values, and the first wrong one by its place."""
+"""tritone_sim.divergence: every value compared, and the first wrong one by its place."""
 
 from __future__ import annotations
 
@@ -79,35 +79,6 @@ def dumps(images: list[list[np.ndarray]]) -> bytes:
         for image in images
         for tensor, values in zip(TENSORS, image, strict=True)
     )
-
-
-def test_sizes_follow_from_the_region() -> None:
-    assert (NARROW.size, NARROW.bytes, NARROW.write_backs) == (36, 48, 8)
-    assert (WIDE.size, WIDE.bytes, WIDE.write_backs) == (10, 32, 3)
-
-
-@pytest.mark.parametrize("index", [0, 1])
-def test_decoding_undoes_storing(index: int, golden: list[list[np.ndarray]]) -> None:
-    """Narrow values are unsigned bytes, wide ones signed words; other lanes are left out."""
-    values = golden[0][index]
-    assert (TENSORS[index].decode(stored(TENSORS[index], values)) == values).all()
-
-
-def test_wide_values_are_signed() -> None:
-    values = np.array([-32768, -256, -1, 0, 1, 127, 128, 255, 256, 32767]).reshape(WIDE.shape)
-    assert (WIDE.decode(stored(WIDE, values)) == values).all()
-
-
-def test_write_backs_come_by_group_row_and_tile() -> None:
-    """Enumerated in that order, every value of a tile has the number of its tile."""
-    number = 0
-    for group in range(2):
-        for y in range(2):
-            for tile in range(2):
-                for channel in range(4 * group, min(4 * group + 4, 6)):
-                    for x in range(2 * tile, min(2 * tile + 2, 3)):
-                        assert NARROW.write_back(channel, y, x) == number
-                number += 1
 
 
 def test_equal_tensors_have_no_divergence(golden: list[list[np.ndarray]]) -> None:
