@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layers as the engine gets them and what it must store, written out from the documents.
+
+The values follow docs/numerics.md, the layouts docs/machine.md; neither the compiler nor the golden
+model has a part in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tritone.spec.catalog import codebook
+from tritone.spec.codebook import Codebook
+from tritone.spec.isa import PARAMETER, PASS_STEP, MemoryId, Opcode, PoolMode
+from tritone.spec.machine import MachineConfig
+
+__all__ = ["Bytes", "Job", "Layer", "job"]
+
+Integers = npt.NDArray[np.int64]
+Fields = dict[str, int]
+Bytes = dict[tuple[int, int, int, int], int]  # (group, bank, word, lane): a channel of a pixel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """A layer by its meaning; tensors are drawn from the seed."""
+
+    channels: tuple[int, int]  # in, out
+    size: tuple[int, int]  # of the input: height, width
+    kernel: tuple[int, int] = (1, 1)
+    stride: int = 1
+    pad: tuple[int, int, int, int] = (0, 0, 0, 0)  # top, left, bottom, right
+    zero: int = 0
+    codebook: str = "post4"
+    bits: int = 4
+    pad_code: int = 0
+    wide: bool = False
+    pool: PoolMode | None = None
+    in_group: int = 0
+    drain_each_walk: bool = False
+    seed: int = 0
+
+    @property
+    def out_size(self) -> tuple[int, int]:
+        """Height and width of the output."""
+        top, left, bottom, right = self.pad
+        return (
+            (self.size[0] + top + bottom - self.kernel[0]) // self.stride + 1,
+            (self.size[1] + left + right - self.kernel[1]) // self.stride + 1,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What tells convolutions from pools: values v (channel, y, x) and how they come about."""
+
+    values: Integers
+    bias: Integers  # B of each channel
+    steps: list[Fields]
+    weights: list[int]
+    tables: list[int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What the engine is given, and what it must store."""
+
+    fields: Fields
+    memories: dict[MemoryId, list[int]]
+    input: Bytes
+    output: Bytes
+
+
+def _windows(layer: Layer, tensor: Integers, padding: int) -> Iterator[tuple[int, int, Integers]]:
+    """Yield (ky, kx, the input pixel that each output pixel meets there)."""
+    top, left, bottom, right = layer.pad
+    padded = np.pad(tensor, ((0, 0), (top, bottom), (left, right)), constant_values=padding)
+    height, width = layer.out_size
+    for ky in range(layer.kernel[0]):
+        for kx in range(layer.kernel[1]):
+            rows = slice(ky, ky + (height - 1) * layer.stride + 1, layer.stride)
+            columns = slice(kx, kx + (width - 1) * layer.stride + 1, layer.stride)
+            yield ky, kx, padded[:, rows, columns]
+
+
+def _weight_words(
+    layer: Layer, shape: MachineConfig, book: Codebook, codes: npt.NDArray[np.uint8]
+) -> list[int]:
+    """Return weight words: group, plane, ky, kx, channel word; nibble ``column * R + row``."""
+    out_channels, in_channels = codes.shape[:2]
+    words = []
+    for first in range(0, out_channels, shape.columns):
+        for plane in range(book.plan.planes):
+            for ky in range(layer.kernel[0]):
+                for kx in range(layer.kernel[1]):
+                    for channel in range(0, in_channels, shape.rows):
+                        word = 0
+                        for column in range(shape.columns):
+                            for row in range(shape.rows):
+                                o, i = first + column, channel + row
+                                nibble = book.plan.idle[plane]
+                                if o < out_channels and i < in_channels:
+                                    nibble = book.plan.nibbles[codes[o, i, ky, kx]][plane]
+                                word |= nibble << 4 * (column * shape.rows + row)
+                        words.append(word)
+    return words
+
+
+def _convolution(layer: Layer, shape: MachineConfig, rng: np.random.Generator, u: Integers) -> Work:
+    book = codebook(layer.codebook)
+    codes = rng.choice(book.codes, (layer.channels[1], layer.channels[0], *layer.kernel))
+    scaled = np.vectorize(lambda code: book.level(int(code)).scaled)(codes).astype(np.int64)
+    r = 8 - layer.bits
+    zero = layer.zero >> r
+    rounded = zero + ((u - layer.zero + (1 << r >> 1)) >> r)
+    a = np.clip(rounded, 0, (1 << layer.bits) - 1)
+    values = np.zeros((layer.channels[1], *layer.out_size), np.int64)
+    for ky, kx, pixels in _windows(layer, a, layer.pad_code):
+        values += np.einsum("oi,iyx->oyx", scaled[:, :, ky, kx], pixels - zero)
+
+    passes = book.plan.passes
+    nibbles = 1 if layer.bits <= 4 else 2
+    walks = sorted(
+        ((each.shift + 4 * nibble) // 4, index, nibble)
+        for index, each in enumerate(passes)
+        for nibble in range(nibbles)
+    )
+    bias = -zero * scaled.sum((1, 2, 3))
+    steps = []
+    for position, (shift, index, nibble) in enumerate(walks):
+        final = position + 1 == len(walks) or walks[position + 1][0] != shift
+        steps.append(
+            {
+                "table": index,
+                "plane": passes[index].plane,
+                "nibble": nibble,
+                "shift": shift,
+                "drain": final or layer.drain_each_walk,
+            }
+        )
+        # Raw accumulators count a negative term as 127 or 63 less it.
+        for channel in range(len(codes)):
+            for code in codes[channel].flat:
+                control = passes[index].table[book.plan.nibbles[code][passes[index].plane]]
+                sign, even, odd = control >> 4 & 1, control >> 3 & 1, control >> 2 & 1
+                bias[channel] -= sign * (128 * 127 * even + 181 * 63 * odd) << 4 * shift
+    return Work(
+        values=values,
+        bias=bias,
+        steps=steps,
+        weights=_weight_words(layer, shape, book, codes),
+        tables=[sum(word << 8 * n for n, word in enumerate(each.table)) for each in passes],
+    )
+
+
+def _pool(layer: Layer, u: Integers) -> Work:
+    summing = layer.pool is PoolMode.SUM
+    padding = layer.zero if summing else 0
+    met = [pixels for _, _, pixels in _windows(layer, u, padding)]
+    bias = -128 * layer.zero * len(met) if summing else 0
+    found = np.sum(met, 0) if summing else np.maximum.reduce(met)
+    return Work(
+        values=128 * found + bias,
+        bias=np.full(layer.channels[1], bias),
+        steps=[{"table": 0, "plane": 0, "nibble": 0, "shift": 0, "drain": 1}],
+        weights=[],
+        tables=[],
+    )
+
+
+def _scale(
+    layer: Layer, rng: np.random.Generator, values: Integers, limits: tuple[int, int]
+) -> tuple[Integers, Integers, int]:
+    """Return M, D and S that spread the results over a little more than the limits."""
+    channels = layer.channels[1]
+    if layer.pool is None:
+        bits = 16 if layer.wide else 8
+        largest = max(1, int(np.abs(values).max()))
+        shift = min(40, max(0, (largest << 15).bit_length() - bits))
+        multiplier = rng.integers(-(1 << 15), 1 << 15, channels)
+        return multiplier, rng.integers(*limits, channels) << shift, shift
+    window = layer.kernel[0] * layer.kernel[1]
+    mean = layer.pool is PoolMode.SUM
+    shift = 7 + 8
+    offset = ((layer.zero if mean else 0) << shift) + (1 << shift >> 1)
+    multiplier = np.full(channels, round((1 << 8) / (window if mean else 1)))
+    return multiplier, np.full(channels, offset), shift
+
+
+def _stored(results: Integers, wide: bool) -> Integers:
+    """Return results as the bytes of stored pixels."""
+    if not wide:
+        return results
+    words = results & 0xFFFF
+    pairs = np.stack([words & 255, words >> 8], -1)
+    return pairs.reshape(*results.shape[:2], 2 * results.shape[2])
+
+
+def _region(tensor: Integers, shape: MachineConfig, group: int, base: int) -> Bytes:
+    """Return where the bytes of a stored tensor lie."""
+    channels, height, width = tensor.shape
+    banks = 2 * shape.pixels
+    row_words = -(-width // banks)
+    return {
+        (
+            group,
+            x % banks,
+            base + (channel // shape.rows * height + y) * row_words + x // banks,
+            channel % shape.rows,
+        ): int(tensor[channel, y, x])
+        for channel in range(channels)
+        for y in range(height)
+        for x in range(width)
+    }
+
+
+def job(layer: Layer, shape: MachineConfig) -> Job:
+    """Return the layer laid out for a machine, at random places of its memories."""
+    rng = np.random.default_rng([layer.seed, shape.pixels])
+    u = rng.integers(0, 256, (layer.channels[0], *layer.size), dtype=np.int64)
+    work = _pool(layer, u) if layer.pool is not None else _convolution(layer, shape, rng, u)
+    limits = (-(1 << 15), (1 << 15) - 1) if layer.wide else (3, 250)
+    multiplier, offset, shift = _scale(layer, rng, work.values, limits)
+
+    # Channels behind the last one of a group are computed too; here M = 0, so that D is the result.
+    groups = -(-layer.channels[1] // shape.columns)
+    unused = groups * shape.columns - layer.channels[1]
+    multiplier = np.concatenate([multiplier, np.zeros(unused, np.int64)])
+    offset = np.concatenate([offset, rng.integers(*limits, unused) << shift])
+    bias = np.concatenate([work.bias, np.zeros(unused, np.int64)])
+    values = np.concatenate([work.values, np.zeros((unused, *layer.out_size), np.int64)])
+    scaled = values * multiplier[:, None, None] + offset[:, None, None]
+    results = np.clip(scaled >> shift, *limits)
+    assert layer.pool is not None or len(np.unique(results)) > min(4, results.size // 2), "dull"
+
+    records = [
+        PARAMETER.pack({"bias": int(b), "multiplier": int(m), "offset": int(d)})
+        for b, m, d in zip(bias, multiplier, offset, strict=True)
+    ]
+    slot = shape.slot_channels
+    parameters = [
+        sum(record << PARAMETER.bits * n for n, record in enumerate(records[first : first + slot]))
+        for first in range(0, len(records), slot)
+    ]
+
+    stored = _stored(results, layer.wide)
+    height, width = layer.out_size
+    in_row_words, row_words = (-(-size // shape.banks) for size in (layer.size[1], stored.shape[2]))
+    channel_words = -(-layer.channels[0] // shape.rows)
+    walk = layer.kernel[0] * layer.kernel[1] * channel_words
+    r = 8 - layer.bits if layer.pool is None else 0
+    in_base, out_base, weight_base, table_base, parameter_base = map(int, rng.integers(0, 4, 5))
+    fields = {
+        "opcode": Opcode.CONVOLVE if layer.pool is None else Opcode.POOL,
+        "wait_dma": 0,
+        "wait_layer": 0,
+        "reserved": 0,
+        "in_group": layer.in_group,
+        "in_base": in_base,
+        "in_width": layer.size[1],
+        "in_height": layer.size[0],
+        "in_row_words": in_row_words,
+        "in_plane_words": layer.size[0] * in_row_words,
+        "in_channels": channel_words if layer.pool is None else 1,
+        "out_base": out_base,
+        "out_width": width,
+        "out_height": height,
+        "out_row_words": row_words,
+        "out_plane_words": height * row_words,
+        "out_channels": groups,
+        "stored_width": stored.shape[2],
+        "stored_rows": -(-layer.channels[1] // shape.rows) * height,
+        "kernel_height": layer.kernel[0],
+        "kernel_width": layer.kernel[1],
+        "stride": layer.stride,
+        "pad_top": layer.pad[0],
+        "pad_left": layer.pad[1],
+        "read_shift": r,
+        "read_zero": layer.zero,
+        "read_offset": layer.zero >> r,
+        "read_max": 255 >> r,
+        "pad_code": {None: layer.pad_code, PoolMode.MAX: 0, PoolMode.SUM: layer.zero}[layer.pool],
+        "weight_base": weight_base,
+        "plane_words": walk,
+        "group_words": codebook(layer.codebook).plan.planes * walk,
+        "table_base": table_base,
+        "pass_steps": len(work.steps),
+        "steps": sum(PASS_STEP.pack(step) << 8 * n for n, step in enumerate(work.steps)),
+        "parameter_base": parameter_base,
+        "shift": shift,
+        "low": limits[0],
+        "high": limits[1],
+        "wide": layer.wide,
+        "pool_mode": layer.pool or 0,
+    }
+    return Job(
+        fields=fields,
+        memories={
+            MemoryId.WEIGHT: [0] * weight_base + work.weights,
+            MemoryId.TABLE: [0] * table_base + work.tables,
+            MemoryId.PARAMETER: [0] * parameter_base + parameters,
+        },
+        input=_region(u, shape, layer.in_group, in_base),
+        output=_region(stored, shape, 1 - layer.in_group, out_base),
+    )
