@@ -82,7 +82,7 @@ class AxiReader(Component):
             burst.eq(Mux(to_request < span, to_request, span)),
         ]
         issue = Signal()
-        m.d.comb += issue.eq((~bus.arvalid | bus.arready) & (to_request != 0) & ~failed)
+        m.d.comb += issue.eq(~bus.arvalid & (to_request != 0) & ~failed)
         with m.If(bus.arvalid & bus.arready):
             m.d.sync += bus.arvalid.eq(0)
         with m.If(issue):

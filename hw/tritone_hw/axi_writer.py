@@ -145,8 +145,7 @@ class AxiWriter(Component):
             m.d.sync += failed.eq(1)
         m.d.sync += responses.eq(responses + start - answered)
 
-        with m.If(
-            self.busy & ended & (queue.level == 0) & ~sending & ~bus.awvalid & (responses == 0)
-        ):
+        # A burst that is answered has been taken whole.
+        with m.If(self.busy & ended & (queue.level == 0) & (responses == 0)):
             m.d.sync += self.busy.eq(0)
         return m

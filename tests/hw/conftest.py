@@ -159,10 +159,12 @@ class Ends:
     ----------
     seed : of the stalls.
     stall : probability that an end rests in a cycle.
+    shy : a sink is ready only when it has seen that there is something, as it may be.
     """
 
     seed: int = 0
     stall: float = 0.3
+    shy: bool = False
 
     async def give(self, ctx: Any, stream: Any, items: Iterable[Any]) -> None:
         """Hand over items, each held until it is taken; as a part of a testbench."""
@@ -187,7 +189,7 @@ class Ends:
                 held.check(valid, ready, (value,))
                 if valid and ready:
                     items.append(payload)
-                ready = rng.random() >= self.stall
+                ready = rng.random() >= self.stall and (valid or not self.shy)
                 ctx.set(stream.ready, ready)
 
         simulator.add_process(run)

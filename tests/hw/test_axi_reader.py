@@ -84,18 +84,20 @@ def test_a_long_run_takes_a_cycle_a_beat(external_memory: Any, ends: Any, simula
     assert cycles <= 640 + 6
 
 
+@pytest.mark.parametrize("failures", [1, 30])
 @pytest.mark.parametrize("failing", [0, 5, 15, 16, 37, 59])
 def test_an_error_ends_the_run(
-    failing: int, external_memory: Any, ends: Any, simulate: Any
+    failing: int, failures: int, external_memory: Any, ends: Any, simulate: Any
 ) -> None:
     """Beats before the failing one are delivered, none behind it; then the reader works again."""
     dut = AxiReader()
     start, beats = 0x2000, 60
-    memory = external_memory(seed=failing, fault=lambda address: address == start + 8 * failing)
+    bad = range(start + 8 * failing, start + 8 * (failing + failures), 8)
+    memory = external_memory(seed=failing, fault=lambda address: address in bad)
     got: list[int] = []
     simulator = Simulator(dut)
     memory.attach(simulator, read=dut.bus)
-    ends(failing).collect(simulator, dut.data, got)
+    ends(failing, shy=True).collect(simulator, dut.data, got)
     words = [random.Random(n).getrandbits(64) for n in range(beats)]
     memory.write(start, b"".join(word.to_bytes(8, "little") for word in words))
 
@@ -125,3 +127,23 @@ def test_an_error_ends_the_run(
 
     simulator.add_testbench(bench)
     simulate(simulator)
+
+
+def test_an_early_error_stops_the_requests(external_memory: Any, ends: Any, simulate: Any) -> None:
+    """After the first beat is an error, a long run is not read to its end."""
+    dut = AxiReader()
+    memory = external_memory(stall=0.0, fault=lambda address: True)
+    simulator = Simulator(dut)
+    memory.attach(simulator, read=dut.bus)
+    ends(stall=0.0).collect(simulator, dut.data, [])
+
+    async def bench(ctx: Any) -> None:
+        ctx.set(dut.request.payload, {"address": 0, "beats": 640})
+        ctx.set(dut.request.valid, 1)
+        await ctx.tick()
+        ctx.set(dut.request.valid, 0)
+        await ctx.tick().until(~dut.busy)
+
+    simulator.add_testbench(bench)
+    simulate(simulator)
+    assert len(memory.read_bursts) < 8

@@ -136,21 +136,15 @@ def test_every_destination(
             (MemoryId.TABLE, 11 + n // 2, n % 2, n % 2, beat) for n, beat in enumerate(beats(table))
         ]
 
-        # 17 pixels of 4 bytes lie in 8 and a half beats.
-        shape = {"width": 17, "rows": 1, "row_words": 9, "pixel_bytes": 2}
+        # 67 pixels of a byte lie in 8 and 3/8 beats.
+        shape = {"width": 67, "rows": 1, "row_words": 34, "pixel_bytes": 0}
         for group, which in enumerate((MemoryId.FEATURE_0, MemoryId.FEATURE_1)):
             bench.pixels.clear()
             request = load(source=IMAGE, memory=which, address=2, beats=9, **shape)
-            assert await bench.run(ctx, request, store) == (0, 0)
+            assert await bench.run(ctx, request) == (0, 0)
             banks = 2 * machine.pixels
             assert [(p.group, p.bank, p.address, p.data) for p in bench.pixels] == [
-                (
-                    group,
-                    x % banks,
-                    2 + x // banks,
-                    int.from_bytes(image[4 * x : 4 * x + 4], "little"),
-                )
-                for x in range(17)
+                (group, x % banks, 2 + x // banks, image[x]) for x in range(67)
             ]
         assert len(bench.program) == 24
         assert len(bench.words) == 14

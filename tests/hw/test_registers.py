@@ -34,6 +34,7 @@ class Host:
         self.bus = dut.bus
         self.rng = rng
         self.stall = stall
+        self.takes_answers = True
         self.jobs: dict[str, list[Any]] = {"aw": [], "w": [], "ar": []}
         self.answers: dict[str, list[Any]] = {"b": [], "r": []}
 
@@ -72,7 +73,7 @@ class Host:
                 held = payload if valid and not ready else None
                 if valid and ready:
                     self.answers[channel].append(payload)
-                ready = self.rng.random() >= self.stall
+                ready = self.takes_answers and self.rng.random() >= self.stall
                 ctx.set(getattr(self.bus, f"{channel}ready"), ready)
 
         return run
@@ -181,6 +182,35 @@ def test_address_and_data_in_any_order(first: str, simulate: Any) -> None:
     run_bench(simulate, bench)
 
 
+def test_answers_wait_for_the_host(simulate: Any) -> None:
+    """While a host takes no answers, its transactions wait; none is lost or answered twice."""
+
+    async def bench(ctx: Any, dut: Registers, host: Host) -> None:
+        addresses = [register(name).address for name in SETTINGS[:3]]
+        host.takes_answers = False
+        await ctx.tick().repeat(3)
+        host.jobs["aw"] += [(address,) for address in addresses]
+        host.jobs["w"] += [(value, 0xF) for value in (11, 12, 13)]
+        await ctx.tick().repeat(40)
+        assert not host.answers["b"]
+        host.takes_answers = True
+        while len(host.answers["b"]) < 3:
+            await ctx.tick()
+        host.takes_answers = False
+        await ctx.tick().repeat(3)
+        host.jobs["ar"] += [(address,) for address in addresses]
+        await ctx.tick().repeat(40)
+        assert not host.answers["r"]
+        host.takes_answers = True
+        while len(host.answers["r"]) < 3:
+            await ctx.tick()
+        await ctx.tick().repeat(40)
+        assert host.answers["b"] == [[Response.OKAY]] * 3
+        assert host.answers["r"] == [[Response.OKAY, value] for value in (11, 12, 13)]
+
+    run_bench(simulate, bench)
+
+
 def test_a_run(simulate: Any) -> None:
     """START begins one run at a time; the counters count its cycles; the end is told and kept."""
 
@@ -265,9 +295,11 @@ def test_interrupt(simulate: Any) -> None:
             await ctx.tick()
             ctx.set(dut.stop, 0)
 
-        for error in (ErrorCode.NONE, ErrorCode.ILLEGAL_INSTRUCTION):
+        for error in (ErrorCode.ILLEGAL_INSTRUCTION, ErrorCode.NONE, ErrorCode.READ_ERROR):
             await host.write(ctx, CONTROL, Control.START | Control.INTERRUPT_ENABLE)
             assert not ctx.get(dut.interrupt)
+            assert await host.value(ctx, "status") == Status.BUSY
+            assert await host.value(ctx, "error") == ErrorCode.NONE
             await stop(error)
             assert ctx.get(dut.interrupt)
             await host.write(ctx, CONTROL, 0)

@@ -61,8 +61,9 @@ class Surroundings:
     Parameters
     ----------
     program : what the load of the program delivers.
-    seed : of the times that everything takes.
+    seed : of these times.
     fail_load, fail_store : number of the load or store that meets an error.
+    cycles : range of the times that everything takes.
     events : ("load" | "store" | "layer", request, other things under way) in order.
     images : images done.
     """
@@ -71,6 +72,7 @@ class Surroundings:
     seed: int = 0
     fail_load: int = -1
     fail_store: int = -1
+    cycles: tuple[int, int] = (1, 60)
     events: list[tuple[str, Any, set[str]]] = field(default_factory=list)
     images: int = 0
 
@@ -102,7 +104,7 @@ class Surroundings:
                 ctx.set(busy, 1)
                 if kind == "load" and request.program:
                     await self._deliver(ctx, request.beats)
-                await self._rest(ctx, rng.randrange(1, 60))
+                await self._rest(ctx, rng.randrange(*self.cycles))
                 failing = {"load": self.fail_load, "store": self.fail_store}.get(kind)
                 if number == failing:
                     ctx.set(error, 1)
@@ -157,6 +159,7 @@ class Surroundings:
             ports = (dut.stop, dut.error, dut.image_done, dut.loading, dut.storing, dut.layer_busy)
             _, _, stop, error, done, *busy = await ctx.tick().sample(*ports)
             self.images += done
+            assert not (done and any(busy))
         assert not any(busy)
         return ErrorCode(error)
 
@@ -348,6 +351,17 @@ def test_programs_that_cannot_run(simulate: Any) -> None:
         check = instruction(Opcode.CHECK, fingerprint=fingerprint)
         around.program = [check] * (MOST - 1) + [next_image()]
         assert await around.run(ctx) is ErrorCode.NONE
+
+    around.simulate(simulate, bench)
+
+
+def test_the_first_error_counts(simulate: Any) -> None:
+    """What fails while the machine waits for the end does not change the code."""
+    program = [instruction(Opcode.LOAD, **LOAD), instruction(Opcode.STORE, **STORE), 0]
+    around = Surroundings(program, 0, fail_load=1, fail_store=0, cycles=(100, 101))
+
+    async def bench(ctx: Any) -> None:
+        assert await around.run(ctx) is ErrorCode.ILLEGAL_INSTRUCTION
 
     around.simulate(simulate, bench)
 
