@@ -24,21 +24,9 @@ IMAGE_BYTES, RESULT_BYTES = 0x68, 0x18
 LOAD = {"memory": MemoryId.WEIGHT, "words": 2, "beats": 4}
 STORE = {"width": 3, "rows": 2, "row_words": 2}
 KINDS = ("load", "store", "layer")
-LAYER = dict.fromkeys(
-    (
-        "in_channels",
-        "out_width",
-        "out_height",
-        "out_channels",
-        "stored_width",
-        "stored_rows",
-        "kernel_height",
-        "kernel_width",
-        "pass_steps",
-        "stride",
-    ),
-    1,
-)
+SIZES = "in_channels out_width out_height out_channels stored_width stored_rows"
+SIZES += " kernel_height kernel_width pass_steps stride"
+LAYER = dict.fromkeys(SIZES.split(), 1)
 
 
 def instruction(opcode: Opcode, **values: int) -> int:
