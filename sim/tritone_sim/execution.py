@@ -49,6 +49,8 @@ class Execution:
             "test_dir": self.folder,
             "plusargs": [f"+job={self.folder}"],
             "log_file": self.folder / _LOG,
+            # Absolute, or cocotb would name it after the pytest test that is running.
+            "results_xml": str(self.folder / "results.xml"),
         }
         try:
             runner.test(**arguments)

@@ -34,6 +34,7 @@ def test_outcomes_of_an_earlier_simulation_are_not_taken(workload: Any, folder: 
     broken = replace(workload.model, folder=folder / "nothing")
     with pytest.raises(RuntimeError, match=r"^Simulation in .* failed:\n"):
         execute(broken, job, folder)
+    assert not list(folder.glob("pass*"))
 
 
 def test_an_execution_runs_beside_its_caller(workload: Any, folder: Path) -> None:

@@ -205,6 +205,7 @@ def test_a_lookup_entry(
     ]
     found = run(machine_model(MACHINE), program, changed, every_operator, tmp_path)
     assert named_layer(found) == same_codebook[0] != LAYER_NAME
+    assert found.logit_mismatches > 0  # the pass without dumps is compared, too
 
 
 def test_the_pad_code(
@@ -219,6 +220,20 @@ def test_the_pad_code(
     assert named_layer(found) == LAYER_NAME
     assert found.comparison.divergence is not None
     assert 0 in (found.comparison.divergence.y, found.comparison.divergence.x)
+
+
+def test_a_machine_that_stops_is_no_comparison(
+    machine_model: MachineModel, program: Program, every_operator: Network, tmp_path: Path
+) -> None:
+    """Cleared memory in the place of the first layer."""
+    index, _ = layer_fields(program, every_operator.nodes[0].name)
+    changed = with_bytes(program, index * INSTRUCTION_BYTES, bytes(INSTRUCTION_BYTES))
+    message = (
+        r"^Machine must end with status DONE, not <Status\.ERROR: 4> "
+        rf"with error ILLEGAL_INSTRUCTION at instruction {index}$"
+    )
+    with pytest.raises(RuntimeError, match=message):
+        run(machine_model(MACHINE), program, changed, every_operator, tmp_path)
 
 
 def test_a_bank_bit(
