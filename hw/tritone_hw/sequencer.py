@@ -15,7 +15,7 @@ from tritone.spec.machine import BEAT_BITS, MachineConfig
 from tritone.spec.regmap import ErrorCode
 from tritone_hw.dma import LOAD_FIELDS, LOAD_REQUEST, STORE_REQUEST
 from tritone_hw.instruction_fetcher import InstructionFetcher
-from tritone_hw.layout import record_layout
+from tritone_hw.layout import PASS_STEPS, record_layout
 from tritone_hw.region_walker import REGION_FIELDS
 from tritone_hw.registers import SETTINGS
 
@@ -249,6 +249,10 @@ class Sequencer(Component):
         """Return whether the instruction can be executed."""
         legal = Signal()
         load, store, layer = word.load, word.store, word.layer
+        # A layer whose last walk kept its sums would never end.
+        steps = View(PASS_STEPS, layer.steps)
+        last = Signal(range(MAX_PASS_STEPS))
+        m.d.comb += last.eq(layer.pass_steps - 1)
         with m.Switch(word.header.opcode):
             with m.Case(Opcode.CHECK, Opcode.NEXT):
                 m.d.comb += legal.eq(1)
@@ -270,6 +274,7 @@ class Sequencer(Component):
                     _nonzero(layer, _LAYER_SIZES)
                     & (layer.pass_steps <= MAX_PASS_STEPS)
                     & ((layer.stride == 1) | (layer.stride == 2))
+                    & steps[last].drain
                 )
         return legal
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from amaranth.sim import Simulator
 
-from tritone.spec.isa import RECORDS, Base, MemoryId, Opcode
+from tritone.spec.isa import PASS_STEP, RECORDS, Base, MemoryId, Opcode
 from tritone.spec.machine import preset
 from tritone.spec.regmap import ErrorCode
 from tritone_hw.sequencer import Sequencer
@@ -26,7 +26,8 @@ STORE = {"width": 3, "rows": 2, "row_words": 2}
 KINDS = ("load", "store", "layer")
 SIZES = "in_channels out_width out_height out_channels stored_width stored_rows"
 SIZES += " kernel_height kernel_width pass_steps stride"
-LAYER = dict.fromkeys(SIZES.split(), 1)
+DRAIN = PASS_STEP.pack(dict.fromkeys((each.name for each in PASS_STEP.fields), 0) | {"drain": 1})
+LAYER = dict.fromkeys(SIZES.split(), 1) | {"steps": DRAIN}
 
 
 def instruction(opcode: Opcode, **values: int) -> int:
@@ -287,6 +288,7 @@ ILLEGAL = [
     *range(7, 16),
     *(instruction(Opcode.CONVOLVE, **fields) for fields in BAD_LAYERS),
     instruction(Opcode.POOL, **(LAYER | {"stride": 3})),
+    instruction(Opcode.CONVOLVE, **(LAYER | {"pass_steps": 8, "steps": DRAIN * 0x01010101010101})),
     instruction(Opcode.LOAD, **(LOAD | {"beats": 0})),
     instruction(Opcode.LOAD, **(LOAD | {"words": 0})),
     instruction(Opcode.LOAD, **(LOAD | {"memory": 5})),

@@ -52,7 +52,8 @@ class ErrorCode(IntEnum):
     """Why the machine stopped."""
 
     NONE = 0
-    # unknown opcode, memory or address base, a size of 0, or the end of the program without NEXT
+    # unknown opcode, memory or address base, a size of 0, a layer whose last pass step does not
+    # drain, or the end of the program without NEXT
     ILLEGAL_INSTRUCTION = 1
     FINGERPRINT_MISMATCH = 2  # the program is for another machine
     READ_ERROR = 3  # the bus answered a read with an error
