@@ -77,7 +77,7 @@ demo: simulator ## the whole way: train, export, compile, generate Verilog, simu
 
 .PHONY: test
 test: lint types imports simulator ## everything that must pass
-	@$(PYTHON) -m pytest -n 2
+	@$(PYTHON) -m pytest -n 2 --dist worksteal
 
 .PHONY: check
 check: lint types imports ## what is quick: lint, types, import directions
