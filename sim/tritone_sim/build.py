@@ -121,6 +121,7 @@ def build_model(
             folder.mkdir(parents=True)
             runtime = cache / f"runtime-{_digest(tools, flags)[:16]}"
             _build(model, verilog, control, runtime)
+            _remove_intermediates(folder)
             write_atomically(
                 folder / _FINISHED, json.dumps({"tools": tools, "flags": flags}).encode()
             )
@@ -151,6 +152,13 @@ def _build(model: Model, verilog: str, control: str, runtime: Path) -> None:
         raise RuntimeError(f"Verilator build in {model.folder} failed:\n{log_tail(log)}") from error
     if not (runtime / _FINISHED).exists():
         _keep_runtime(model.folder, runtime)
+
+
+def _remove_intermediates(folder: Path) -> None:
+    """Remove what only compiler and linker read: 140 of 145 MB with the precompiled headers."""
+    for suffix in ("gch", "o", "a", "d"):
+        for left in folder.glob(f"*.{suffix}"):
+            left.unlink()
 
 
 def _keep_runtime(folder: Path, runtime: Path) -> None:

@@ -61,6 +61,7 @@ def test_the_same_design_is_built_once(cache: Path) -> None:
     before = (folder / "tritone").stat().st_mtime_ns
     assert build(cache) == folder
     assert (folder / "tritone").stat().st_mtime_ns == before
+    assert not [*folder.glob("*.o"), *folder.glob("*.gch")]
 
 
 def test_another_design_is_another_build(cache: Path) -> None:
