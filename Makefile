@@ -73,7 +73,7 @@ demo: simulator ## the whole way: train, export, compile, generate Verilog, simu
 	@$(TRITONE) compile runs/demo --machine demo
 	@$(TRITONE) rtl --machine demo --build $(BUILD)
 	@$(TRITONE) sim runs/demo --images $(IMAGES)
-	@$(TRITONE) show runs/demo
+	@$(TRITONE) show runs/demo --summary
 
 .PHONY: test
 test: lint types imports simulator ## everything that must pass

@@ -19,10 +19,10 @@ from tritone.spec.machine import preset
 from tritone.spec.storage import write_json
 
 
-def shown(path: Path) -> str:
+def shown(path: Path, *, summary: bool = False) -> str:
     """Return what is printed."""
     console = Console(width=80, file=io.StringIO(), record=True)
-    show(path, console)
+    show(path, console, summary=summary)
     return console.export_text()
 
 
@@ -61,6 +61,8 @@ def test_a_run_folder(tmp_path: Path, network: Network) -> None:
     titles = ["Training ", "Network random", "Program for tiny", "Simulation of tiny", "digits, "]
     places = [text.index(title) for title in titles]
     assert places == sorted(places)
+    brief = shown(tmp_path, summary=True)
+    assert [title in brief for title in titles] == [False, False, False, False, True]
     for picture in ("training.png", "levels.png"):
         assert (tmp_path / picture).stat().st_size > 5_000
         assert picture in text.replace("\n", "")

@@ -175,11 +175,14 @@ def show_command(
     what: Annotated[
         Path, typer.Argument(help="run folder, program file or graph folder", metavar="WHAT")
     ],
+    summary: Annotated[
+        bool, typer.Option("--summary", help="of a run only what it comes to")
+    ] = False,
 ) -> None:
     """Print the tables of a run, a program or a graph; a run gets its pictures drawn too."""
     from tritone.cli.show import show
 
-    show(what, _console())
+    show(what, _console(), summary=summary)
 
 
 def _explain(error: Exception) -> str:

@@ -23,8 +23,14 @@ from tritone.spec.program import Program
 __all__ = ["show"]
 
 
-def show(path: Path, console: Console) -> None:
+def show(path: Path, console: Console, *, summary: bool = False) -> None:
     """Print the tables of ``path``; for a run folder draw its pictures into it too.
+
+    Parameters
+    ----------
+    path : run folder, program file or graph folder.
+    console : where to.
+    summary : print the last table of a run only.
 
     Raises
     ------
@@ -32,19 +38,15 @@ def show(path: Path, console: Console) -> None:
     ValueError : a file is damaged.
     """
     if path.is_file():
-        _show_program(path, console)
+        console.print(program_table(Program.load(path)))
     elif (path / "network.json").is_file():
         console.print(layer_table(Network.load(path)))
     elif (path / "train.json").is_file() or (path / "graph").is_dir():
-        _show_run(path, console)
+        _show_run(path, console, summary)
     else:
         raise FileNotFoundError(
             f"What is shown must be a run folder, a program file or a graph folder, not {path}"
         )
-
-
-def _show_program(path: Path, console: Console) -> None:
-    console.print(program_table(Program.load(path)))
 
 
 def _read(path: Path) -> Any:
@@ -54,29 +56,31 @@ def _read(path: Path) -> Any:
         raise ValueError(f"Report {path} must be JSON, not damaged: {error}") from error
 
 
-def _show_run(run: Path, console: Console) -> None:
+def _show_run(run: Path, console: Console, summary: bool) -> None:
     from tritone.cli.pictures import draw_levels, draw_training
 
+    tables, pictures = [], []
     training = simulation = None
-    pictures = []
     history = read_history(run)
     if history:
         draw_training(history, run / "training.png")
         pictures.append(run / "training.png")
     if (run / "train.json").is_file():
         training = _read(run / "train.json")
-        console.print(training_table(run, training))
+        tables.append(training_table(run, training))
     if (run / "graph").is_dir():
         network = Network.load(run / "graph")
         draw_levels(network, run / "levels.png")
         pictures.append(run / "levels.png")
-        console.print(layer_table(network))
+        tables.append(layer_table(network))
     if (run / "program.bin").is_file():
-        _show_program(run / "program.bin", console)
+        tables.append(program_table(Program.load(run / "program.bin")))
     if (run / "sim.json").is_file():
         simulation = _read(run / "sim.json")
-        console.print(simulation_table(simulation))
+        tables.append(simulation_table(simulation))
     if training and simulation:
-        console.print(summary_table(training, simulation))
+        tables.append(summary_table(training, simulation))
+    for table in tables[-1:] if summary else tables:
+        console.print(table)
     for picture in pictures:
         console.print(f"picture: {picture}", soft_wrap=True)
