@@ -37,8 +37,8 @@ def test_what_the_machine_lacks_is_refused(
     shortcut = Shortcut(tensor="input", multiplier=1, shift=0)
     node = replace(network.nodes[0], shortcut=shortcut)
     message = (
-        r"^Layer layer0 must add nothing, not the shortcut input: the machine has no residual path; "
-        r"it needs a second feature memory read in the requantizer$"
+        r"^Layer layer0 must add nothing, not the shortcut input: "
+        r"the machine has no residual path; it needs a second feature memory read in the requantizer$"
     )
     with pytest.raises(ValueError, match=message):
         fold(replace(network, nodes=(node,)))
@@ -157,3 +157,16 @@ def test_macs_are_useful_ones(spec: Any, random_network: Callable[..., Network])
     )
     assert [layer.macs for layer in fold(network)] == [5 * 3 * 3 * 2 * 4 * 5, 0]
     assert isinstance(fold(network)[0].bias, np.ndarray)
+
+
+def test_a_codebook_of_too_many_passes_is_refused(
+    spec: Any, random_network: Callable[..., Network]
+) -> None:
+    """The layer, the codebook and the remedy are named."""
+    network = random_network((1, 4, 4), [spec(out=2, codebook="odd8")])
+    message = (
+        r"^Layer layer0 must have weights that take at most 4 passes, not those of odd8; "
+        r"train it with another codebook"
+    )
+    with pytest.raises(ValueError, match=message):
+        fold(network)
