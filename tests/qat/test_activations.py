@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from tritone.qat.activations import ActivationQuantizer
+from tritone.qat.activations import ActivationQuantizer, EwgsQuantizer, PactQuantizer
+from tritone.qat.estimators import ElementwiseScaling
 from tritone.qat.streams import read
 
 
@@ -103,3 +104,112 @@ def test_refuses_widths(bits: int, signed: bool, message: str) -> None:
     """A signed tensor needs a bit for each side of zero."""
     with pytest.raises(ValueError, match=message):
         ActivationQuantizer(bits, signed=signed)
+
+
+def test_what_is_negative_counts_as_zero_behind_a_relu() -> None:
+    """An unsigned quantiser is the ReLU: codes, gradients and the start of the step."""
+    x = torch.tensor([-3.0, -0.25, 0.25, 1.5], requires_grad=True)
+    quantizer = ActivationQuantizer(4)
+    stream = quantizer(x)
+    assert quantizer.grid_step.item() == np.float32(2 * 1.75 / 4) / np.float32(15**0.5)
+    assert stream.codes[:2].tolist() == [0, 0]
+    stream.values(4).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [0, 0, 1, 1]
+
+
+def used(quantizer: ActivationQuantizer) -> ActivationQuantizer:
+    """Return a quantiser that keeps its parameters."""
+    quantizer.initialized.fill_(True)
+    return quantizer
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_pact_learns_from_what_it_clips(pooled: bool) -> None:
+    """S = alpha/Qp; dalpha = sum of G above alpha alone, not scaled, through a pool as well."""
+    quantizer = used(PactQuantizer(4))
+    with torch.no_grad():
+        quantizer.alpha.fill_(15 / 8)
+    x = torch.tensor([0.3, 1.0, 1.875, 2.0, 40.0, -1.0], requires_grad=True)
+    stream = quantizer(x)
+    if pooled:
+        stream = stream.replace_codes(stream.codes)
+    values = stream.values(4)
+    assert values.tolist() == [0.25, 1.0, 1.875, 1.875, 1.875, 0]
+    values.backward(torch.tensor([1.0, 2, 4, 8, 16, 32]))
+    assert x.grad is not None
+    assert quantizer.alpha.grad is not None
+    assert x.grad.tolist() == [1, 2, 4, 0, 0, 0]
+    assert quantizer.alpha.grad.item() == 24
+
+
+def test_pact_starts_at_ten_or_at_the_largest_value() -> None:
+    """The paper's 10 would round small tensors to nothing."""
+    for largest, expected in ((50.0, 10.0), (2.5, 2.5)):
+        quantizer = PactQuantizer(4)
+        quantizer(torch.tensor([0.1, largest]))
+        assert quantizer.alpha.item() == expected
+        assert quantizer.step == pytest.approx(expected / 15 / 16, rel=1e-7)  # of float32
+
+
+def test_ewgs_bounds_learn_from_what_is_inside() -> None:
+    """du = sum of -g x_n/(u - l), dl = sum of g (x_n - 1)/(u - l), g of x_n as EWGS scales it."""
+    estimator = ElementwiseScaling()
+    estimator.delta.fill_(3 / 16)
+    quantizer = used(EwgsQuantizer(2, estimator=estimator, learn_lower=True))
+    with torch.no_grad():
+        quantizer.lower.fill_(0.5)
+        quantizer.upper.fill_(2.0)
+    real = np.array([0.0, 0.5, 0.875, 1.25, 2.0, 3.0, -2.0])
+    upstream = np.array([1.0, 2.0, -4.0, 3.0, 1.0, 8.0, 16.0])
+    x = torch.tensor(real, dtype=torch.float32, requires_grad=True)
+    stream = quantizer(x)
+    values = stream.values(2)
+    assert stream.codes.tolist() == [0, 0, 48, 96, 192, 255, 0]
+    assert values.tolist() == [0, 0, 0.5, 1.0, 1.5, 1.5, 0]  # codes 0 0 1 2 3 3, a tie up
+    values.backward(torch.tensor(upstream, dtype=torch.float32))
+    n = (real - 0.5) / 1.5
+    inside = (n >= 0) & (n <= 1)
+    rounded = np.array([0, 0, 1, 2, 3, 3, 0]) / 3
+    g = 1.5 * np.where(inside, upstream * (1 + 3 / 16 * np.sign(upstream) * (n - rounded)), 0)
+    assert x.grad is not None
+    # Thirds are not dyadic: each sum has at most 4 terms below 8, rounded to 24 bits.
+    assert x.grad.numpy() == pytest.approx(g / 1.5, abs=8 * 4 * 2**-23)
+    assert quantizer.upper.grad.item() == pytest.approx((-g * n / 1.5).sum(), abs=2**-18)
+    assert quantizer.lower.grad.item() == pytest.approx((g * (n - 1) / 1.5).sum(), abs=2**-18)
+    assert (quantizer.offset, quantizer.step) == (0.5, 0.5 / 64)
+
+
+def test_ewgs_starts_from_the_standard_deviation() -> None:
+    """u = 3 std(x)/sqrt(1 - 2/pi) behind a ReLU and 3 std(x) elsewhere; l = min(x)."""
+    x = torch.tensor([1.0, 2.0, 3.0, 6.0])
+    deviation = float(x.std())
+    for signed, factor in ((False, (1 - 2 / np.pi) ** 0.5), (True, 1.0)):
+        quantizer = EwgsQuantizer(4, signed=signed)
+        quantizer(x)
+        assert quantizer.upper.item() == pytest.approx(3 * deviation / factor, rel=1e-6)
+    learnt = EwgsQuantizer(4, learn_lower=True)
+    learnt(x)
+    assert learnt.lower.item() == 1
+
+
+def test_a_lower_bound_needs_a_relu() -> None:
+    """A signed tensor has a zero in the middle of its codes."""
+    message = r"^Lower bound must be learnt behind a ReLU only, not of a signed tensor$"
+    with pytest.raises(ValueError, match=message):
+        EwgsQuantizer(4, signed=True, learn_lower=True)
+
+
+@pytest.mark.parametrize("kind", [ActivationQuantizer, PactQuantizer, EwgsQuantizer])
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_codes_read_are_the_values(kind: type, signed: bool, bits: int) -> None:
+    """Both roundings at once and one after the other give the same values, to the bit."""
+    if bits < 1 + signed:
+        return
+    generator = torch.Generator().manual_seed(bits)
+    x = torch.randn(2, 3, 8, 8, generator=generator)
+    stream = kind(bits, signed=signed)(x)
+    for width in range(1, 9):
+        expected = stream.values(width)
+        assert torch.equal(stream.replace_codes(stream.codes).values(width), expected)

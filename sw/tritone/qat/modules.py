@@ -14,7 +14,7 @@ from tritone.graph import PoolKind, Window
 from tritone.qat.activations import ActivationQuantizer
 from tritone.qat.estimators import straight_through
 from tritone.qat.quantizers import WeightQuantizer
-from tritone.qat.streams import Stream, read
+from tritone.qat.streams import Stream
 from tritone.spec.fixed import INPUT_STEP, INPUT_ZERO, MULTIPLIER, STREAM, half
 
 __all__ = [
@@ -96,17 +96,23 @@ class QuantizedConvolution(nn.Module):
 
     def forward(self, stream: Stream) -> Stream | Tensor:
         """Return the output stream, or the real logits (N, classes, 1, 1)."""
-        x = read(stream, self.bits) * (stream.step * (1 << self.read_shift))  # (N, C, H, W)
+        x = stream.values(self.bits)  # (N, C, H, W)
         top, left, bottom, right = self.window.pad
-        x = functional.pad(x, (left, right, top, bottom))
+        padding = (top, left)
+        if (top, left) != (bottom, right):
+            x, padding = functional.pad(x, (left, right, top, bottom)), (0, 0)
         x = functional.conv2d(
-            x, self.weight_quantizer(self.weight), self.bias, stride=self.window.stride
+            x,
+            self.weight_quantizer(self.weight),
+            self.bias,
+            stride=self.window.stride,
+            padding=padding,
         )
         if self.norm is not None:
             x = self.norm(x)
-        if self.relu:
-            x = functional.relu(x)
-        return x if self.output_quantizer is None else self.output_quantizer(x)
+        if self.output_quantizer is not None:
+            return self.output_quantizer(x)  # behind a ReLU what is negative counts as 0
+        return functional.relu(x) if self.relu else x
 
 
 class QuantizedPool(nn.Module):
@@ -136,7 +142,7 @@ class QuantizedPool(nn.Module):
                 pooled = functional.max_pool2d(padded, self.window.kernel, self.window.stride)
             case PoolKind.AVERAGE:
                 pooled = self._average(functional.pad(centred, around), stream.zero)
-        return stream._replace(codes=pooled + stream.zero)
+        return stream.replace_codes(pooled + stream.zero)
 
     def _average(self, centred: Tensor, zero: int) -> Tensor:
         size = self.window.kernel[0] * self.window.kernel[1]
