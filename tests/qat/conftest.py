@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from branches import Branches
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -76,6 +77,24 @@ def quantized(request: pytest.FixtureRequest, mixed: nn.Module) -> QuantizedMode
     for seed in range(10, 15):
         model(random_images(64, SHAPE, seed))
     return model.eval()
+
+
+@pytest.fixture(scope="session", params=["post4", "int5"])
+def branching(request: pytest.FixtureRequest) -> QuantizedModel:
+    """A quantised network with shortcuts and groups, in evaluation mode."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        model = convert(Branches(), SHAPE, Precision(weights=request.param, act_bits=4))
+    model.train()
+    for seed in range(20, 25):
+        model(random_images(64, SHAPE, seed))
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def frozen_branching(branching: QuantizedModel, images: Tensor) -> FrozenModel:
+    """The integer network with shortcuts."""
+    return freeze(branching, images)
 
 
 @pytest.fixture(scope="session")

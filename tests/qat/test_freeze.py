@@ -11,7 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from tritone.qat.convert import convert
-from tritone.qat.freeze import LOGIT_HEADROOM, freeze, requantizer_constants
+from tritone.qat.freeze import (
+    LOGIT_HEADROOM,
+    freeze,
+    requantizer_constants,
+    shortcut_constants,
+)
 from tritone.qat.frozen import FrozenModel
 from tritone.qat.modules import QuantizedModel
 from tritone.qat.precision import Precision
@@ -56,6 +61,26 @@ def test_refuses_constants_that_do_not_fit(gain: float, bias: float, message: st
         requantizer_constants(
             "big", torch.tensor([gain]).double(), torch.tensor([bias]).double(), 0
         )
+
+
+@pytest.mark.parametrize("shift", [0, 1, 14, 15, 16, 24, 40])
+@pytest.mark.parametrize("ratio", [1e-7, 0.013, 0.5, 1.0, 1.99997, 31.9])
+def test_shortcut_constants_follow_the_definition(ratio: float, shift: int) -> None:
+    """K = round(ratio * 2**(S - t)) with the smallest t for which it has 16 signed bits."""
+    multiplier, t = shortcut_constants("layer", ratio, shift)
+
+    def factor(t: int) -> int:
+        return rounded(Fraction(ratio) * Fraction(2) ** (shift - t))
+
+    assert multiplier == factor(t) < 2**15
+    assert t == 0 or factor(t - 1) >= 2**15
+
+
+def test_refuses_a_shortcut_that_does_not_fit() -> None:
+    """At S = 40 a shortcut may be 64 steps at most."""
+    message = r"^Layer big must add a shortcut of at most 63 of its own steps, not 64$"
+    with pytest.raises(ValueError, match=message):
+        shortcut_constants("big", 64.0, 40)
 
 
 def test_relu_is_the_low_clamp(frozen: FrozenModel) -> None:

@@ -46,6 +46,8 @@ def export(model: FrozenModel, name: str) -> graph.Network:
                     shift=node.shift,
                     low=node.low,
                     high=node.high,
+                    groups=node.groups,
+                    shortcut=node.shortcut,
                 )
             )
         else:

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
+
 import torch
 from torch import Tensor
 
@@ -24,12 +27,13 @@ from tritone.spec.fixed import (
     MULTIPLIER,
     OFFSET,
     SHIFT_MAX,
+    SHORTCUT_SHIFT_MAX,
     SQRT2_FRACTION,
     STREAM,
     half,
 )
 
-__all__ = ["LOGIT_HEADROOM", "freeze", "requantizer_constants"]
+__all__ = ["LOGIT_HEADROOM", "freeze", "requantizer_constants", "shortcut_constants"]
 
 # The logits of images that were not seen may be this much larger than those of the training set.
 LOGIT_HEADROOM = 2
@@ -74,7 +78,8 @@ def freeze(model: QuantizedModel, images: Tensor) -> FrozenModel:
         tensors[node.output] = graph.Tensor(
             name=node.output, shape=shape, zero=zero, step=step, wide=node.output == logits
         )
-        nodes.append(_freeze_convolution(node, source, tensors[node.output]))
+        added = None if node.shortcut is None else tensors[node.shortcut.tensor]
+        nodes.append(_freeze_convolution(node, source, tensors[node.output], added))
     return FrozenModel(tensors, nodes)
 
 
@@ -104,6 +109,27 @@ def requantizer_constants(
     return multiplier.long(), offset.long(), shift
 
 
+def shortcut_constants(name: str, ratio: float, shift: int) -> tuple[int, int]:
+    """Return K and t of ``(k - z_k) * ratio`` added to a sum that is shifted by ``shift``.
+
+    t is the smallest for which K = round(ratio * 2**(shift - t)) fits.
+
+    Parameters
+    ----------
+    name : of the layer, for messages.
+    ratio : step of the shortcut tensor over that of the result.
+    """
+    exact = Fraction(ratio) * (1 << shift)
+    for t in range(SHORTCUT_SHIFT_MAX + 1):
+        multiplier = math.floor(exact / (1 << t) + Fraction(1, 2))
+        if multiplier <= MULTIPLIER.high:
+            return multiplier, t
+    raise ValueError(
+        f"Layer {name} must add a shortcut of at most "
+        f"{MULTIPLIER.high << SHORTCUT_SHIFT_MAX >> shift} of its own steps, not {ratio:.3g}"
+    )
+
+
 def _round(value: Tensor) -> Tensor:
     """Return ``value`` rounded half up, still float64: integers below 2**53 are exact."""
     return torch.floor(value + 0.5)
@@ -116,7 +142,10 @@ def _scaled_levels(book: Codebook) -> Tensor:
 
 @torch.no_grad()
 def _freeze_convolution(
-    node: QuantizedConvolution, source: graph.Tensor, result: graph.Tensor
+    node: QuantizedConvolution,
+    source: graph.Tensor,
+    result: graph.Tensor,
+    added: graph.Tensor | None,
 ) -> FrozenConvolution:
     quantizer = node.weight_quantizer
     book = quantizer.book
@@ -137,6 +166,10 @@ def _freeze_convolution(
         node.name, unit / result.step, bias / result.step, result.zero
     )
     limits = LOGIT if result.wide else STREAM
+    shortcut = None
+    if node.shortcut is not None and added is not None:
+        factor, up = shortcut_constants(node.name, added.step / result.step, shift)
+        shortcut = graph.Shortcut(**vars(node.shortcut), multiplier=factor, shift=up)
     return FrozenConvolution(
         name=node.name,
         input=node.input,
@@ -152,6 +185,9 @@ def _freeze_convolution(
         shift=shift,
         low=max(limits.low, result.zero) if node.relu else limits.low,
         high=limits.high,
+        groups=node.groups,
+        shortcut=shortcut,
+        shortcut_zero=0 if added is None else added.zero,
     )
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -22,6 +23,7 @@ __all__ = [
     "QuantizedConvolution",
     "QuantizedModel",
     "QuantizedPool",
+    "Residual",
     "average_constants",
     "real_input",
 ]
@@ -46,16 +48,38 @@ def average_constants(size: int) -> tuple[int, int]:
     return round((1 << shift) / size), shift
 
 
+@dataclass(frozen=True, kw_only=True)
+class Residual:
+    """What a layer adds: every ``stride``-th pixel of ``tensor``.
+
+    Channel c of it is added to channel ``channel_offset + c``; the others get nothing.
+    """
+
+    tensor: str
+    stride: int = 1
+    channel_offset: int = 0
+
+    def pick(self, codes: Tensor, channels: int) -> Tensor:
+        """Return what is added to a layer of ``channels`` channels, in the units of ``codes``."""
+        picked = codes[:, :, :: self.stride, :: self.stride]
+        behind = channels - self.channel_offset - codes.shape[1]
+        if self.channel_offset == behind == 0:
+            return picked
+        return functional.pad(picked, (0, 0, 0, 0, self.channel_offset, behind))
+
+
 class QuantizedConvolution(nn.Module):
-    """Convolution or linear layer with its batch norm, ReLU and the quantiser of its output.
+    """Convolution or linear layer with batch norm, residual add, ReLU and its output's quantiser.
 
     Parameters
     ----------
     name, input, output : of the node and its tensors.
     window : kernel, stride and padding.
-    weight : (out channels, in channels, kernel height, kernel width); copied.
+    weight : (out channels, in channels of a group, kernel height, kernel width); copied.
+    groups : of channels.
     bias : (out channels,) or None; copied.
     norm : batch norm of the output or None.
+    shortcut : what is added behind the batch norm, or None.
     relu : clamp at 0.
     bits : width of the activations that it reads.
     weight_quantizer : of ``weight``'s channels.
@@ -71,7 +95,9 @@ class QuantizedConvolution(nn.Module):
         window: Window,
         weight: Tensor,
         bias: Tensor | None,
+        groups: int = 1,
         norm: nn.BatchNorm2d | None,
+        shortcut: Residual | None = None,
         relu: bool,
         bits: int,
         weight_quantizer: WeightQuantizer,
@@ -82,7 +108,9 @@ class QuantizedConvolution(nn.Module):
         self.window = window
         self.weight = nn.Parameter(weight.detach().clone())
         self.bias = None if bias is None else nn.Parameter(bias.detach().clone())
+        self.groups = groups
         self.norm = norm
+        self.shortcut = shortcut
         self.relu = relu
         self.bits = bits
         self.weight_quantizer = weight_quantizer
@@ -94,8 +122,11 @@ class QuantizedConvolution(nn.Module):
         """r of the reader."""
         return STREAM.bits - self.bits
 
-    def forward(self, stream: Stream) -> Stream | Tensor:
-        """Return the output stream, or the real logits (N, classes, 1, 1)."""
+    def forward(self, stream: Stream, added: Stream | None = None) -> Stream | Tensor:
+        """Return the output stream, or the real logits (N, classes, 1, 1).
+
+        ``added`` is the tensor of the shortcut.
+        """
         x = stream.values(self.bits)  # (N, C, H, W)
         top, left, bottom, right = self.window.pad
         padding = (top, left)
@@ -107,9 +138,13 @@ class QuantizedConvolution(nn.Module):
             self.bias,
             stride=self.window.stride,
             padding=padding,
+            groups=self.groups,
         )
         if self.norm is not None:
             x = self.norm(x)
+        if self.shortcut is not None:
+            assert added is not None, f"{self.name}: the shortcut is missing"
+            x = x + self.shortcut.pick(added.values(STREAM.bits), x.shape[1])
         if self.output_quantizer is not None:
             return self.output_quantizer(x)  # behind a ReLU what is negative counts as 0
         return functional.relu(x) if self.relu else x
@@ -184,6 +219,9 @@ class QuantizedModel(nn.Module):
         step = torch.tensor(INPUT_STEP, device=images.device)
         values = {INPUT: Stream(images.to(torch.float32), step, INPUT_ZERO)}
         for node in self.nodes:
-            values[node.output] = node(values[node.input])
+            if isinstance(node, QuantizedConvolution) and node.shortcut is not None:
+                values[node.output] = node(values[node.input], values[node.shortcut.tensor])
+            else:
+                values[node.output] = node(values[node.input])
         logits: Any = values[self.nodes[-1].output]  # a plain tensor, of the last layer only
         return logits.flatten(1)
