@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tritone.graph import Convolution, Network, Node, Pool, PoolKind, Shortcut, Tensor, Window
+from tritone.graph import Convolution, Gain, Network, Node, Pool, PoolKind, Shortcut, Tensor, Window
 from tritone.spec.catalog import codebook
 from tritone.spec.fixed import INPUT_ZERO, LOGIT, MULTIPLIER, SHIFT_MAX, STREAM, half
 from tritone.spec.machine import MachineConfig
@@ -209,6 +209,59 @@ def draw_residual(seed: int) -> Network:
     )
 
 
+def draw_adaptive(seed: int) -> Network:
+    """Return a convolution that reads with the beta of the images, which three nodes compute."""
+    rng = np.random.default_rng(seed)
+    channels, hidden, out = (int(n) for n in rng.integers(1, 6, 3))
+    size = tuple(int(n) for n in rng.integers(2, 6, 2))
+    bits, headroom = int(rng.integers(1, 7)), int(rng.integers(0, 3))
+    names = ("input", "features", "mean", "hidden", "beta", "result")
+    shapes = (
+        (2, *size),
+        (channels, *size),
+        (channels, 1, 1),
+        (hidden, 1, 1),
+        (1, 1, 1),
+        (out, *size),
+    )
+    tensors = {
+        name: Tensor(
+            name=name,
+            shape=shape,
+            zero=INPUT_ZERO if name == "input" else 0,
+            step=1.0,
+            wide=name == "beta",
+        )
+        for name, shape in zip(names, shapes, strict=True)
+    }
+    ring = (1, 1, 1, 1)
+    specs = (
+        Spec(out=channels, pad=ring),
+        Spec(kernel=size, kind=PoolKind.AVERAGE),
+        Spec(out=hidden, kernel=(1, 1), codebook="int8", bits=8),
+        Spec(out=1, kernel=(1, 1), codebook="int8", bits=8, wide=True),
+    )
+    nodes: list[Node] = []
+    for spec, source, to in zip(specs, names[:4], names[1:5], strict=True):
+        if spec.kind:
+            nodes.append(_pool(to, tensors[source], spec, tensors[to]))
+        else:
+            nodes.append(_convolution(rng, to, tensors[source], spec, tensors[to]))
+    beta = nodes[-1]
+    assert isinstance(beta, Convolution)
+    # Its values are spread about 3000/4; beyond both bounds of beta are some of them.
+    offset = beta.offset + (int(rng.integers(500, 1500)) << beta.shift)
+    nodes[-1] = replace(beta, low=512, high=2048, offset=offset)
+    reader = Spec(out=out, pad=ring, bits=min(bits, 8 - headroom))
+    node = _convolution(rng, "result", tensors["features"], reader, tensors["result"])
+    gain = Gain(tensor="beta", adapted=bool(rng.integers(2)), headroom=headroom)
+    halved = node.multiplier // 2 if gain.adapted else node.multiplier
+    nodes.append(replace(node, gain=gain, multiplier=halved))
+    return Network(
+        name="adaptive", input="input", output="result", tensors=tensors, nodes=tuple(nodes)
+    )
+
+
 @pytest.fixture(scope="session")
 def spec() -> type[Spec]:
     """The description of a layer to draw."""
@@ -231,6 +284,12 @@ def random_chain() -> Callable[[int], Network]:
 def random_residual() -> Callable[[int], Network]:
     """``random_residual(seed)``: convolutions with shortcuts and groups."""
     return draw_residual
+
+
+@pytest.fixture(scope="session")
+def random_adaptive() -> Callable[[int], Network]:
+    """``random_adaptive(seed)``: a convolution that reads with an adaptive step."""
+    return draw_adaptive
 
 
 @pytest.fixture(scope="session")

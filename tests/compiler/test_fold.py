@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tritone.compiler import compile_network
 from tritone.compiler.fold import Layer, fold
 from tritone.graph import Network, PoolKind, Shortcut
 from tritone.spec.isa import Opcode, PoolMode
+from tritone.spec.machine import preset
 
 
 def _requantized(layer: Layer, total: int) -> int:
@@ -38,10 +40,22 @@ def test_what_the_machine_lacks_is_refused(
     node = replace(network.nodes[0], shortcut=shortcut)
     message = (
         r"^Layer layer0 must add nothing, not the shortcut input: "
-        r"the machine has no residual path; it needs a second feature memory read in the requantizer$"
+        r"the machine has no residual path; "
+        r"it needs a second feature memory read in the requantizer$"
     )
     with pytest.raises(ValueError, match=message):
         fold(replace(network, nodes=(node,)))
+
+
+def test_adaptive_steps_are_refused(random_adaptive: Callable[[int], Network]) -> None:
+    """The layer is named, and what the machine lacks."""
+    message = (
+        r"^Layer result must have a fixed step, not the adaptive one of beta: the machine has no "
+        r"gain stage in its reader; freeze beta at its mean \(static\), or train with another "
+        r"quantizer$"
+    )
+    with pytest.raises(ValueError, match=message):
+        compile_network(random_adaptive(1), preset("tiny"))
 
 
 @pytest.mark.parametrize("shift", [0, 1, 2, 7, 14, 20])

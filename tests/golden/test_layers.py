@@ -46,21 +46,27 @@ def _value(network: Network, node: Node, tensors: Any, channel: int, y: int, x: 
             return max(_pixel(codes, channel, py, px, 0) for _, _, py, px in places)
         total = sum(_pixel(codes, channel, py, px, z) - z for _, _, py, px in places)
         return _median(-z, _round(total * node.multiplier, node.shift), 255 - z) + z
-    r = 8 - node.bits
+    gain = node.gain
+    r = 8 - node.bits - (gain.headroom if gain else 0)
     z_a, largest = z // 2**r, 2**node.bits - 1
+    beta = int(tensors[gain.tensor].item()) if gain else 1024
+    inverse = (2**18 + beta // 2) // beta  # 2**8 / beta
     even = odd = 0
     inputs = source.shape[0] // node.groups
     first = channel // (len(node.codes) // node.groups) * inputs
     for inner in range(inputs):
         for ky, kx, py, px in places:
             u = _pixel(codes, first + inner, py, px, -1)
-            a = node.pad_code if u < 0 else _median(0, z_a + _round(u - z, r), largest)
+            fine = (u - z) * inverse  # z_a + (u - z) / 2**r, of which the 8 places are rounded too
+            a = node.pad_code if u < 0 else _median(0, z_a + _round(fine, r + 8), largest)
             level = codebook(node.codebook).levels[node.codes[channel, inner, ky, kx]]
             assert level is not None
             even += level.even * (a - z_a)
             odd += level.odd * (a - z_a)
     v = 128 * even + 181 * odd
     m, d = int(node.multiplier[channel]), int(node.offset[channel])
+    if gain and gain.adapted:
+        m = _round(m * beta, 10)
     return _median(
         node.low,
         (v * m + _added(network, node, tensors, channel, y, x) + d) // 2**node.shift,
@@ -94,6 +100,15 @@ def test_shortcuts_and_groups_are_by_definition(
 ) -> None:
     """The same for residual adds and grouped convolutions."""
     _check(random_residual(seed), seed)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 1 << 30))
+def test_adaptive_steps_are_by_definition(
+    seed: int, random_adaptive: Callable[[int], Network]
+) -> None:
+    """The same for a convolution that reads with beta, whose M may follow it."""
+    _check(random_adaptive(seed), seed)
 
 
 def _check(network: Network, seed: int) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from tritone.graph import (
     Convolution,
+    Gain,
     Network,
     Node,
     Pool,
@@ -269,3 +270,74 @@ def test_macs() -> None:
     sample = network()
     assert [sample.macs(node) for node in sample.nodes] == [3 * 2 * 9 * 16, 0]
     assert sample.tensors["features"].size == 48
+
+
+def adaptive(**change: Any) -> Network:
+    """Return image -> beta (1, 1, 1), image -> result; ``change`` is of the layer of beta."""
+    beta = convolution(
+        name="beta",
+        output="beta",
+        window=Window(kernel=(7, 8)),
+        codes=np.zeros((1, 2, 7, 8), np.uint8),
+        multiplier=np.ones(1, np.int64),
+        offset=np.ones(1, np.int64),
+        low=512,
+        high=2048,
+        pad_code=0,
+    )
+    reader = convolution(
+        gain=Gain(tensor="beta", adapted=True),
+        multiplier=np.array([-5, 0, 5], np.int64),
+        pad_code=0,
+    )
+    tensors = {
+        "image": Tensor(name="image", shape=(2, 7, 8), zero=0, step=1.0),
+        "beta": Tensor(name="beta", shape=(1, 1, 1), zero=0, step=1 / 1024, wide=True),
+        "features": Tensor(name="features", shape=(3, 4, 4), zero=0, step=1.0),
+    }
+    return Network(
+        name="adaptive",
+        input="image",
+        output="features",
+        tensors=tensors | change.pop("tensors", {}),
+        nodes=(replace(beta, **change), reader),
+    )
+
+
+def test_a_gain_survives_a_file(tmp_path: Path) -> None:
+    """What is saved and loaded again reads with the same beta."""
+    adaptive().save(tmp_path)
+    node = Network.load(tmp_path).nodes[1]
+    assert isinstance(node, Convolution)
+    assert node.gain == Gain(tensor="beta", adapted=True, headroom=1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"low": 511}, r"^Tensor beta must be a beta clamped within 512\.\.2048$"),
+        ({"high": 2049}, r"^Tensor beta must be a beta clamped within 512\.\.2048$"),
+        (
+            {"tensors": {"image": Tensor(name="image", shape=(2, 7, 8), zero=32, step=1.0)}},
+            r"^Layer conv must read codes with zero 0 and one wide beta, not zero 32 and beta of ",
+        ),
+        (
+            {"tensors": {"beta": Tensor(name="beta", shape=(1, 1, 1), zero=0, step=1.0)}},
+            r"^Layer conv must read codes with zero 0 and one wide beta, ",
+        ),
+    ],
+)
+def test_betas_are_checked(change: dict[str, Any], message: str) -> None:
+    """beta is one wide value in 1/2..2, and codes that it divides have no zero point."""
+    with pytest.raises(ValueError, match=message):
+        adaptive(**change)
+
+
+def test_beta_is_made_before_it_is_used() -> None:
+    """Nodes are in the order of execution."""
+    message = r"^Layer conv must take beta from a tensor made before it, not later$"
+    reader = convolution(
+        gain=Gain(tensor="later", adapted=False), pad_code=0, multiplier=np.zeros(3, np.int64)
+    )
+    with pytest.raises(ValueError, match=message):
+        network(nodes=(reader, pool()))

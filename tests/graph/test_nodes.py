@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tritone.graph import Convolution, Pool, PoolKind, Shortcut, Tensor, Window
+from tritone.graph import Convolution, Gain, Pool, PoolKind, Shortcut, Tensor, Window
 
 SEED = 20240
 
@@ -156,3 +156,21 @@ def test_window_output() -> None:
     assert Window(kernel=(3, 3), stride=2, pad=(0, 0, 1, 1)).output(8, 8) == (4, 4)
     assert Window(kernel=(4, 4)).output(4, 4) == (1, 1)
     assert Window(kernel=(1, 3), pad=(2, 0, 0, 1)).output(5, 8) == (7, 7)
+
+
+def test_gains_are_checked() -> None:
+    """Headroom leaves bits to read; M that follows beta needs a bit to spare."""
+    with pytest.raises(ValueError, match=r"^Gain b must have a headroom in 0\.\.7, not 8$"):
+        Gain(tensor="b", adapted=False, headroom=8)
+    gain = Gain(tensor="b", adapted=True)
+    message = r"^Layer conv must have M in -16383\.\.16383 where M follows beta$"
+    with pytest.raises(ValueError, match=message):
+        convolution(gain=gain, pad_code=0, multiplier=np.array([0, 0, -16384], np.int64))
+    half = np.array([0, -16383, 16383], np.int64)
+    assert convolution(gain=gain, pad_code=0, multiplier=half, bits=7).read_shift == 0
+    message = r"^Layer conv must read at most 7 bits, padded with 0, with an adaptive step, not "
+    for change in ({"bits": 8, "pad_code": 0}, {"bits": 4, "pad_code": 1}):
+        with pytest.raises(
+            ValueError, match=message + f"{change['bits']} and {change['pad_code']}$"
+        ):
+            convolution(gain=gain, multiplier=half, **change)

@@ -114,10 +114,17 @@ def _convolution(node: Convolution, network: Network) -> Layer:
             f"Layer {node.name} must have one group of channels, not {node.groups}: the array sums "
             "over all input channels; a machine for it needs a row for each channel"
         )
+    if node.gain is not None:
+        raise ValueError(
+            f"Layer {node.name} must have a fixed step, not the adaptive one of "
+            f"{node.gain.tensor}: the machine has no gain stage in its reader; "
+            "freeze beta at its mean (static), or train with another quantizer"
+        )
     if node.shortcut is not None:
         raise ValueError(
             f"Layer {node.name} must add nothing, not the shortcut {node.shortcut.tensor}: "
-            "the machine has no residual path; it needs a second feature memory read in the requantizer"
+            "the machine has no residual path; "
+            "it needs a second feature memory read in the requantizer"
         )
     if not codebook(node.codebook).runs:
         raise ValueError(

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from tritone.golden.batch import require_images
 from tritone.graph import Convolution, Network, Pool, PoolKind, Shortcut, Tensor, Window
 from tritone.spec.catalog import codebook
-from tritone.spec.fixed import STREAM, half
+from tritone.spec.fixed import BETA, GAIN_FRACTION, STREAM, half
 
 __all__ = ["run"]
 
@@ -57,7 +57,8 @@ def run(
         for node in network.nodes:
             codes, source = tensors[node.input], network.tensors[node.input]
             if isinstance(node, Convolution):
-                sums = _convolve(node, source, codes)
+                beta = None if node.gain is None else tensors[node.gain.tensor].astype(np.int64)
+                sums = _convolve(node, source, codes, beta)
                 if node.shortcut is not None:
                     name = node.shortcut.tensor
                     _add(sums, node.shortcut, network.tensors[name].zero, tensors[name])
@@ -90,14 +91,27 @@ def _exact_type(node: Convolution, weights: npt.NDArray[np.int64], largest: int)
     )
 
 
-def _convolve(node: Convolution, source: Tensor, codes: Codes) -> Sums:
-    """Return v * M + D."""
+def _read(
+    node: Convolution, source: Tensor, codes: Codes, beta: Sums | None
+) -> npt.NDArray[np.integer[Any]]:
+    """Return a - z_a."""
+    shift, top = node.read_shift, (1 << node.bits) - 1
+    zero = source.zero >> shift
+    if beta is None:
+        static = zero + ((codes - source.zero + half(shift)) >> shift)
+        return np.asarray(np.clip(static, 0, top) - zero)
+    gain = ((1 << (BETA.frac + GAIN_FRACTION)) + (beta >> 1)) // beta
+    shift += GAIN_FRACTION
+    return np.asarray(np.clip((codes * gain + half(shift)) >> shift, 0, top))
+
+
+def _convolve(node: Convolution, source: Tensor, codes: Codes, beta: Sums | None) -> Sums:
+    """Return v * M + D; ``beta`` is that of the gain, (1, image, 1, 1)."""
     levels = codebook(node.codebook).levels
     scaled = np.array([0 if level is None else level.scaled for level in levels], np.int64)
     weights = scaled[node.codes].reshape(len(node.codes), -1)
-    shift, top = node.read_shift, (1 << node.bits) - 1
-    zero = source.zero >> shift
-    activations = np.clip(zero + ((codes - source.zero + half(shift)) >> shift), 0, top) - zero
+    top, zero = (1 << node.bits) - 1, source.zero >> node.read_shift
+    activations = _read(node, source, codes, beta)
     kind = _exact_type(node, weights, max(zero, top - zero))
     padded = _pad(activations.astype(kind), node.window, node.pad_code - zero)
     columns = _windows(padded, node.window)  # (channel, kernel y, kernel x, image, y, x)
@@ -106,7 +120,10 @@ def _convolve(node: Convolution, source: Tensor, codes: Codes) -> Sums:
     grouped = weights.astype(kind).reshape(node.groups, -1, taps)
     sums = grouped @ columns.reshape(node.groups, taps, -1)
     result: Sums = sums.astype(np.int64).reshape(len(node.codes), *shape)
-    result *= node.multiplier[:, None, None, None]
+    multiplier = node.multiplier[:, None, None, None]
+    if beta is not None and node.gain is not None and node.gain.adapted:
+        multiplier = (multiplier * beta + half(BETA.frac)) >> BETA.frac
+    result *= multiplier
     result += node.offset[:, None, None, None]
     return result
 

@@ -10,9 +10,9 @@ from tritone.golden.arithmetic import Integers, clamp, multiply_add, round_shift
 from tritone.golden.batch import require_images
 from tritone.graph import Convolution, Network, Pool, PoolKind, Shortcut, Tensor, Window
 from tritone.spec.catalog import codebook
-from tritone.spec.fixed import SQRT2_FRACTION, SQRT2_NUMERATOR, STREAM
+from tritone.spec.fixed import BETA, GAIN_FRACTION, SQRT2_FRACTION, SQRT2_NUMERATOR, STREAM
 
-__all__ = ["convolve", "pool", "rail_sums", "read", "run", "shortcut_term"]
+__all__ = ["convolve", "pool", "rail_sums", "read", "read_adapted", "run", "shortcut_term"]
 
 
 def run(network: Network, images: npt.NDArray[np.uint8]) -> dict[str, Integers]:
@@ -32,7 +32,8 @@ def run(network: Network, images: npt.NDArray[np.uint8]) -> dict[str, Integers]:
                 name = node.shortcut.tensor
                 channels = len(node.codes)
                 added = shortcut_term(node.shortcut, network.tensors[name], tensors[name], channels)
-            tensors[node.output] = convolve(node, source, codes, added)
+            beta = None if node.gain is None else tensors[node.gain.tensor]
+            tensors[node.output] = convolve(node, source, codes, added, beta)
         else:
             tensors[node.output] = pool(node, source, codes)
     return tensors
@@ -42,6 +43,13 @@ def read(codes: Integers, zero: int, bits: int) -> Integers:
     """Return the activations of ``bits`` bits that ``codes`` of a tensor with that zero become."""
     shift = STREAM.bits - bits
     return clamp((zero >> shift) + round_shift(codes - zero, shift), 0, (1 << bits) - 1)
+
+
+def read_adapted(codes: Integers, beta: Integers, bits: int, headroom: int) -> Integers:
+    """Return the activations that ``codes`` become with the betas (image, 1, 1, 1), U2.10."""
+    gain = ((1 << (BETA.frac + GAIN_FRACTION)) + (beta >> 1)) // beta
+    shift = STREAM.bits - bits - headroom + GAIN_FRACTION
+    return clamp(round_shift(codes * gain, shift), 0, (1 << bits) - 1)
 
 
 def rail_sums(node: Convolution, activations: Integers, zero: int) -> tuple[Integers, Integers]:
@@ -85,17 +93,27 @@ def shortcut_term(shortcut: Shortcut, source: Tensor, codes: Integers, channels:
 
 
 def convolve(
-    node: Convolution, source: Tensor, codes: Integers, added: Integers | int = 0
+    node: Convolution,
+    source: Tensor,
+    codes: Integers,
+    added: Integers | int = 0,
+    beta: Integers | None = None,
 ) -> Integers:
     """Return the output of a convolution whose input ``codes`` belong to the tensor ``source``.
 
-    ``added`` is the term of its shortcut.
+    ``added`` is the term of its shortcut, ``beta`` the tensor of its gain.
     """
-    zero = source.zero >> node.read_shift
-    even, odd = rail_sums(node, read(codes, source.zero, node.bits), zero)
-    v = (even << SQRT2_FRACTION) + SQRT2_NUMERATOR * odd
     by_channel = (slice(None), None, None)
-    scaled = multiply_add(v, node.multiplier[by_channel], node.offset[by_channel])
+    zero, multiplier = source.zero >> node.read_shift, node.multiplier[by_channel]
+    if node.gain is None or beta is None:
+        activations = read(codes, source.zero, node.bits)
+    else:
+        activations = read_adapted(codes, beta, node.bits, node.gain.headroom)
+        if node.gain.adapted:
+            multiplier = round_shift(multiplier * beta, BETA.frac)
+    even, odd = rail_sums(node, activations, zero)
+    v = (even << SQRT2_FRACTION) + SQRT2_NUMERATOR * odd
+    scaled = multiply_add(v, multiplier, node.offset[by_channel])
     return clamp((scaled + added) >> node.shift, node.low, node.high)
 
 

@@ -7,6 +7,7 @@ No framework, integers only. docs/numerics.md says what the nodes compute.
 from tritone.graph.network import FORMAT_VERSION, Network
 from tritone.graph.nodes import (
     Convolution,
+    Gain,
     Node,
     Pool,
     PoolKind,
@@ -18,6 +19,7 @@ from tritone.graph.nodes import (
 __all__ = [
     "FORMAT_VERSION",
     "Convolution",
+    "Gain",
     "Network",
     "Node",
     "Pool",

@@ -16,6 +16,7 @@ import safetensors.numpy
 
 from tritone.graph.nodes import (
     Convolution,
+    Gain,
     Node,
     Pool,
     PoolKind,
@@ -24,6 +25,7 @@ from tritone.graph.nodes import (
     Window,
     require,
 )
+from tritone.spec.fixed import BETA_HIGH, BETA_LOW
 from tritone.spec.storage import write_atomically
 
 __all__ = ["FORMAT_VERSION", "Network"]
@@ -90,6 +92,8 @@ class Network:
             )
             if isinstance(node, Convolution) and node.shortcut is not None:
                 self._check_shortcut(node, node.shortcut, known)
+            if isinstance(node, Convolution) and node.gain is not None:
+                self._check_gain(node, node.gain, known)
             known.add(node.output)
         require(self.output in known, f"Tensor {self.output} must be made by a layer")
 
@@ -114,6 +118,23 @@ class Network:
             f"Layer {node.name} must add {result.shape[1:]} pixels, not {pixels}",
         )
 
+    def _check_gain(self, node: Convolution, gain: Gain, known: set[str]) -> None:
+        require(
+            gain.tensor in known,
+            f"Layer {node.name} must take beta from a tensor made before it, not {gain.tensor}",
+        )
+        beta, zero = self.tensors[gain.tensor], self.tensors[node.input].zero
+        require(
+            beta.wide and beta.shape == (1, 1, 1) and zero == 0,
+            f"Layer {node.name} must read codes with zero 0 and one wide beta, not zero {zero} "
+            f"and {gain.tensor} of {beta.shape}",
+        )
+        maker = next(each for each in self.nodes if each.output == gain.tensor)
+        require(
+            isinstance(maker, Convolution) and BETA_LOW <= maker.low <= maker.high <= BETA_HIGH,
+            f"Tensor {gain.tensor} must be a beta clamped within {BETA_LOW}..{BETA_HIGH}",
+        )
+
     def macs(self, node: Node) -> int:
         """Return the useful multiply-accumulates of ``node`` for one image; 0 for pools."""
         if isinstance(node, Pool):
@@ -130,7 +151,7 @@ class Network:
             for key, value in vars(node).items():
                 if isinstance(value, np.ndarray):
                     arrays[f"{node.name}.{key}"] = np.ascontiguousarray(value)
-                elif isinstance(value, Window | Shortcut):
+                elif isinstance(value, Window | Shortcut | Gain):
                     entry[key] = vars(value)
                 else:
                     entry[key] = value.value if isinstance(value, Enum) else value
@@ -195,6 +216,8 @@ class Network:
                 }
                 shortcut = entry.pop("shortcut")
                 own["shortcut"] = None if shortcut is None else Shortcut(**shortcut)
+                gain = entry.pop("gain")
+                own["gain"] = None if gain is None else Gain(**gain)
                 nodes.append(Convolution(**entry, **own))
             elif kind == "Pool":
                 nodes.append(Pool(**{**entry, "kind": PoolKind(entry["kind"])}))

@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from tritone.spec.catalog import codebook
 from tritone.spec.fixed import (
+    BETA,
+    BETA_HIGH,
     LOGIT,
     MULTIPLIER,
     OFFSET,
@@ -19,7 +21,17 @@ from tritone.spec.fixed import (
     STREAM,
 )
 
-__all__ = ["Convolution", "Node", "Pool", "PoolKind", "Shortcut", "Tensor", "Window", "require"]
+__all__ = [
+    "Convolution",
+    "Gain",
+    "Node",
+    "Pool",
+    "PoolKind",
+    "Shortcut",
+    "Tensor",
+    "Window",
+    "require",
+]
 
 Integers = npt.NDArray[np.int64]
 
@@ -137,6 +149,32 @@ class Shortcut:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Gain:
+    """An adaptive step (ASQ): a convolution reads its input divided by beta of the image.
+
+    beta is the one value of ``tensor``, in U2.10. With r = 8 - bits - headroom and F = 8,
+
+        a = clamp((u * G + half(r + F)) >> (r + F), 0, 2**bits - 1),
+        G = ((1 << 18) + (beta >> 1)) // beta
+
+    Parameters
+    ----------
+    adapted : M follows the step: ``(M[c] * beta + 512) >> 10`` takes the place of M[c]; D does not.
+    headroom : h, the codes of the input that betas above 1 need.
+    """
+
+    tensor: str
+    adapted: bool
+    headroom: int = 1
+
+    def __post_init__(self) -> None:
+        require(
+            0 <= self.headroom < STREAM.bits,
+            f"Gain {self.tensor} must have a headroom in 0..{STREAM.bits - 1}, not {self.headroom}",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Convolution:
     """Convolution with requantisation; linear layers too.
 
@@ -150,6 +188,7 @@ class Convolution:
     shift, low, high : S and the clamp.
     groups : both kinds of channels are divided into; a group's outputs see its inputs only.
     shortcut : what is added, None for nothing.
+    gain : the adaptive step that it reads with, None for a fixed one.
     """
 
     name: str
@@ -167,6 +206,7 @@ class Convolution:
     high: int
     groups: int = 1
     shortcut: Shortcut | None = None
+    gain: Gain | None = None
 
     def __post_init__(self) -> None:
         book = codebook(self.codebook)
@@ -214,11 +254,22 @@ class Convolution:
             f"Layer {self.name} must clamp within {LOGIT.low}..{LOGIT.high}, "
             f"not {self.low}..{self.high}",
         )
+        if self.gain is not None:
+            require(
+                self.read_shift >= 0 and self.pad_code == 0,
+                f"Layer {self.name} must read at most {STREAM.bits - self.gain.headroom} bits, "
+                f"padded with 0, with an adaptive step, not {self.bits} and {self.pad_code}",
+            )
+            largest = MULTIPLIER.high // (BETA_HIGH >> BETA.frac)
+            require(
+                not self.gain.adapted or bool((np.abs(self.multiplier) <= largest).all()),
+                f"Layer {self.name} must have M in -{largest}..{largest} where M follows beta",
+            )
 
     @property
     def read_shift(self) -> int:
         """r of the reader."""
-        return STREAM.bits - self.bits
+        return STREAM.bits - self.bits - (self.gain.headroom if self.gain else 0)
 
 
 class PoolKind(Enum):
