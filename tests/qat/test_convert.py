@@ -12,7 +12,7 @@ from tritone.qat.convert import convert
 from tritone.qat.models.digits import Digits
 from tritone.qat.modules import QuantizedConvolution, QuantizedPool, Residual
 from tritone.qat.precision import Precision
-from tritone.qat.quantizers import AlphaStart
+from tritone.qat.scales import ScaleRule
 
 POST = Precision(weights="post4", act_bits=4)
 DIGITS = (1, 8, 8)
@@ -46,11 +46,11 @@ def test_digits_becomes_six_nodes() -> None:
         ("post4", 4),
         ("int8", 8),
     ]
-    assert [layer.weight_quantizer.start for layer in layers] == [
-        AlphaStart.MAXIMUM,
-        AlphaStart.PERCENTILE,
-        AlphaStart.PERCENTILE,
-        AlphaStart.MAXIMUM,
+    assert [layer.weight_quantizer.scale.start for layer in layers] == [
+        ScaleRule.LARGEST,
+        ScaleRule.PERCENTILE,
+        ScaleRule.PERCENTILE,
+        ScaleRule.LARGEST,
     ]
     # A tensor's grid is that of its reader, seen through the pools.
     widths = [layer.output_quantizer and layer.output_quantizer.bits for layer in layers]

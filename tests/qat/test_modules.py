@@ -16,7 +16,8 @@ from tritone.qat.modules import (
     average_constants,
     real_input,
 )
-from tritone.qat.quantizers import AlphaStart, WeightQuantizer
+from tritone.qat.quantizers import build_weight_quantizer
+from tritone.qat.scales import ScaleRule
 from tritone.qat.streams import Stream
 from tritone.spec.catalog import codebook
 
@@ -108,7 +109,7 @@ def test_a_shortcut_is_added_to_the_code(zero: int) -> None:
         shortcut=Residual(tensor="c", stride=2, channel_offset=1),
         relu=False,
         bits=4,
-        weight_quantizer=WeightQuantizer(codebook("post4"), 5, AlphaStart.MAXIMUM),
+        weight_quantizer=build_weight_quantizer(codebook("post4"), 5, ScaleRule.LARGEST),
         output_quantizer=None,
     )
     source = Stream(torch.zeros(2, 1, 5, 4), torch.tensor(1.0), 0)

@@ -29,7 +29,7 @@ def test_groups(rule: Optimizer, kind: type) -> None:
         ({names[p] for p in group["params"]}, group["lr"], group["weight_decay"])
         for group in optimizer.param_groups
     ]
-    alphas = {f"nodes.{i}.weight_quantizer.alpha" for i in (0, 1, 2, 5)}
+    alphas = {f"nodes.{i}.weight_quantizer.scale.alpha" for i in (0, 1, 2, 5)}
     steps = {f"nodes.{i}.output_quantizer.grid_step" for i in (0, 1, 2)}
     assert groups[0] == ({f"nodes.{i}.weight" for i in (0, 1, 2, 5)}, 0.5, 0.125)
     assert groups[2] == (alphas | steps, 0.25, 0.0)

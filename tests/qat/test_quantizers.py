@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from tritone.qat.quantizers import AlphaStart, WeightQuantizer
+from tritone.qat.estimators import EstimatorKind
+from tritone.qat.quantizers import build_weight_quantizer, half_octave_factor
+from tritone.qat.scales import ScaleRule
 from tritone.spec.catalog import CATALOG, codebook
 
 DYADIC = ["post2", "post3", "post4", "post5", "pot3", "pot4"]
@@ -53,9 +55,9 @@ def test_weight_takes_the_nearest_level(name: str) -> None:
     levels = exact_levels(name)
     inputs = probes(levels)
     expected = [nearest(levels, Fraction(float(u))) for u in inputs]
-    quantizer = WeightQuantizer(codebook(name), 2, AlphaStart.MAXIMUM)
+    quantizer = build_weight_quantizer(codebook(name), 2, ScaleRule.LARGEST)
     with torch.no_grad():
-        quantizer.alpha.copy_(torch.tensor([1.0, 0.125]))
+        quantizer.scale.alpha.copy_(torch.tensor([1.0, 0.125]))
     weight = torch.stack([torch.from_numpy(inputs), torch.from_numpy(inputs / 8)])
     codes = quantizer.codes(weight)
     values = quantizer(weight).detach()
@@ -67,7 +69,7 @@ def test_weight_takes_the_nearest_level(name: str) -> None:
 
 def test_a_tie_exists_and_goes_down() -> None:
     """The middle of 181/256 and 1 is a float32; -1 is the lower one of the negative pair."""
-    quantizer = WeightQuantizer(codebook("post4"), 1, AlphaStart.MAXIMUM)
+    quantizer = build_weight_quantizer(codebook("post4"), 1, ScaleRule.LARGEST)
     tie = float(Fraction(1 + Fraction(181, 256), 2))
     values = quantizer(torch.tensor([[tie, -tie]])).detach().tolist()
     assert values == [[181 / 256, -1.0]]
@@ -81,9 +83,9 @@ def test_weight_gradients(name: str) -> None:
     u = generator.integers(-640, 641, (3, 16)) / 512.0  # some outside of -1..1
     alphas = np.array([0.25, 1.0, 2.0])
     upstream = generator.integers(-4, 5, (3, 16)).astype(float)
-    quantizer = WeightQuantizer(codebook(name), 3, AlphaStart.MAXIMUM)
+    quantizer = build_weight_quantizer(codebook(name), 3, ScaleRule.LARGEST)
     with torch.no_grad():
-        quantizer.alpha.copy_(torch.from_numpy(alphas))
+        quantizer.scale.alpha.copy_(torch.from_numpy(alphas))
     weight = torch.tensor(u * alphas[:, None], dtype=torch.float32).view(3, 4, 2, 2)
     weight.requires_grad_()
     quantizer(weight).backward(torch.tensor(upstream, dtype=torch.float32).view(3, 4, 2, 2))
@@ -94,17 +96,126 @@ def test_weight_gradients(name: str) -> None:
     factor = 1 / 4  # 1/sqrt(16 weights of a channel)
     dalpha = factor * (upstream * np.where(inside, level - u, np.sign(u))).sum(1)
     assert weight.grad is not None
-    assert quantizer.alpha.grad is not None
+    assert quantizer.scale.alpha.grad is not None
     assert weight.grad.flatten(1).tolist() == np.where(inside, upstream, 0).tolist()
-    assert quantizer.alpha.grad.tolist() == dalpha.tolist()
+    assert quantizer.scale.alpha.grad.tolist() == dalpha.tolist()
 
 
-def test_alpha_starts() -> None:
-    """MAXIMUM is the largest magnitude, PERCENTILE the interpolated 99th percentile, by channel."""
-    weight = torch.stack([torch.arange(0, 101.0), -torch.arange(0, 202.0, 2)])
-    maximum = WeightQuantizer(codebook("int8"), 2, AlphaStart.MAXIMUM)
-    maximum.initialize(weight)
-    assert maximum.alpha.tolist() == [100, 200]
-    percentile = WeightQuantizer(codebook("post4"), 2, AlphaStart.PERCENTILE)
-    percentile.initialize(weight)
-    assert percentile.alpha.tolist() == [99, 198]
+def test_calibrated_gradient_reaches_clipped_weights() -> None:
+    """dw is G everywhere; dalpha is as with clipping."""
+    weight = torch.tensor([[0.3, -0.9, 2.0, -3.0]])
+    upstream = torch.tensor([[1.0, 2, 3, 4]])
+    found = []
+    for clip in (True, False):
+        quantizer = build_weight_quantizer(codebook("post3"), 1, ScaleRule.MEAN, clip=clip)
+        values = weight.clone().requires_grad_()
+        result = quantizer(values)
+        result.backward(upstream)
+        assert values.grad is not None
+        assert quantizer.scale.alpha.grad is not None
+        found.append((result.tolist(), values.grad.tolist(), quantizer.scale.alpha.grad.tolist()))
+    assert found[0][0] == found[1][0]
+    assert found[0][2] == found[1][2]
+    assert (found[0][1], found[1][1]) == ([[1, 2, 0, 0]], [[1, 2, 3, 4]])
+
+
+@pytest.mark.parametrize("blend", [0.0, 0.25, 1.0])
+def test_blended_weights(blend: float) -> None:
+    """w_ab = (1 - a) w + a w_q, dw = (1 - a) G, dalpha = a * g * sum G q (dyadic, so exact)."""
+    levels = exact_levels("post4")
+    alpha = 0.5
+    w = np.arange(-48, 48).reshape(1, 96)[:, :64] / 64 + 1 / 128
+    upstream = np.random.default_rng(3).integers(-4, 5, w.shape).astype(float)
+    quantizer = build_weight_quantizer(
+        codebook("post4"), 1, ScaleRule.LARGEST, EstimatorKind.BLENDING
+    )
+    quantizer.estimator.blend.fill_(blend)
+    with torch.no_grad():
+        quantizer.scale.alpha.fill_(alpha)
+    weight = torch.tensor(w, dtype=torch.float32, requires_grad=True)
+    result = quantizer(weight)
+    result.backward(torch.tensor(upstream, dtype=torch.float32))
+    level = np.array([[float(nearest(levels, Fraction(x / alpha))[0]) for x in w[0]]])
+    assert np.abs(w / alpha).max() > 1
+    assert result.tolist() == ((1 - blend) * w + blend * level * alpha).tolist()
+    assert weight.grad is not None
+    assert weight.grad.tolist() == ((1 - blend) * upstream).tolist()
+    assert quantizer.scale.alpha.grad is not None
+    assert quantizer.scale.alpha.grad.item() == blend * (upstream * level).sum() / 8
+    with torch.no_grad():
+        assert quantizer.eval()(weight).tolist() == (level * alpha).tolist()
+
+
+def test_blending_is_never_clipped() -> None:
+    """A calibrated gradient beside it would count twice."""
+    with pytest.raises(ValueError, match=r"^Weights must be clipped with the estimator ab"):
+        build_weight_quantizer(
+            codebook("post4"), 1, ScaleRule.MEAN, EstimatorKind.BLENDING, clip=False
+        )
+
+
+def test_noise_has_the_width_of_the_cell() -> None:
+    """Between the midpoints around a level: POST4's widths by hand, those of the ends one gap."""
+    quantizer = build_weight_quantizer(
+        codebook("post4"), 1, ScaleRule.LARGEST, EstimatorKind.NOISE, seed=5
+    )
+    root = 181 / 128
+    ladder = [0, 1, root, 2, 2 * root, 4, 4 * root, 8]
+    widths = {0: 1.0, 8: 8 - 4 * root} | {
+        ladder[i]: (ladder[i + 1] - ladder[i - 1]) / 2 for i in range(1, 7)
+    }
+    for level, width in widths.items():
+        weight = torch.full((1, 20_000), level / 8)
+        error = ((quantizer(weight).detach() - weight) * 8).abs()
+        assert width * 0.499 < error.max() <= width * 0.5 * (1 + 1e-6) + 1e-6
+
+
+@pytest.mark.parametrize("kind", EstimatorKind)
+@pytest.mark.parametrize("rule", ScaleRule)
+@pytest.mark.parametrize("name", ["binary", "odd4", "apot5", "twopost6", "odd8"])
+def test_everything_composes(name: str, rule: ScaleRule, kind: EstimatorKind) -> None:
+    """In evaluation the value is the level of the code times the scale, for every combination."""
+    book = codebook(name)
+    weight = torch.randn(3, 4, 2, 2, generator=torch.Generator().manual_seed(1)) * 0.1
+    quantizer = build_weight_quantizer(book, 3, rule, kind)
+    quantizer.initialize(weight)
+    with torch.no_grad():
+        training = quantizer(weight)
+        value = quantizer.eval()(weight)
+    levels = np.array(
+        [0 if level is None else book.value(code) for code, level in enumerate(book.levels)]
+    )
+    expected = levels[quantizer.codes(weight).numpy()].astype(np.float32)
+    expected *= quantizer.scales(weight).numpy().reshape(3, 1, 1, 1)
+    assert value.tolist() == expected.tolist()
+    exact = kind in (EstimatorKind.STE, EstimatorKind.EWGS)
+    assert torch.equal(training, value) == exact
+
+
+def test_half_octave_factor() -> None:
+    """It makes the magnitude the nearest power of sqrt 2, which a quarter octave reaches."""
+    values = torch.logspace(-30, 30, 4001, base=2.0, dtype=torch.float64)
+    values = torch.cat([values, -values])
+    factor = half_octave_factor(values)
+    halves = 2 * torch.log2((values * factor).abs())
+    assert (halves - halves.round()).abs().max() < 1e-9
+    assert factor.log2().abs().max() <= 0.25 + 1e-9
+    assert factor.log2().abs().max() > 0.249
+    assert half_octave_factor(torch.zeros(1)).tolist() == [1]
+
+
+def test_half_octave_gain_moves_the_scale() -> None:
+    """Scale times gain is a power of sqrt 2; weights are rounded with the moved scale."""
+    book = codebook("int4")
+    weight = torch.randn(5, 30, generator=torch.Generator().manual_seed(2))
+    gain = torch.tensor([0.3, -1.7, 1.0, 900.0, 1e-4])
+    quantizer = build_weight_quantizer(book, 5, ScaleRule.LARGEST)
+    quantizer.initialize(weight)
+    scales = quantizer.scales(weight, gain)
+    halves = 2 * torch.log2((scales * gain).abs().double())
+    assert (halves - halves.round()).abs().max() < 1e-5
+    u = (weight / scales.unsqueeze(1)).clamp(-1, 1).double() * 7
+    assert torch.equal(
+        quantizer(weight, gain), (torch.ceil(u - 0.5) / 7).float() * scales.unsqueeze(1)
+    )
+    assert not torch.equal(quantizer.codes(weight, gain), quantizer.codes(weight))

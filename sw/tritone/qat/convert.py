@@ -4,22 +4,28 @@
 from __future__ import annotations
 
 import copy
+import zlib
 
 from torch import nn
 
 from tritone.qat.activations import ActivationQuantizer
 from tritone.qat.draft import Draft, draft
+from tritone.qat.method import LayerChoice, Method
 from tritone.qat.modules import QuantizedConvolution, QuantizedModel, QuantizedPool
 from tritone.qat.parts import LayerPart, PoolPart, Shape
 from tritone.qat.precision import Precision
-from tritone.qat.quantizers import AlphaStart, WeightQuantizer
+from tritone.qat.quantizers import build_weight_quantizer
 from tritone.spec.catalog import codebook
 from tritone.spec.fixed import STREAM
 
 __all__ = ["convert"]
 
+_DEFAULT = Method()
 
-def convert(model: nn.Module, shape: Shape, precision: Precision) -> QuantizedModel:
+
+def convert(
+    model: nn.Module, shape: Shape, precision: Precision, method: Method = _DEFAULT
+) -> QuantizedModel:
     """Return a quantised model with copies of the weights of ``model``.
 
     Parameters
@@ -27,23 +33,26 @@ def convert(model: nn.Module, shape: Shape, precision: Precision) -> QuantizedMo
     model : traceable by torch.fx; reads ``(u - 128) / 64`` of the raw bytes u.
     shape : channels, height and width of the image.
     precision : bits of the layers.
+    method : how they are quantised, and which layers are exceptions.
 
     Raises
     ------
     ValueError : an operator, or an order of operators, that the machine does not have; it is named.
+        An exception for layers that are not there.
     """
     parts = draft(model, shape)
-    bits = {
-        name: precision.edge_act_bits if parts.is_edge(part) else precision.act_bits
+    method.require_layers(parts.layers)
+    choices = {
+        name: method.choose(precision, name, parts.is_edge(part))
         for name, part in parts.layers.items()
     }
-    grids = _grids(parts, bits)
+    grids = _grids(parts, {name: choice.act_bits for name, choice in choices.items()})
     nodes: list[QuantizedConvolution | QuantizedPool] = []
     for name, part in parts.parts.items():
         if isinstance(part, PoolPart):
             nodes.append(QuantizedPool(output=name, **vars(part)))
         else:
-            nodes.append(_convolution(parts, part, precision, bits[name], grids))
+            nodes.append(_convolution(parts, part, choices[name], grids))
     return QuantizedModel(parts.shapes, nodes)
 
 
@@ -65,16 +74,19 @@ def _grids(parts: Draft, bits: dict[str, int]) -> dict[str, int]:
 
 
 def _convolution(
-    parts: Draft, part: LayerPart, precision: Precision, bits: int, grids: dict[str, int]
+    parts: Draft, part: LayerPart, choice: LayerChoice, grids: dict[str, int]
 ) -> QuantizedConvolution:
-    edge = parts.is_edge(part)
     return QuantizedConvolution(
         output=part.name,
-        bits=bits,
-        weight_quantizer=WeightQuantizer(
-            codebook(precision.edge_weights if edge else precision.weights),
+        bits=choice.act_bits,
+        weight_quantizer=build_weight_quantizer(
+            codebook(choice.weights),
             part.weight.shape[0],
-            AlphaStart.MAXIMUM if edge else AlphaStart.PERCENTILE,
+            choice.scale,
+            choice.estimator,
+            clip=choice.clip,
+            # Noise of its own for each layer.
+            seed=zlib.crc32(part.name.encode()) << 24,
         ),
         output_quantizer=None
         if part.name == parts.logits

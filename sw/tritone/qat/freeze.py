@@ -150,7 +150,7 @@ def _freeze_convolution(
     quantizer = node.weight_quantizer
     book = quantizer.book
     # Real value of one unit of v.
-    unit = quantizer.alpha.double() * (
+    unit = quantizer.scales(node.weight).double() * (
         source.step * (1 << node.read_shift) / (book.unit << SQRT2_FRACTION)
     )
     bias = torch.zeros_like(unit) if node.bias is None else node.bias.double()

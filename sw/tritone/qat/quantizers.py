@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from fractions import Fraction
 from itertools import pairwise
 
@@ -11,18 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tritone.qat.estimators import SCALE_FLOOR, scale_gradient, straight_through
+from tritone.qat.estimators import Blending, Estimator, EstimatorKind, build_estimator
+from tritone.qat.scales import Normalized, Scale, ScaleRule, build_scale
 from tritone.spec.codebook import Codebook
 from tritone.spec.fixed import SQRT2_FRACTION
 
-__all__ = ["AlphaStart", "WeightQuantizer"]
-
-
-class AlphaStart(Enum):
-    """What alpha of a channel starts at."""
-
-    PERCENTILE = "percentile"  # 99th percentile of |w|: for codebooks of few levels (POST)
-    MAXIMUM = "maximum"  # largest |w|: for 8-bit integers
+__all__ = ["WeightQuantizer", "build_weight_quantizer", "half_octave_factor"]
 
 
 def _floor_to_float32(value: Fraction) -> np.float32:
@@ -34,68 +27,115 @@ def _floor_to_float32(value: Fraction) -> np.float32:
 
 
 class WeightQuantizer(nn.Module):
-    """Nearest level of a codebook, in the linear domain, times alpha, learnt for each channel.
+    """Nearest level of a codebook, in the linear domain, times a scale.
 
-    A weight on the midpoint of two levels takes the lower one. alpha's gradient is scaled by
-    1/sqrt(weights of a channel).
+    A weight on the midpoint of two levels takes the lower one. Codebook, scale and estimator are
+    independent of each other.
 
     Parameters
     ----------
     book : codebook.
-    channels : output channels, the first dimension of the weights.
-    start : rule of ``initialize``.
+    scale : how weights are normalised, and what a level of 1 is worth.
+    estimator : what training has in the place of the rounding's gradient.
+    clip : a weight outside of the levels' range gets no gradient; False passes it on, to the weight
+        alone (the "calibrated" gradient of APoT, arXiv 1909.13144).
     """
 
     levels: Tensor
     midpoints: Tensor
+    cells: Tensor
     level_codes: Tensor
 
-    def __init__(self, book: Codebook, channels: int, start: AlphaStart) -> None:
+    def __init__(
+        self, book: Codebook, scale: Scale, estimator: Estimator, *, clip: bool = True
+    ) -> None:
         super().__init__()
+        if not clip and isinstance(estimator, Blending):
+            raise ValueError(
+                "Weights must be clipped with the estimator ab, whose gradient is never clipped"
+            )
         self.book = book
-        self.start = start
-        self.alpha = nn.Parameter(torch.ones(channels))
+        self.scale = scale
+        self.estimator = estimator
+        self.clip = clip
         scaled = [level.scaled for level in book.sorted_levels]
         one = book.unit << SQRT2_FRACTION
         # Rounded down, so that u > midpoint is decided exactly for every float32 u.
         midpoints = [
             _floor_to_float32(Fraction(low + high, 2 * one)) for low, high in pairwise(scaled)
         ]
+        gaps = [(high - low) / one for low, high in pairwise(scaled)]
         self.register_buffer("levels", torch.tensor([n / one for n in scaled]), persistent=False)
         self.register_buffer("midpoints", torch.tensor(np.array(midpoints)), persistent=False)
+        # Width of what is rounded to each level; beyond the outer ones it is that of the gap.
+        cells = [(a + b) / 2 for a, b in pairwise([gaps[0], *gaps, gaps[-1]])]
+        self.register_buffer("cells", torch.tensor(cells), persistent=False)
         codes = torch.tensor(book.codes, dtype=torch.uint8)
         self.register_buffer("level_codes", codes, persistent=False)
 
-    @torch.no_grad()
     def initialize(self, weight: Tensor) -> None:
-        """Set alpha from ``weight`` (channels, ...)."""
-        magnitude = weight.flatten(1).abs()
-        match self.start:
-            case AlphaStart.PERCENTILE:
-                alpha = torch.quantile(magnitude, 0.99, dim=1)
-            case AlphaStart.MAXIMUM:
-                alpha = magnitude.amax(dim=1)
-        self.alpha.copy_(alpha.clamp_min(SCALE_FLOOR))
+        """Set the scale from ``weight`` (channels, ...)."""
+        self.scale.initialize(weight, lambda u: self.levels[self._nearest(u)])
 
-    def codes(self, weight: Tensor) -> Tensor:
+    @torch.no_grad()
+    def codes(self, weight: Tensor, gain: Tensor | None = None) -> Tensor:
         """Return the weight codes, uint8, of the shape of ``weight``: the integer view."""
-        return self.level_codes[self._nearest(self._normalize(weight, self.alpha))]
+        parts = self._normalize(weight, gain)
+        return self.level_codes[self._nearest(parts.numerator / parts.denominator)]
 
-    def forward(self, weight: Tensor) -> Tensor:
-        """Return the quantised weights, of the shape of ``weight``."""
+    @torch.no_grad()
+    def scales(self, weight: Tensor, gain: Tensor | None = None) -> Tensor:
+        """Return what a level of 1 is worth in each channel."""
+        scale = self._normalize(weight, gain).scale
+        return scale.flatten().expand(weight.shape[0]).clone()
+
+    def forward(self, weight: Tensor, gain: Tensor | None = None) -> Tensor:
+        """Return the quantised weights, of the shape of ``weight``.
+
+        ``gain`` is given where multipliers are half octaves: the multiplier of each channel over
+        its scale. The scale then moves by up to a quarter of an octave, to make the multiplier one.
+        """
+        parts = self._normalize(weight, gain)
+        u = parts.numerator / parts.denominator
+        nearest = self._nearest(u)
+        level = self.estimator(u, self.levels[nearest], -1.0, 1.0, self.cells[nearest])
+        if not self.clip:
+            fixed = parts.numerator / parts.denominator.detach()
+            outside = fixed - fixed.clamp(-1, 1)
+            level = level + (outside - outside.detach())
+        return level * parts.scale
+
+    def _normalize(self, weight: Tensor, gain: Tensor | None) -> Normalized:
+        parts: Normalized = self.scale(weight)
+        if gain is None:
+            return parts
         with torch.no_grad():
-            self.alpha.clamp_(min=SCALE_FLOOR)
-        alpha = scale_gradient(self.alpha, (weight.shape[0] / weight.numel()) ** 0.5)
-        u = self._normalize(weight, alpha)
-        level = straight_through(self.levels[self._nearest(u)], u.clamp(-1, 1))
-        return level * self._by_channel(alpha, weight)
+            by_channel = gain.view(-1, *[1] * (weight.ndim - 1))
+            factor = half_octave_factor(parts.scale * by_channel)
+        return Normalized(parts.numerator, parts.denominator * factor, parts.scale * factor)
 
     def _nearest(self, u: Tensor) -> Tensor:
         return torch.bucketize(u.detach().contiguous(), self.midpoints)
 
-    def _normalize(self, weight: Tensor, alpha: Tensor) -> Tensor:
-        return weight / self._by_channel(alpha, weight)
 
-    @staticmethod
-    def _by_channel(alpha: Tensor, weight: Tensor) -> Tensor:
-        return alpha.view(-1, *[1] * (weight.ndim - 1))
+def half_octave_factor(value: Tensor) -> Tensor:
+    """Return what makes the magnitude of ``value`` the nearest power of sqrt 2; 1 for 0."""
+    octaves = torch.log2(value.double().abs())
+    factor = torch.exp2(torch.floor(2 * octaves + 0.5) / 2 - octaves)
+    return torch.where(value == 0, 1.0, factor).to(value.dtype)
+
+
+def build_weight_quantizer(
+    book: Codebook,
+    channels: int,
+    rule: ScaleRule,
+    kind: EstimatorKind = EstimatorKind.STE,
+    *,
+    clip: bool = True,
+    seed: int = 0,
+) -> WeightQuantizer:
+    """Return a new quantiser for weights of ``channels`` output channels."""
+    smallest = min(level.scaled for level in book.sorted_levels if level.scaled > 0)
+    top = (book.unit << SQRT2_FRACTION) / smallest
+    scale = build_scale(rule, channels, top)
+    return WeightQuantizer(book, scale, build_estimator(kind, seed), clip=clip)
