@@ -70,9 +70,10 @@ def test_refuses_numbers(key: str) -> None:
 
 
 def test_blend_and_delta_reach_the_middle_layers(mixed: nn.Module) -> None:
-    """Edges keep the straight-through estimator; models without one are left alone."""
+    """Edges keep the straight-through estimator; what changes nothing says so."""
     blended = build(mixed, EstimatorKind.BLENDING)
     assert set_blend(blended, 0.25)
+    assert not set_blend(blended, 0.25)
     blends = [module.blend.item() for module in blended.modules() if isinstance(module, Blending)]
     assert blends == [0.25] * 3
     assert not set_blend(build(mixed, EstimatorKind.STE), 0.25)

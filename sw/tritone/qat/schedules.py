@@ -104,11 +104,12 @@ class DeltaSchedule:
 
 
 def set_blend(model: nn.Module, value: float) -> bool:
-    """Set alpha of every Blending in ``model``; return whether there is one."""
+    """Set alpha of every Blending in ``model``; return whether that changed one."""
     found = [module for module in model.modules() if isinstance(module, Blending)]
+    changed = any(float(module.blend) != value for module in found)
     for module in found:
         module.blend.fill_(value)
-    return bool(found)
+    return changed
 
 
 def hold_blended_weights(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
