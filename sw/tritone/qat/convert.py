@@ -8,7 +8,7 @@ import zlib
 
 from torch import nn
 
-from tritone.qat.activations import ActivationQuantizer
+from tritone.qat.activation_method import build_activation_quantizer
 from tritone.qat.draft import Draft, draft
 from tritone.qat.method import LayerChoice, Method
 from tritone.qat.modules import QuantizedConvolution, QuantizedModel, QuantizedPool
@@ -52,7 +52,7 @@ def convert(
         if isinstance(part, PoolPart):
             nodes.append(QuantizedPool(output=name, **vars(part)))
         else:
-            nodes.append(_convolution(parts, part, choices[name], grids))
+            nodes.append(_convolution(parts, part, choices[name], method, grids))
     return QuantizedModel(parts.shapes, nodes)
 
 
@@ -74,8 +74,10 @@ def _grids(parts: Draft, bits: dict[str, int]) -> dict[str, int]:
 
 
 def _convolution(
-    parts: Draft, part: LayerPart, choice: LayerChoice, grids: dict[str, int]
+    parts: Draft, part: LayerPart, choice: LayerChoice, method: Method, grids: dict[str, int]
 ) -> QuantizedConvolution:
+    # Noise of its own for each layer.
+    seed = zlib.crc32(part.name.encode()) << 24
     return QuantizedConvolution(
         output=part.name,
         bits=choice.act_bits,
@@ -85,11 +87,17 @@ def _convolution(
             choice.scale,
             choice.estimator,
             clip=choice.clip,
-            # Noise of its own for each layer.
-            seed=zlib.crc32(part.name.encode()) << 24,
+            seed=seed,
         ),
         output_quantizer=None
         if part.name == parts.logits
-        else ActivationQuantizer(grids[part.name], signed=not part.relu),
+        else build_activation_quantizer(
+            method.activations,
+            part.name,
+            parts.shapes[part.name],
+            grids[part.name],
+            signed=not part.relu,
+            seed=seed + (1 << 23),
+        ),
         **{**vars(part), "norm": copy.deepcopy(part.norm)},
     )

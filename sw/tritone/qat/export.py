@@ -48,6 +48,7 @@ def export(model: FrozenModel, name: str) -> graph.Network:
                     high=node.high,
                     groups=node.groups,
                     shortcut=node.shortcut,
+                    gain=node.gain,
                 )
             )
         else:
@@ -93,7 +94,7 @@ def export_run(run: Path, folder: Path = data.DATA_FOLDER) -> graph.Network:
             f"Run {run} must be trained to its last epoch; continue its training first"
         )
     dataset = data.load(recipe.dataset, folder)
-    model = convert(initial_model(recipe, dataset), dataset.shape, recipe.precision)
+    model = convert(initial_model(recipe, dataset), dataset.shape, recipe.precision, recipe.method)
     model.load_state_dict(checkpoint.model)
     # As in training: the step of the logits comes from float sums.
     with deterministic(recipe.threads):

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
+from tritone.qat.activation_method import ActivationMethod
 from tritone.qat.estimators import EstimatorKind
 from tritone.qat.precision import Precision, require_bits
 from tritone.qat.scales import ScaleRule
@@ -80,10 +81,12 @@ class Method:
     Parameters
     ----------
     weights : of the middle layers.
+    activations : of all tensors but the image and the logits.
     layers : exceptions; where several match a layer the last one that says something counts.
     """
 
     weights: WeightMethod = WeightMethod()
+    activations: ActivationMethod = field(default_factory=ActivationMethod)
     layers: tuple[LayerMethod, ...] = ()
 
     def choose(self, precision: Precision, name: str, edge: bool) -> LayerChoice:
@@ -123,5 +126,6 @@ class Method:
     @property
     def estimators(self) -> set[EstimatorKind]:
         """All estimators that it names."""
-        named = {layer.estimator for layer in self.layers} | {self.weights.estimator}
+        named = {layer.estimator for layer in self.layers}
+        named |= {self.weights.estimator, self.activations.estimator}
         return {kind for kind in named if kind is not None}

@@ -44,15 +44,19 @@ class StepRule(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """What a consumer of ``bits`` bits reads of a stream whose code of 0 is ``zero``."""
+    """What a consumer of ``bits`` bits reads of a stream whose code of 0 is ``zero``.
+
+    ``headroom`` bits of the codes lie above the grid, for steps that adapt.
+    """
 
     bits: int
     zero: int
+    headroom: int = 0
 
     @property
     def shift(self) -> int:
         """r."""
-        return STREAM.bits - self.bits
+        return STREAM.bits - self.bits - self.headroom
 
     @property
     def low(self) -> int:
