@@ -66,7 +66,8 @@ def test_refuses_a_missing_data_set(tmp_path: Path) -> None:
     """The line names the file that would be read."""
     message = (
         r"^Data set must be digits or a file .*mine\.safetensors with train_images, train_labels, "
-        r"test_images, test_labels, not 'mine': there is no such file$"
+        r"test_images, test_labels, not 'mine': there is no such file; "
+        r"tritone data mine makes it if it is known$"
     )
     with pytest.raises(FileNotFoundError, match=message):
         load("mine", tmp_path)

@@ -28,6 +28,7 @@ _EXTRAS = {
     "torch": "qat",
     "sklearn": "qat",
     "matplotlib": "qat",
+    "PIL": "qat",
     "amaranth": "hw",
     "cocotb": "sim",
     "cocotb_tools": "sim",
@@ -68,17 +69,29 @@ def _require(path: Path, remedy: str) -> Path:
 
 @app.command("data")
 def data_command(
-    name: Annotated[str, typer.Argument(help="digits, or a file of the data folder")] = "digits",
+    name: Annotated[
+        str,
+        typer.Argument(help="digits, cifar10, fashion_mnist, or a file of the data folder"),
+    ] = "digits",
     folder: DataFolder = Path("data"),
+    pictures: Annotated[
+        Path | None,
+        typer.Option(
+            "--pictures", help="make NAME of train/CLASS/* and val/CLASS/* in this folder"
+        ),
+    ] = None,
+    size: Annotated[
+        int, typer.Option("--size", min=1, help="height and width of images made of pictures")
+    ] = 224,
 ) -> None:
     """Fetch and check a data set."""
     from tritone.cli.tables import dataset_table
-    from tritone.qat.data import load
+    from tritone.qat.sources.catalog import prepare
 
-    found = load(name, folder)
-    _console().print(
-        dataset_table(name, {"training": found.train_images, "test": found.test_images})
-    )
+    console = _console()
+    with Console(stderr=True).status(f"preparing {name}"):
+        found = prepare(name, folder, pictures, size)
+    console.print(dataset_table(name, {"training": found.train_images, "test": found.test_images}))
 
 
 @app.command("train")

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
 
-__all__ = ["DATA_FOLDER", "Dataset", "load"]
+__all__ = ["DATA_FOLDER", "KEYS", "Dataset", "load"]
 
 DATA_FOLDER = Path("data")
 KEYS = ("train_images", "train_labels", "test_images", "test_labels")
@@ -71,7 +71,7 @@ def load(name: str, folder: Path = DATA_FOLDER) -> Dataset:
     if not path.is_file():
         raise FileNotFoundError(
             f"Data set must be digits or a file {path} with {', '.join(KEYS)}, "
-            f"not {name!r}: there is no such file"
+            f"not {name!r}: there is no such file; tritone data {name} makes it if it is known"
         )
     tensors = safetensors.numpy.load_file(path)
     if set(tensors) != set(KEYS):
