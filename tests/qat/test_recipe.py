@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tritone.qat.estimators import EstimatorKind
+from tritone.qat.method import LayerMethod, WeightMethod
 from tritone.qat.recipe import (
     Optimizer,
     load_recipe,
@@ -14,6 +16,8 @@ from tritone.qat.recipe import (
     recipe_names,
     render_recipe,
 )
+from tritone.qat.scales import ScaleRule
+from tritone.qat.schedules import BlendingSchedule, DeltaMode, DeltaSchedule, Ramp
 
 TEXT = """\
 name = "mine"
@@ -110,6 +114,108 @@ def test_refuses_values(old: str, new: str, message: str) -> None:
     assert old in TEXT
     with pytest.raises(ValueError, match=message):
         parse_recipe(TEXT.replace(old, new))
+
+
+METHOD = """
+[weights]
+estimator = "ewgs"
+scale = "bounds"
+clip = false
+
+[[layers]]
+pattern = "first*"
+weights = "odd4"
+
+[[layers]]
+pattern = "*"
+act_bits = 3
+clip = true
+estimator = "noise"
+scale = "lsq"
+
+[blending]
+ramp = "linear"
+start = 0
+end = 0.5
+
+[ewgs]
+mode = "hessian"
+interval = 2
+"""
+
+
+def test_methods() -> None:
+    """Tables of estimators, scales and exceptions become what the dataclasses say, and back."""
+    recipe = parse_recipe(TEXT + METHOD)
+    assert recipe.weights == WeightMethod(
+        estimator=EstimatorKind.EWGS, scale=ScaleRule.BOUNDS, clip=False
+    )
+    assert recipe.layers == (
+        LayerMethod(pattern="first*", weights="odd4"),
+        LayerMethod(
+            pattern="*",
+            act_bits=3,
+            clip=True,
+            estimator=EstimatorKind.NOISE,
+            scale=ScaleRule.LSQ,
+        ),
+    )
+    assert recipe.blending == BlendingSchedule(ramp=Ramp.LINEAR, start=0.0, end=0.5)
+    assert recipe.ewgs == DeltaSchedule(mode=DeltaMode.HESSIAN, interval=2)
+    assert recipe.method.choose(recipe.precision, "first", edge=True).weights == "odd4"
+    assert parse_recipe(render_recipe(recipe)) == recipe
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            '"ewgs"',
+            '"magic"',
+            r"^Recipe weights\.estimator must be one of ste, ewgs, ab, noise, .*",
+        ),
+        (
+            '"bounds"',
+            '"post"',
+            r"^Recipe weights\.scale must be one of percentile, .*, not 'post'$",
+        ),
+        ('"first*"', '""', r"^Recipe layers pattern must not be empty$"),
+        ('"odd4"', '"odd9"', r"^Codebook must be one of .*, not 'odd9'$"),
+        ("end = 0.5", "end = 0", r"^Recipe blending must have 0 <= start < end <= 1, not .*$"),
+        ("interval = 2", "interval = 0", r"^Recipe ewgs interval must be positive, not 0$"),
+        (
+            '"noise"',
+            '"ab"',
+            r"^Recipe weights clip must be true with the estimator ab, not false.*$",
+        ),
+        ("[[layers]]", "[layer]", r"^Recipe key must be one of .*, layers, .*, not 'layer'$"),
+    ],
+)
+def test_refuses_methods(old: str, new: str, message: str) -> None:
+    """One line that names the key."""
+    assert old in METHOD
+    with pytest.raises(ValueError, match=message):
+        parse_recipe(TEXT + METHOD.replace(old, new, 1))
+
+
+def test_refuses_types_of_methods() -> None:
+    """Exceptions are a list of tables; a switch is not a number."""
+    with pytest.raises(TypeError, match=r"^Recipe layers must be tables \[\[layers\]\], not {.*$"):
+        parse_recipe(TEXT + '[layers]\npattern = "a"\n')
+    with pytest.raises(TypeError, match=r"^Recipe weights\.clip must be of type bool, not 0$"):
+        parse_recipe(TEXT + "[weights]\nclip = 0\n")
+
+
+def test_refuses_blending_with_adam() -> None:
+    """Its normalisation cancels what the estimator is about; an exception counts too."""
+    adam = TEXT.replace('"sgd"', '"adamw"')
+    parse_recipe(adam)
+    message = r"^Recipe optimizer must be sgd with the estimator ab, not adamw: .* 1 - alpha$"
+    for table in ("[weights]\n", '[[layers]]\npattern = "a"\n'):
+        text = f'{table}estimator = "ab"\n'
+        parse_recipe(TEXT + text)
+        with pytest.raises(ValueError, match=message):
+            parse_recipe(adam + text)
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,8 @@ def test_report(recipe: Recipe, uninterrupted: Path) -> None:
         "dataset",
         "model",
         "method",
+        "estimator",
+        "codebook",
         "weight_bits",
         "act_bits",
         "epochs",
@@ -63,8 +65,8 @@ def test_report(recipe: Recipe, uninterrupted: Path) -> None:
         "seconds",
         "commit",
     ]
-    assert [report[key] for key in list(report)[:8]] == [
-        "digits", "digits", "post", 4, 4, 5, 5, 0
+    assert [report[key] for key in list(report)[:10]] == [
+        "digits", "digits", "post", "ste", "post4", 4, 4, 5, 5, 0
     ]  # fmt: skip
     for key in ("top1_fp32", "top1_quant", "top1_frozen"):
         # Far above chance, and a count of the 360 images; the report keeps the whole float.
@@ -141,7 +143,10 @@ def test_refuses_a_folder_of_another_recipe(recipe: Recipe, uninterrupted: Path)
 def test_refuses_a_loss_that_is_not_finite(recipe: Recipe, tmp_path: Path) -> None:
     """Training stops, and says where."""
     wild = replace(recipe, pretrain=replace(recipe.pretrain, learning_rate=1e30))
-    message = r"^Loss must be finite, not (nan|inf), in epoch \d of pretrain; .*$"
+    message = (
+        r"^Loss must be finite, not (nan|inf), in epoch \d of pretrain: "
+        r"it went wrong in layer \w+; a lower learning rate may help$"
+    )
     with pytest.raises(ValueError, match=message):
         train(wild, tmp_path, console=QUIET)
     assert not (tmp_path / "train.json").exists()

@@ -21,6 +21,7 @@ from tritone.qat.augment import shift_images
 from tritone.qat.checkpoint import Progress, Stage, load_checkpoint, save_checkpoint
 from tritone.qat.convert import convert
 from tritone.qat.determinism import deterministic
+from tritone.qat.divergence import culprit
 from tritone.qat.evaluate import top1
 from tritone.qat.freeze import freeze
 from tritone.qat.history import EpochRecord, record_epoch
@@ -29,6 +30,7 @@ from tritone.qat.modules import QuantizedModel, real_input
 from tritone.qat.optimizers import build_optimizer, set_progress
 from tritone.qat.progress import TrainingDisplay
 from tritone.qat.recipe import Finetuning, Pretraining, Recipe, parse_recipe, render_recipe
+from tritone.qat.steering import Steering
 from tritone.spec.storage import write_atomically, write_json
 
 __all__ = ["RECIPE", "REPORT", "initial_model", "train"]
@@ -144,7 +146,7 @@ class _Training:
             else:
                 display.skip(recipe.pretrain.epochs * self.epoch_steps)
                 top1_fp32 = done.top1_fp32
-            quantized = convert(model, self.dataset.shape, recipe.precision)
+            quantized = convert(model, self.dataset.shape, recipe.precision, recipe.method)
             self._stage(Stage.FINETUNE, quantized, quantized, top1_fp32, display)
         return self._report(quantized, top1_fp32)
 
@@ -160,7 +162,14 @@ class _Training:
         settings: Pretraining | Finetuning = (
             self.recipe.pretrain if stage is Stage.PRETRAIN else self.recipe.finetune
         )
-        optimizer = build_optimizer(self.recipe.optimizer, model, settings)
+        optimizer = build_optimizer(
+            self.recipe.optimizer, model, settings, self.recipe.activations.weight_decay
+        )
+        steering = None
+        if isinstance(model, QuantizedModel):
+            steering = Steering(
+                self.recipe, model, optimizer, self.train_images, self.train_labels, self.generator
+            )
         first = 0
         if self.checkpoint and self.checkpoint.progress.stage is stage:
             self.checkpoint.restore(model, optimizer, self.generator)
@@ -169,8 +178,10 @@ class _Training:
         model.train()
         for epoch in range(first, settings.epochs):
             loss, accuracy = self._epoch(
-                stage, epoch, settings.epochs, model, forward, optimizer, display
+                stage, epoch, settings.epochs, model, forward, optimizer, steering, display
             )
+            if steering and epoch + 1 == settings.epochs:
+                steering.after_training()
             record = EpochRecord(stage=stage.value, epoch=epoch + 1, loss=loss, top1=accuracy)
             record_epoch(self.folder, record)
             save_checkpoint(
@@ -189,25 +200,35 @@ class _Training:
         model: nn.Module,
         forward: Callable[[Tensor], Tensor],
         optimizer: torch.optim.Optimizer,
+        steering: Steering | None,
         display: TrainingDisplay,
     ) -> tuple[float, float]:
         """Train one epoch; return the mean loss and the top-1 in percent of its images."""
+        if steering:
+            steering.before_epoch(epoch)
         order = torch.randperm(len(self.train_labels), generator=self.generator)
         seen = hits = 0
         losses = 0.0
         for step, chosen in enumerate(order.split(self.recipe.batch)):
-            set_progress(optimizer, (epoch + step / self.epoch_steps) / epochs)
+            progress = (epoch + step / self.epoch_steps) / epochs
+            set_progress(optimizer, progress)
+            if steering:
+                steering.before_step(progress)
             labels = self.train_labels[chosen]
             images = shift_images(self.train_images[chosen], self.recipe.shift, self.generator)
             logits = forward(images)
             loss = functional.cross_entropy(logits, labels)
             if not math.isfinite(loss.item()):
+                where = culprit(model, forward, images)
                 raise ValueError(
                     f"Loss must be finite, not {loss.item()}, in epoch {epoch + 1} of "
-                    f"{stage.value}; a lower learning rate may help"
+                    f"{stage.value}: it went wrong in {f'layer {where}' if where else 'the loss'}; "
+                    "a lower learning rate may help"
                 )
             optimizer.zero_grad()
             loss.backward()
+            if steering:
+                steering.after_backward()
             optimizer.step()
             seen += len(chosen)
             hits += int((logits.argmax(1) == labels).sum())
@@ -225,6 +246,8 @@ class _Training:
             "dataset": recipe.dataset,
             "model": recipe.model,
             "method": recipe.precision.method,
+            "estimator": recipe.weights.estimator.value,
+            "codebook": recipe.precision.weights,
             "weight_bits": recipe.precision.weight_bits,
             "act_bits": recipe.precision.act_bits,
             "epochs": recipe.finetune.epochs,
