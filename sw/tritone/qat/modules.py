@@ -184,11 +184,13 @@ class QuantizedPool(nn.Module):
         multiplier, shift = average_constants(size)
         mean = functional.avg_pool2d(centred, self.window.kernel, self.window.stride)
         with torch.no_grad():
-            # In float64 sums and products are exact: 8 + 15 bits and the bits of the size.
+            # Sums of whole numbers below 2**24 are exact in float32.
+            exact_type = torch.float32 if size * STREAM.high < 1 << 24 else torch.float64
             total = functional.avg_pool2d(
-                centred.double(), self.window.kernel, self.window.stride, divisor_override=1
+                centred.to(exact_type), self.window.kernel, self.window.stride, divisor_override=1
             )
-            exact = torch.floor((total * multiplier + half(shift)) / (1 << shift))
+            # In float64 products are exact: 8 + 15 bits and the bits of the size.
+            exact = torch.floor((total.double() * multiplier + half(shift)) / (1 << shift))
             exact = exact.clamp(STREAM.low - zero, STREAM.high - zero).to(centred.dtype)
         return straight_through(exact, mean)
 
