@@ -13,7 +13,7 @@ from tritone.qat.convert import convert
 from tritone.qat.freeze import freeze
 from tritone.qat.frozen import FrozenModel
 from tritone.qat.modules import QuantizedModel
-from tritone.qat.precision import Precision
+from tritone.qat.precision import Multipliers, Precision
 
 SHAPE = (2, 9, 9)
 
@@ -69,10 +69,15 @@ def images() -> Tensor:
     return random_images(40, SHAPE, 4)
 
 
-@pytest.fixture(scope="session", params=["post4", "int5", "ternary"])
+HALF_OCTAVES = Precision(weights="post4", act_bits=4, multipliers=Multipliers.HALF_OCTAVE)
+
+
+@pytest.fixture(scope="session", params=["post4", "int5", "ternary", "half octaves"])
 def quantized(request: pytest.FixtureRequest, mixed: nn.Module) -> QuantizedModel:
     """The quantised network in evaluation mode."""
-    model = convert(mixed, SHAPE, Precision(weights=request.param, act_bits=4))
+    half = request.param == "half octaves"
+    precision = HALF_OCTAVES if half else Precision(weights=request.param, act_bits=4)
+    model = convert(mixed, SHAPE, precision)
     model.train()
     for seed in range(10, 15):
         model(random_images(64, SHAPE, seed))

@@ -116,7 +116,7 @@ def test_the_mean_over_batches_is_taken_before_the_sign() -> None:
 
 def test_a_flat_loss_gives_no_delta() -> None:
     """Without a gradient trace and deviation are 0, and so is the quotient."""
-    assert Sensitivity(trace=0.0, deviation=0.0, count=3).delta == 0
+    assert Sensitivity(trace=0.0, deviation=0.0, elements=3).delta == 0
     model = Model()
     w = torch.tensor([0.75, -1.25], requires_grad=True)
     assert update_deltas(model, [lambda: model(w).sum()], 50, generator())["weights"] == 0

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from tritone.qat.estimators import EstimatorKind
-from tritone.qat.quantizers import build_weight_quantizer, half_octave_factor
+from tritone.qat.quantizers import build_weight_quantizer, half_octave
 from tritone.qat.scales import ScaleRule
 from tritone.spec.catalog import CATALOG, codebook
 
@@ -192,16 +192,15 @@ def test_everything_composes(name: str, rule: ScaleRule, kind: EstimatorKind) ->
     assert torch.equal(training, value) == exact
 
 
-def test_half_octave_factor() -> None:
-    """It makes the magnitude the nearest power of sqrt 2, which a quarter octave reaches."""
-    values = torch.logspace(-30, 30, 4001, base=2.0, dtype=torch.float64)
-    values = torch.cat([values, -values])
-    factor = half_octave_factor(values)
-    halves = 2 * torch.log2((values * factor).abs())
-    assert (halves - halves.round()).abs().max() < 1e-9
-    assert factor.log2().abs().max() <= 0.25 + 1e-9
-    assert factor.log2().abs().max() > 0.249
-    assert half_octave_factor(torch.zeros(1)).tolist() == [1]
+def test_half_octave() -> None:
+    """The power of sqrt 2 = 181/128 that is nearest in octaves, with the sign."""
+    powers = [2.0 ** (k // 2) * (181 / 128 if k % 2 else 1) for k in range(-40, 41)]
+    for k, power in enumerate(powers, start=-40):
+        # The borders lie a quarter of an octave away from 2**(k/2).
+        values = torch.tensor([2 ** (k / 2 + x) for x in (-0.2499, -0.1, 0, 0.1, 0.2499)])
+        assert half_octave(values.double()).tolist() == [power] * 5
+        assert half_octave(-values.double()).tolist() == [-power] * 5
+    assert half_octave(torch.zeros(1)).tolist() == [0]
 
 
 def test_half_octave_gain_moves_the_scale() -> None:
@@ -212,8 +211,9 @@ def test_half_octave_gain_moves_the_scale() -> None:
     quantizer = build_weight_quantizer(book, 5, ScaleRule.LARGEST)
     quantizer.initialize(weight)
     scales = quantizer.scales(weight, gain)
-    halves = 2 * torch.log2((scales * gain).abs().double())
-    assert (halves - halves.round()).abs().max() < 1e-5
+    multiplier = (scales * gain).double()
+    # The scale is rounded to float32, and so is the product.
+    assert (multiplier / half_octave(multiplier) - 1).abs().max() < 2**-22
     u = (weight / scales.unsqueeze(1)).clamp(-1, 1).double() * 7
     assert torch.equal(
         quantizer(weight, gain), (torch.ceil(u - 0.5) / 7).float() * scales.unsqueeze(1)

@@ -9,6 +9,7 @@ import pytest
 
 from tritone.qat.estimators import EstimatorKind
 from tritone.qat.method import LayerMethod, WeightMethod
+from tritone.qat.precision import Multipliers
 from tritone.qat.recipe import (
     Optimizer,
     load_recipe,
@@ -204,6 +205,17 @@ def test_refuses_types_of_methods() -> None:
         parse_recipe(TEXT + '[layers]\npattern = "a"\n')
     with pytest.raises(TypeError, match=r"^Recipe weights\.clip must be of type bool, not 0$"):
         parse_recipe(TEXT + "[weights]\nclip = 0\n")
+
+
+def test_refuses_adaptive_steps_without_multipliers() -> None:
+    """What must be a power of sqrt 2 cannot follow the image."""
+    half = TEXT.replace("act_bits = 4\n", 'act_bits = 4\nmultipliers = "half_octave"\n')
+    assert parse_recipe(half).precision.multipliers is Multipliers.HALF_OCTAVE
+    message = (
+        r"^Recipe precision multipliers must be integer with the quantizer asq, not half_octave"
+    )
+    with pytest.raises(ValueError, match=message):
+        parse_recipe(half + '[activations]\nquantizer = "asq"\n')
 
 
 def test_refuses_blending_with_adam() -> None:

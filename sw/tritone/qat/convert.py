@@ -13,7 +13,7 @@ from tritone.qat.draft import Draft, draft
 from tritone.qat.method import LayerChoice, Method
 from tritone.qat.modules import QuantizedConvolution, QuantizedModel, QuantizedPool
 from tritone.qat.parts import LayerPart, PoolPart, Shape
-from tritone.qat.precision import Precision
+from tritone.qat.precision import Multipliers, Precision
 from tritone.qat.quantizers import build_weight_quantizer
 from tritone.spec.catalog import codebook
 from tritone.spec.fixed import STREAM
@@ -52,7 +52,7 @@ def convert(
         if isinstance(part, PoolPart):
             nodes.append(QuantizedPool(output=name, **vars(part)))
         else:
-            nodes.append(_convolution(parts, part, choices[name], method, grids))
+            nodes.append(_convolution(parts, part, choices[name], precision, method, grids))
     return QuantizedModel(parts.shapes, nodes)
 
 
@@ -74,7 +74,12 @@ def _grids(parts: Draft, bits: dict[str, int]) -> dict[str, int]:
 
 
 def _convolution(
-    parts: Draft, part: LayerPart, choice: LayerChoice, method: Method, grids: dict[str, int]
+    parts: Draft,
+    part: LayerPart,
+    choice: LayerChoice,
+    precision: Precision,
+    method: Method,
+    grids: dict[str, int],
 ) -> QuantizedConvolution:
     # Noise of its own for each layer.
     seed = zlib.crc32(part.name.encode()) << 24
@@ -99,5 +104,6 @@ def _convolution(
             signed=not part.relu,
             seed=seed + (1 << 23),
         ),
+        half_octaves=precision.multipliers is Multipliers.HALF_OCTAVE,
         **{**vars(part), "norm": copy.deepcopy(part.norm)},
     )

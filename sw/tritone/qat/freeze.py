@@ -20,6 +20,7 @@ from tritone.qat.modules import (
     QuantizedPool,
     average_constants,
 )
+from tritone.qat.quantizers import half_octave
 from tritone.spec.codebook import Codebook
 from tritone.spec.fixed import (
     BETA,
@@ -65,12 +66,18 @@ def freeze(model: QuantizedModel, images: Tensor) -> FrozenModel:
     frozen = _Freezing(model.shapes[INPUT])
     for node in model.nodes:
         if isinstance(node, QuantizedConvolution):
-            frozen.convolution(node, LOGIT_HEADROOM * largest / LOGIT.high)
+            frozen.convolution(node, _logit_step(largest, node.half_octaves))
             if isinstance(node.output_quantizer, AdaptiveQuantizer):
                 frozen.adapter(node.output, node.output_quantizer)
         else:
             frozen.pool(node)
     return FrozenModel(frozen.tensors, frozen.nodes)
+
+
+def _logit_step(largest: float, power: bool) -> float:
+    """Return the step of the logits: a power of two where multipliers are half octaves."""
+    step = LOGIT_HEADROOM * largest / LOGIT.high
+    return 2.0 ** math.ceil(math.log2(step)) if power else step
 
 
 class _Freezing:
@@ -204,8 +211,9 @@ def _freeze_convolution(
     quantizer = node.weight_quantizer
     book = quantizer.book
     read_shift = node.read_shift - (gain.headroom if gain else 0)
+    restriction = node.gain(source.step)
     # Real value of one unit of v.
-    unit = quantizer.scales(node.weight).double() * (
+    unit = quantizer.scales(node.weight, restriction).double() * (
         source.step * (1 << read_shift) / (book.unit << SQRT2_FRACTION)
     )
     bias = torch.zeros_like(unit) if node.bias is None else node.bias.double()
@@ -218,9 +226,10 @@ def _freeze_convolution(
         unit = unit * slope
         bias = (bias - norm.running_mean.double()) * slope + norm.bias.double()
     lower = 0.0 if node.output_quantizer is None else node.output_quantizer.offset
+    ratio = unit / result.step
     multiplier, offset, shift = requantizer_constants(
         node.name,
-        unit / result.step,
+        ratio if restriction is None else half_octave(ratio),
         (bias - lower) / result.step,
         result.zero,
         MULTIPLIER.high // (BETA_HIGH >> BETA.frac if gain and gain.adapted else 1),
@@ -238,7 +247,7 @@ def _freeze_convolution(
         output=node.output,
         window=node.window,
         codebook=book.name,
-        codes=quantizer.codes(node.weight),
+        codes=quantizer.codes(node.weight, restriction),
         scaled=_scaled_levels(book),
         bits=node.bits,
         zero=source.zero,

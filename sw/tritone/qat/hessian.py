@@ -35,12 +35,12 @@ class Sensitivity(NamedTuple):
 
     trace: float
     deviation: float
-    count: int
+    elements: int
 
     @property
     def delta(self) -> float:
         """What the tensor alone would give; negative where the trace is."""
-        return self.trace / self.count / (_LARGE * self.deviation + _DEVIATION_FLOOR)
+        return self.trace / self.elements / (_LARGE * self.deviation + _DEVIATION_FLOOR)
 
 
 def estimate_trace(

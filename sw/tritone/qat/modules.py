@@ -16,7 +16,7 @@ from tritone.qat.activations import ActivationQuantizer
 from tritone.qat.estimators import straight_through
 from tritone.qat.quantizers import WeightQuantizer
 from tritone.qat.streams import Stream
-from tritone.spec.fixed import INPUT_STEP, INPUT_ZERO, MULTIPLIER, STREAM, half
+from tritone.spec.fixed import INPUT_STEP, INPUT_ZERO, MULTIPLIER, SQRT2_FRACTION, STREAM, half
 
 __all__ = [
     "INPUT",
@@ -84,6 +84,8 @@ class QuantizedConvolution(nn.Module):
     bits : width of the activations that it reads.
     weight_quantizer : of ``weight``'s channels.
     output_quantizer : None for the layer that makes the logits.
+    half_octaves : the multiplier of each channel is a power of sqrt 2, and so is what a logit
+        counts.
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class QuantizedConvolution(nn.Module):
         bits: int,
         weight_quantizer: WeightQuantizer,
         output_quantizer: ActivationQuantizer | None,
+        half_octaves: bool = False,
     ) -> None:
         super().__init__()
         self.name, self.input, self.output = name, input, output
@@ -115,12 +118,36 @@ class QuantizedConvolution(nn.Module):
         self.bits = bits
         self.weight_quantizer = weight_quantizer
         self.output_quantizer = output_quantizer
+        self.half_octaves = half_octaves
         weight_quantizer.initialize(self.weight)
 
     @property
     def read_shift(self) -> int:
         """r of the reader."""
         return STREAM.bits - self.bits
+
+    @torch.no_grad()
+    def gain(self, step: Tensor | float) -> Tensor | None:
+        """Return each channel's multiplier over its scale, if it must become a power of sqrt 2.
+
+        The statistics of batch norm are the running ones. A weight that the scale is moved for is
+        rounded with the moved scale, so that the batch norm behind it cannot take that back.
+
+        Parameters
+        ----------
+        step : real size of one code of the input.
+        """
+        quantizer = self.output_quantizer
+        if not self.half_octaves or (quantizer is not None and not quantizer.initialized):
+            return None
+        unit = step * (1 << self.read_shift) / (self.weight_quantizer.book.unit << SQRT2_FRACTION)
+        gain = torch.full((len(self.weight),), float(unit), dtype=torch.float64)
+        gain = gain.to(self.weight.device)
+        if self.norm is not None:
+            # Batch norm without running statistics is refused by convert.
+            assert self.norm.running_var is not None
+            gain *= self.norm.weight / torch.sqrt(self.norm.running_var.double() + self.norm.eps)
+        return gain if quantizer is None else gain / quantizer.step
 
     def forward(self, stream: Stream, added: Stream | None = None) -> Stream | Tensor:
         """Return the output stream, or the real logits (N, classes, 1, 1).
@@ -134,7 +161,7 @@ class QuantizedConvolution(nn.Module):
             x, padding = functional.pad(x, (left, right, top, bottom)), (0, 0)
         x = functional.conv2d(
             x,
-            self.weight_quantizer(self.weight),
+            self.weight_quantizer(self.weight, self.gain(stream.step)),
             self.bias,
             stride=self.window.stride,
             padding=padding,

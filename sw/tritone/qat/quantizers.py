@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from tritone.qat.estimators import Blending, Estimator, EstimatorKind, build_estimator
 from tritone.qat.scales import Normalized, Scale, ScaleRule, build_scale
 from tritone.spec.codebook import Codebook
-from tritone.spec.fixed import SQRT2_FRACTION
+from tritone.spec.fixed import SQRT2, SQRT2_FRACTION
 
-__all__ = ["WeightQuantizer", "build_weight_quantizer", "half_octave_factor"]
+__all__ = ["WeightQuantizer", "build_weight_quantizer", "half_octave"]
 
 
 def _floor_to_float32(value: Fraction) -> np.float32:
@@ -110,19 +110,20 @@ class WeightQuantizer(nn.Module):
         if gain is None:
             return parts
         with torch.no_grad():
-            by_channel = gain.view(-1, *[1] * (weight.ndim - 1))
-            factor = half_octave_factor(parts.scale * by_channel)
+            multiplier = parts.scale.double() * gain.view(-1, *[1] * (weight.ndim - 1))
+            factor = torch.where(multiplier == 0, 1.0, half_octave(multiplier) / multiplier)
+            factor = factor.to(parts.scale.dtype)
         return Normalized(parts.numerator, parts.denominator * factor, parts.scale * factor)
 
     def _nearest(self, u: Tensor) -> Tensor:
         return torch.bucketize(u.detach().contiguous(), self.midpoints)
 
 
-def half_octave_factor(value: Tensor) -> Tensor:
-    """Return what makes the magnitude of ``value`` the nearest power of sqrt 2; 1 for 0."""
-    octaves = torch.log2(value.double().abs())
-    factor = torch.exp2(torch.floor(2 * octaves + 0.5) / 2 - octaves)
-    return torch.where(value == 0, 1.0, factor).to(value.dtype)
+def half_octave(value: Tensor) -> Tensor:
+    """Return the nearest ``+-2**(k/2)`` in octaves, float64; sqrt 2 is 181/128; 0 stays 0."""
+    halves = torch.floor(2 * torch.log2(value.double().abs()) + 0.5)
+    power = torch.exp2(torch.floor(halves / 2)) * torch.where(halves % 2 == 1, SQRT2, 1.0)
+    return torch.where(value == 0, 0.0, power * value.sign())
 
 
 def build_weight_quantizer(

@@ -11,10 +11,10 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from tritone.qat.activation_method import ActivationMethod
+from tritone.qat.activation_method import ActivationKind, ActivationMethod
 from tritone.qat.estimators import EstimatorKind
 from tritone.qat.method import LayerMethod, Method, WeightMethod
-from tritone.qat.precision import Precision
+from tritone.qat.precision import Multipliers, Precision
 from tritone.qat.schedules import BlendingSchedule, DeltaSchedule
 
 __all__ = [
@@ -142,6 +142,12 @@ class Recipe:
         for key in ("name", "dataset", "model"):
             if not getattr(self, key):
                 raise ValueError(f"Recipe {key} must not be empty")
+        restricted = self.precision.multipliers is Multipliers.HALF_OCTAVE
+        if restricted and self.activations.quantizer is ActivationKind.ASQ:
+            raise ValueError(
+                "Recipe precision multipliers must be integer with the quantizer asq, not "
+                "half_octave: an adaptive step is a multiplier"
+            )
         if EstimatorKind.BLENDING in self.method.estimators:
             if self.optimizer is not Optimizer.SGD:
                 raise ValueError(
