@@ -15,6 +15,7 @@ from torch import Tensor
 
 import tritone.qat.train as training
 from tritone.qat.estimators import EstimatorKind
+from tritone.qat.history import read_history
 from tritone.qat.method import WeightMethod
 from tritone.qat.recipe import Optimizer, Recipe, load_recipe
 from tritone.qat.scales import ScaleRule
@@ -101,6 +102,12 @@ def test_blended_weights_end_as_constants(recipe: Recipe, tmp_path: Path) -> Non
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "save_checkpoint", keep)
         training.train(changed, tmp_path, console=QUIET)
+    history = [each.blend for each in read_history(tmp_path)]
+    # Five of six steps are over before the last one of an epoch begins.
+    expected = [1 - (1 - (epoch + 5 / 6) / EPOCHS / 0.6) ** 3 for epoch in range(2)]
+    assert history[0] is None
+    assert history[1:3] == pytest.approx(expected, rel=1e-6)
+    assert history[3:] == [1, 1]
     blends = {k: v.item() for k, v in done[EPOCHS].items() if k.endswith(".blend")}
     assert blends
     assert set(blends.values()) == {1.0}
@@ -118,10 +125,13 @@ def test_deltas(mode: DeltaMode, recipe: Recipe, tmp_path: Path) -> None:
     settings = of_kind(recipe, EstimatorKind.EWGS)
     changed = replace(settings, ewgs=replace(settings.ewgs, mode=mode, delta=0.125))
     training.train(changed, tmp_path, console=QUIET)
-    deltas = [
-        value.item() for value in tensors(tmp_path, "weight_quantizer.estimator.delta").values()
-    ]
+    named = tensors(tmp_path, "weight_quantizer.estimator.delta")
+    deltas = [value.item() for value in named.values()]
     assert len(deltas) >= 2
+    history = read_history(tmp_path)
+    assert history[0].deltas == {}
+    found = {f"model.{path}.delta": value for path, value in history[-1].deltas.items()}
+    assert found == {name: value.item() for name, value in named.items()}
     if mode is DeltaMode.FIXED:
         assert set(deltas) == {0.125}
     else:

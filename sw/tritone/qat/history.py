@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tritone.spec.storage import write_json
@@ -23,12 +23,16 @@ class EpochRecord:
     stage : value of the stage.
     epoch : counted from 1.
     loss, top1 : mean over the training images of the epoch while it ran; top1 in percent.
+    blend : alpha-blending's alpha at its end; None without the estimator.
+    deltas : EWGS's delta of each tensor, by the path of its estimator; empty without one.
     """
 
     stage: str
     epoch: int
     loss: float
     top1: float
+    blend: float | None = None
+    deltas: dict[str, float] = field(default_factory=dict)
 
 
 def read_history(run: Path) -> list[EpochRecord]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tritone.qat.estimators import EstimatorKind
+from tritone.qat.estimators import Blending, ElementwiseScaling, EstimatorKind
 from tritone.qat.hessian import update_deltas
 from tritone.qat.modules import QuantizedModel
 from tritone.qat.normalization import reestimate
@@ -81,6 +81,21 @@ class Steering:
     def after_training(self) -> None:
         """Make the model what is evaluated."""
         self.reestimate()
+
+    @property
+    def blend(self) -> float | None:
+        """Alpha-blending's alpha; None without the estimator."""
+        found = [m.blend for m in self.model.modules() if isinstance(m, Blending)]
+        return float(found[0]) if found else None
+
+    @property
+    def deltas(self) -> dict[str, float]:
+        """EWGS's delta of each tensor by the path of its estimator."""
+        return {
+            path: float(module.delta)
+            for path, module in self.model.named_modules()
+            if isinstance(module, ElementwiseScaling)
+        }
 
     def reestimate(self) -> None:
         """Measure the statistics of batch norm again, if the recipe wants it."""

@@ -182,7 +182,14 @@ class _Training:
             )
             if steering and epoch + 1 == settings.epochs:
                 steering.after_training()
-            record = EpochRecord(stage=stage.value, epoch=epoch + 1, loss=loss, top1=accuracy)
+            record = EpochRecord(
+                stage=stage.value,
+                epoch=epoch + 1,
+                loss=loss,
+                top1=accuracy,
+                blend=steering.blend if steering else None,
+                deltas=steering.deltas if steering else {},
+            )
             record_epoch(self.folder, record)
             save_checkpoint(
                 self.folder,
