@@ -84,6 +84,9 @@ def test_history(uninterrupted: Path) -> None:
     ]
     assert history[4].loss < history[0].loss
     assert history[4].top1 > history[0].top1
+    assert [each.observation is not None for each in history] == [False] * 5 + [True] * 5
+    assert history[9].observation is not None
+    assert set(history[9].observation.clipped) == {"conv1", "conv2", "conv3"}
 
 
 def test_killed_run_resumes_to_the_same_weights(

@@ -27,6 +27,7 @@ from tritone.qat.freeze import freeze
 from tritone.qat.history import EpochRecord, record_epoch
 from tritone.qat.models.catalog import build_model
 from tritone.qat.modules import QuantizedModel, real_input
+from tritone.qat.observation import OBSERVED_IMAGES, observe
 from tritone.qat.optimizers import build_optimizer, set_progress
 from tritone.qat.progress import TrainingDisplay
 from tritone.qat.recipe import Finetuning, Pretraining, Recipe, parse_recipe, render_recipe
@@ -182,6 +183,14 @@ class _Training:
             )
             if steering and epoch + 1 == settings.epochs:
                 steering.after_training()
+            observation = None
+            if isinstance(model, QuantizedModel):
+                observation = observe(model, self.train_images[:OBSERVED_IMAGES])
+                for tensor in observation.dead:
+                    display.warn(
+                        f"the adapter of {tensor} is dead: beta is 1/2 for every image and learns "
+                        "nothing more; a lower learning rate may help"
+                    )
             record = EpochRecord(
                 stage=stage.value,
                 epoch=epoch + 1,
@@ -189,6 +198,7 @@ class _Training:
                 top1=accuracy,
                 blend=steering.blend if steering else None,
                 deltas=steering.deltas if steering else {},
+                observation=observation,
             )
             record_epoch(self.folder, record)
             save_checkpoint(
@@ -255,7 +265,7 @@ class _Training:
             "method": recipe.precision.method,
             "estimator": recipe.weights.estimator.value,
             "codebook": recipe.precision.weights,
-            "weight_bits": recipe.precision.weight_bits,
+            "weight_bits": recipe.weights.companding or recipe.precision.weight_bits,
             "act_bits": recipe.precision.act_bits,
             "epochs": recipe.finetune.epochs,
             "epochs_fp32": recipe.pretrain.epochs,
