@@ -107,7 +107,7 @@ def test_an_unknown_recipe_key(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 def test_an_unknown_recipe(capsys: pytest.CaptureFixture[str]) -> None:
     """A wrong name gets the list of the right ones."""
-    assert refused(capsys, "train", "digit").startswith("Recipe must be one of digits, ")
+    assert refused(capsys, "train", "digit").startswith("Recipe must be one of cifar10_resnet20, ")
 
 
 @pytest.mark.parametrize("command", ["data", "train"])

@@ -10,6 +10,7 @@ import pytest
 from tritone.qat.estimators import EstimatorKind
 from tritone.qat.method import LayerMethod, WeightMethod
 from tritone.qat.precision import Multipliers
+from tritone.qat.pretrained import Normalization, Pretrained
 from tritone.qat.recipe import (
     Optimizer,
     load_recipe,
@@ -45,7 +46,12 @@ quantizer_learning_rate = 0.01
 
 def test_all_that_come_with_tritone_load() -> None:
     """The demo is 4-bit POST with 8-bit edges."""
-    assert recipe_names() == ["digits", "digits_quick"]
+    assert recipe_names() == [
+        "cifar10_resnet20",
+        "cifar10_resnet20_post4",
+        "digits",
+        "digits_quick",
+    ]
     for name in recipe_names():
         recipe = load_recipe(name)
         assert recipe.name == name
@@ -57,7 +63,10 @@ def test_values_and_defaults() -> None:
     """Numbers, enums and sections become what the dataclasses say."""
     recipe = parse_recipe(TEXT)
     assert recipe.optimizer is Optimizer.SGD
+    assert recipe.pretrain is not None
     assert type(recipe.pretrain.learning_rate) is float
+    assert (recipe.pretrained, recipe.data.validation, recipe.flip) == (None, 0, False)
+    assert recipe.pretrain_epochs == 1
     assert recipe.finetune.learning_rate == 1e-5
     assert (recipe.shift, recipe.threads, recipe.finetune.weight_decay) == (0, 1, 0.0)
 
@@ -69,7 +78,39 @@ def test_a_file_is_a_recipe(tmp_path: Path) -> None:
     assert load_recipe(path) == load_recipe(str(path)) == parse_recipe(TEXT)
 
 
-@pytest.mark.parametrize("name", ["digits", "digits_quick"])
+PRETRAINED = f"""
+[pretrained]
+file = "weights.th"
+sha256 = "{"0" * 64}"
+normalization = "imagenet"
+"""
+
+
+def test_weights_of_others_stand_for_pretraining() -> None:
+    """One of the two tables, not both and not none."""
+    begin, end = TEXT.index("[pretrain]"), TEXT.index("[finetune]")
+    without = TEXT[:begin] + TEXT[end:]
+    recipe = parse_recipe(without + PRETRAINED)
+    assert recipe.pretrained == Pretrained(
+        file="weights.th", sha256="0" * 64, normalization=Normalization.IMAGENET
+    )
+    assert recipe.pretrain_epochs == 0
+    assert parse_recipe(render_recipe(recipe)) == recipe
+    message = r"^Recipe must have a table \[pretrain\] or a table \[pretrained\], not "
+    with pytest.raises(ValueError, match=message + "none$"):
+        parse_recipe(without)
+    with pytest.raises(ValueError, match=message + "both$"):
+        parse_recipe(TEXT + PRETRAINED)
+
+
+def test_validation_images_are_counted() -> None:
+    """A count from 0 on."""
+    assert parse_recipe(TEXT + "[data]\nvalidation = 5000\n").data.validation == 5000
+    with pytest.raises(ValueError, match=r"^Recipe data validation must not be negative, not -1$"):
+        parse_recipe(TEXT + "[data]\nvalidation = -1\n")
+
+
+@pytest.mark.parametrize("name", ["digits", "digits_quick", "cifar10_resnet20_post4"])
 def test_rendering_is_the_inverse_of_parsing(name: str) -> None:
     """The copy in a run folder is the recipe."""
     recipe = load_recipe(name)
@@ -249,6 +290,8 @@ def test_refuses_types(old: str, new: str, message: str) -> None:
 @pytest.mark.parametrize("name", ["nothing", "nothing.toml"])
 def test_refuses_an_unknown_recipe(name: str) -> None:
     """The known names are listed."""
-    message = rf"^Recipe must be one of digits, digits_quick or a \.toml file, not '{name}'$"
+    message = (
+        rf"^Recipe must be one of cifar10_.*, digits, digits_quick or a \.toml file, not '{name}'$"
+    )
     with pytest.raises(ValueError, match=message):
         load_recipe(name)

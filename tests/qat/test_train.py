@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import subprocess
@@ -12,10 +13,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import safetensors.numpy
+import torch
 from rich.console import Console
 
+from tritone.qat import data
+from tritone.qat.export import export_run
 from tritone.qat.history import read_history
-from tritone.qat.recipe import Recipe, load_recipe, render_recipe
+from tritone.qat.models.catalog import build_model
+from tritone.qat.pretrained import Normalization, Pretrained
+from tritone.qat.recipe import DataChoice, Recipe, load_recipe, render_recipe
 from tritone.qat.train import train
 
 QUIET = Console(quiet=True)
@@ -59,6 +66,7 @@ def test_report(recipe: Recipe, uninterrupted: Path) -> None:
         "epochs",
         "epochs_fp32",
         "seed",
+        "images",
         "top1_fp32",
         "top1_quant",
         "top1_frozen",
@@ -160,3 +168,36 @@ def test_refuses_a_missing_data_set(recipe: Recipe, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"^Data set must be digits or a file .*$"):
         train(replace(recipe, dataset="cifar10"), tmp_path / "run", tmp_path, QUIET)
     assert not (tmp_path / "run").exists()
+
+
+def test_weights_of_others(recipe: Recipe, tmp_path: Path) -> None:
+    """Their top-1 is measured on what they read, here u / 255; then they are folded and tuned."""
+    first = replace(recipe, finetune=replace(recipe.finetune, epochs=1))
+    run = tmp_path / "first"
+    model = build_model("digits", 1, 10).eval()
+    path = tmp_path / "weights.th"
+    torch.save(
+        {"state_dict": {f"module.{key}": value for key, value in model.state_dict().items()}}, path
+    )
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    second = replace(
+        first,
+        pretrain=None,
+        pretrained=Pretrained(file=str(path), sha256=digest, normalization=Normalization.UNIT),
+        flip=True,
+        data=DataChoice(validation=300),
+    )
+    report = train(second, run, console=QUIET)
+    dataset = data.hold_out(data.load("digits"), 300)
+    with torch.no_grad():
+        logits = model(torch.from_numpy(dataset.test_images).float() / 255)
+    hits = int((logits.argmax(1) == torch.from_numpy(dataset.test_labels)).sum())
+    assert report["top1_fp32"] == 100 * hits / 300
+    assert (report["images"], report["epochs_fp32"]) == ("validation", 0)
+    # The exported graph has the folded bias; its file of images holds the validation images.
+    network = export_run(run)
+    assert network.nodes[0].name == "conv1"
+    kept = safetensors.numpy.load_file(run / "graph" / "test.safetensors")
+    assert (kept["images"] == dataset.test_images).all()
+    path.unlink()  # finished runs need it no more
+    assert train(second, run, console=QUIET) == report

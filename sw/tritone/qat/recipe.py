@@ -15,9 +15,11 @@ from tritone.qat.activation_method import ActivationKind, ActivationMethod
 from tritone.qat.estimators import EstimatorKind
 from tritone.qat.method import LayerMethod, Method, WeightMethod
 from tritone.qat.precision import Multipliers, Precision
+from tritone.qat.pretrained import Pretrained
 from tritone.qat.schedules import BlendingSchedule, DeltaSchedule
 
 __all__ = [
+    "DataChoice",
     "Finetuning",
     "Optimizer",
     "Pretraining",
@@ -71,6 +73,22 @@ class Pretraining:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DataChoice:
+    """Which images are trained on.
+
+    Parameters
+    ----------
+    validation : training images that are kept apart, of each class its share; the accuracies are
+        theirs then, and the test set is not touched. For choosing hyper-parameters.
+    """
+
+    validation: int = 0
+
+    def __post_init__(self) -> None:
+        _require_not_negative("Recipe data", self, "validation")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Finetuning:
     """Quantised training, from the pretrained weights, with a cosine learning rate.
 
@@ -108,10 +126,14 @@ class Recipe:
     seed : of initialisation, order and augmentation.
     batch : images a step.
     optimizer : of both stages.
-    shift : augmentation: images move by at most this many pixels in x and in y.
+    shift : augmentation: images move by at most this many pixels in x and in y, zeros coming in,
+        which is the usual crop of an image padded by that many.
+    flip : augmentation: half of the images are mirrored left to right.
     threads : of torch; the order of its sums depends on it, and on a busy machine small networks
         train many times slower with more than one.
-    precision, pretrain, finetune : sections.
+    precision, finetune : sections.
+    pretrain, pretrained : how the full-precision weights come to be: trained, or read from a file.
+    data : which images are trained on.
     weights : how the weights of the middle layers are quantised.
     activations : how all tensors but the image and the logits are quantised.
     layers : exceptions, ``[[layers]]`` tables.
@@ -126,9 +148,12 @@ class Recipe:
     batch: int
     optimizer: Optimizer
     precision: Precision
-    pretrain: Pretraining
     finetune: Finetuning
+    pretrain: Pretraining | None = None
+    pretrained: Pretrained | None = None
+    data: DataChoice = field(default_factory=DataChoice)
     shift: int = 0
+    flip: bool = False
     threads: int = 1
     weights: WeightMethod = field(default_factory=WeightMethod)
     activations: ActivationMethod = field(default_factory=ActivationMethod)
@@ -142,6 +167,11 @@ class Recipe:
         for key in ("name", "dataset", "model"):
             if not getattr(self, key):
                 raise ValueError(f"Recipe {key} must not be empty")
+        if (self.pretrain is None) == (self.pretrained is None):
+            raise ValueError(
+                "Recipe must have a table [pretrain] or a table [pretrained], not "
+                f"{'both' if self.pretrain else 'none'}"
+            )
         restricted = self.precision.multipliers is Multipliers.HALF_OCTAVE
         if restricted and self.activations.quantizer is ActivationKind.ASQ:
             raise ValueError(
@@ -160,6 +190,11 @@ class Recipe:
                     "Recipe weights clip must be true with the estimator ab, not false: "
                     "its gradient is never clipped"
                 )
+
+    @property
+    def pretrain_epochs(self) -> int:
+        """Epochs of full-precision training; 0 where the weights are read from a file."""
+        return 0 if self.pretrain is None else self.pretrain.epochs
 
     @property
     def method(self) -> Method:
@@ -252,7 +287,7 @@ def render_recipe(recipe: Recipe) -> str:
         elif isinstance(value, tuple):
             for each in value:
                 sections += _section(f"[[{key}]]", each)
-        else:
+        elif value is not None:
             lines.append(f"{key} = {_literal(value)}")
     return "\n".join([*lines, *sections, ""])
 
