@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tritone.qat.activation_method import ActivationKind, ActivationMethod
 from tritone.qat.estimators import EstimatorKind
 from tritone.qat.method import LayerMethod, WeightMethod
 from tritone.qat.precision import Multipliers
@@ -238,6 +239,22 @@ def test_refuses_methods(old: str, new: str, message: str) -> None:
     assert old in METHOD
     with pytest.raises(ValueError, match=message):
         parse_recipe(TEXT + METHOD.replace(old, new, 1))
+
+
+def test_activations() -> None:
+    """The table of activations becomes its dataclass, and back; what has no meaning is refused."""
+    table = '\n[activations]\nquantizer = "pact"\nestimator = "ewgs"\nweight_decay = 0.0005\n'
+    recipe = parse_recipe(TEXT + table)
+    expected = ActivationMethod(
+        quantizer=ActivationKind.PACT, estimator=EstimatorKind.EWGS, weight_decay=0.0005
+    )
+    assert recipe.activations == recipe.method.activations == expected
+    assert parse_recipe(render_recipe(recipe)) == recipe
+    with pytest.raises(ValueError, match=r"^Recipe activations estimator must not be ab: "):
+        parse_recipe(TEXT + table.replace('"ewgs"', '"ab"'))
+    message = r"^Recipe activations\.quantizer must be one of lsq, pact, ewgs, asq, not 'dorefa'$"
+    with pytest.raises(ValueError, match=message):
+        parse_recipe(TEXT + table.replace('"pact"', '"dorefa"'))
 
 
 def test_refuses_types_of_methods() -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from tritone.qat.activations import ActivationQuantizer
+from tritone.qat.adaptation import AdaptedStream
 from tritone.qat.adapters import AdaptiveQuantizer, clear_counts, dead_adapters
 from tritone.qat.history import Observation
 from tritone.qat.modules import QuantizedConvolution, QuantizedModel
@@ -38,8 +39,8 @@ class _Watch:
         below = (x < low) if quantizer.zero else torch.zeros_like(x, dtype=torch.bool)
         self.clipped = float(((x > top) | below).float().mean())
 
-    def _leave(self, quantizer: AdaptiveQuantizer, _: object, stream: object) -> None:
-        self.betas = stream.beta.detach().flatten()  # type: ignore[attr-defined]
+    def _leave(self, quantizer: AdaptiveQuantizer, _: object, stream: AdaptedStream) -> None:
+        self.betas = stream.beta.detach().flatten()
 
     def remove(self) -> None:
         """Take the hooks away."""
