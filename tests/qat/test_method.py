@@ -24,6 +24,7 @@ def test_edges_keep_their_own_method() -> None:
         estimator=EstimatorKind.EWGS,
         scale=ScaleRule.BOUNDS,
         clip=False,
+        companding=0,
     )
     assert method.choose(PRECISION, "a", edge=True) == LayerChoice(
         weights="int8",
@@ -31,6 +32,7 @@ def test_edges_keep_their_own_method() -> None:
         estimator=EstimatorKind.STE,
         scale=ScaleRule.LARGEST,
         clip=True,
+        companding=0,
     )
 
 
@@ -70,6 +72,10 @@ def test_refuses_exceptions_for_nothing() -> None:
     [
         ({"pattern": ""}, r"^Recipe layers pattern must not be empty$"),
         ({"pattern": "a", "weights": "post9"}, r"^Codebook must be one of .*, not 'post9'$"),
+        (
+            {"pattern": "a", "companding": 1},
+            r"^Recipe companding must be 0 or in 2\.\.8, not 1$",
+        ),
         ({"pattern": "a", "act_bits": 9}, r"^Recipe layers act_bits must be in 1\.\.8, not 9$"),
     ],
 )

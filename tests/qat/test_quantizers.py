@@ -219,3 +219,31 @@ def test_half_octave_gain_moves_the_scale() -> None:
         quantizer(weight, gain), (torch.ceil(u - 0.5) / 7).float() * scales.unsqueeze(1)
     )
     assert not torch.equal(quantizer.codes(weight, gain), quantizer.codes(weight))
+
+
+def test_companded_weights_are_levels_of_the_codebook() -> None:
+    """15 of the 221 levels of two-term POST, those nearest to the learnt ones; codes say which."""
+    book = codebook("twopost8")
+    weight = torch.randn(4, 300, generator=torch.Generator().manual_seed(3))
+    quantizer = build_weight_quantizer(book, 4, ScaleRule.LARGEST, companding=4)
+    quantizer.initialize(weight)
+    with torch.no_grad():
+        quantizer.companding.theta.copy_(torch.linspace(2, -2, 16))
+    values = quantizer(weight)
+    values.square().sum().backward()
+    assert quantizer.companding.theta.grad.abs().max() > 0
+    codes = quantizer.codes(weight)
+    assert len(codes.unique()) == 15
+    levels = np.array([book.value(code) for code in range(256)], np.float32)
+    scales = quantizer.scales(weight).numpy()[:, None]
+    assert values.tolist() == (levels[codes.numpy()] * scales).tolist()
+    places = quantizer.companding(torch.linspace(0, 1, 9999)).detach().unique().double().numpy()
+    chosen = np.unique(np.abs(levels[codes.numpy()])).astype(float)
+    nearest_levels = [min(levels, key=lambda level: abs(float(level) - p)) for p in places]
+    assert chosen.tolist() == [float(level) for level in nearest_levels]
+
+
+def test_companding_is_straight_through() -> None:
+    """Other estimators say something else of the same rounding."""
+    with pytest.raises(ValueError, match=r"^Weights with companding must have the estimator ste"):
+        build_weight_quantizer(codebook("int8"), 1, ScaleRule.LSQ, EstimatorKind.EWGS, companding=4)

@@ -92,6 +92,7 @@ def _convolution(
             choice.scale,
             choice.estimator,
             clip=choice.clip,
+            companding=choice.companding,
             seed=seed,
         ),
         output_quantizer=None

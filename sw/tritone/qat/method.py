@@ -16,6 +16,11 @@ from tritone.spec.catalog import codebook
 __all__ = ["LayerChoice", "LayerMethod", "Method", "WeightMethod"]
 
 
+def _require_companding(bits: int) -> None:
+    if bits and not 2 <= bits <= 8:
+        raise ValueError(f"Recipe companding must be 0 or in 2..8, not {bits!r}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class WeightMethod:
     """How the weights of the middle layers are quantised.
@@ -25,11 +30,16 @@ class WeightMethod:
     estimator : what training has in the place of the rounding's gradient.
     scale : of the levels.
     clip : weights outside of the levels' range get no gradient.
+    companding : width of learnt levels (LCQ), 2 to 8, rounded to those of the codebook; 0: none.
     """
 
     estimator: EstimatorKind = EstimatorKind.STE
     scale: ScaleRule = ScaleRule.PERCENTILE
     clip: bool = True
+    companding: int = 0
+
+    def __post_init__(self) -> None:
+        _require_companding(self.companding)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +51,7 @@ class LayerMethod:
     pattern : of their names, with ``*`` and ``?`` as in file names.
     weights : codebook.
     act_bits : width of the activations that they read.
-    estimator, scale, clip : as in WeightMethod.
+    estimator, scale, clip, companding : as in WeightMethod.
     """
 
     pattern: str
@@ -50,6 +60,7 @@ class LayerMethod:
     estimator: EstimatorKind | None = None
     scale: ScaleRule | None = None
     clip: bool | None = None
+    companding: int | None = None
 
     def __post_init__(self) -> None:
         if not self.pattern:
@@ -58,6 +69,7 @@ class LayerMethod:
             codebook(self.weights)
         if self.act_bits is not None:
             require_bits("Recipe layers act_bits", self.act_bits)
+        _require_companding(self.companding or 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +81,7 @@ class LayerChoice:
     estimator: EstimatorKind
     scale: ScaleRule
     clip: bool
+    companding: int
 
 
 @dataclass(frozen=True, kw_only=True)

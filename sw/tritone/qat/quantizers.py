@@ -10,7 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tritone.qat.estimators import Blending, Estimator, EstimatorKind, build_estimator
+from tritone.qat.companding import Companding
+from tritone.qat.estimators import (
+    Blending,
+    Estimator,
+    EstimatorKind,
+    StraightThrough,
+    build_estimator,
+)
 from tritone.qat.scales import Normalized, Scale, ScaleRule, build_scale
 from tritone.spec.codebook import Codebook
 from tritone.spec.fixed import SQRT2, SQRT2_FRACTION
@@ -39,6 +46,7 @@ class WeightQuantizer(nn.Module):
     estimator : what training has in the place of the rounding's gradient.
     clip : a weight outside of the levels' range gets no gradient; False passes it on, to the weight
         alone (the "calibrated" gradient of APoT, arXiv 1909.13144).
+    companding : learnt levels, which are rounded to those of ``book`` then.
     """
 
     levels: Tensor
@@ -47,9 +55,20 @@ class WeightQuantizer(nn.Module):
     level_codes: Tensor
 
     def __init__(
-        self, book: Codebook, scale: Scale, estimator: Estimator, *, clip: bool = True
+        self,
+        book: Codebook,
+        scale: Scale,
+        estimator: Estimator,
+        *,
+        clip: bool = True,
+        companding: Companding | None = None,
     ) -> None:
         super().__init__()
+        if companding is not None and not isinstance(estimator, StraightThrough):
+            raise ValueError(
+                "Weights with companding must have the estimator ste: its levels move with the "
+                "gradient that passes the rounding"
+            )
         if not clip and isinstance(estimator, Blending):
             raise ValueError(
                 "Weights must be clipped with the estimator ab, whose gradient is never clipped"
@@ -58,6 +77,7 @@ class WeightQuantizer(nn.Module):
         self.scale = scale
         self.estimator = estimator
         self.clip = clip
+        self.companding = companding
         scaled = [level.scaled for level in book.sorted_levels]
         one = book.unit << SQRT2_FRACTION
         # Rounded down, so that u > midpoint is decided exactly for every float32 u.
@@ -81,7 +101,7 @@ class WeightQuantizer(nn.Module):
     def codes(self, weight: Tensor, gain: Tensor | None = None) -> Tensor:
         """Return the weight codes, uint8, of the shape of ``weight``: the integer view."""
         parts = self._normalize(weight, gain)
-        return self.level_codes[self._nearest(parts.numerator / parts.denominator)]
+        return self.level_codes[self._nearest(self._compand(parts.numerator / parts.denominator))]
 
     @torch.no_grad()
     def scales(self, weight: Tensor, gain: Tensor | None = None) -> Tensor:
@@ -96,7 +116,7 @@ class WeightQuantizer(nn.Module):
         its scale. The scale then moves by up to a quarter of an octave, to make the multiplier one.
         """
         parts = self._normalize(weight, gain)
-        u = parts.numerator / parts.denominator
+        u = self._compand(parts.numerator / parts.denominator)
         nearest = self._nearest(u)
         level = self.estimator(u, self.levels[nearest], -1.0, 1.0, self.cells[nearest])
         if not self.clip:
@@ -114,6 +134,9 @@ class WeightQuantizer(nn.Module):
             factor = torch.where(multiplier == 0, 1.0, half_octave(multiplier) / multiplier)
             factor = factor.to(parts.scale.dtype)
         return Normalized(parts.numerator, parts.denominator * factor, parts.scale * factor)
+
+    def _compand(self, u: Tensor) -> Tensor:
+        return u if self.companding is None else self.companding(u)
 
     def _nearest(self, u: Tensor) -> Tensor:
         return torch.bucketize(u.detach().contiguous(), self.midpoints)
@@ -134,9 +157,19 @@ def build_weight_quantizer(
     *,
     clip: bool = True,
     seed: int = 0,
+    companding: int = 0,
 ) -> WeightQuantizer:
-    """Return a new quantiser for weights of ``channels`` output channels."""
+    """Return a new quantiser for weights of ``channels`` output channels.
+
+    ``companding`` is the width of learnt levels; 0: the levels are those of the codebook.
+    """
     smallest = min(level.scaled for level in book.sorted_levels if level.scaled > 0)
     top = (book.unit << SQRT2_FRACTION) / smallest
     scale = build_scale(rule, channels, top)
-    return WeightQuantizer(book, scale, build_estimator(kind, seed), clip=clip)
+    return WeightQuantizer(
+        book,
+        scale,
+        build_estimator(kind, seed),
+        clip=clip,
+        companding=Companding(companding) if companding else None,
+    )
