@@ -107,7 +107,7 @@ def test_an_unknown_recipe_key(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 def test_an_unknown_recipe(capsys: pytest.CaptureFixture[str]) -> None:
     """A wrong name gets the list of the right ones."""
-    assert refused(capsys, "train", "digit").startswith("Recipe must be one of digits, ")
+    assert refused(capsys, "train", "digit").startswith("Recipe must be one of cifar10_resnet20, ")
 
 
 @pytest.mark.parametrize("command", ["data", "train"])
@@ -227,3 +227,21 @@ def test_module_and_help() -> None:
     assert done.returncode == 0
     for command in ("data", "train", "export", "compile", "rtl", "sim", "show"):
         assert command in done.stdout
+
+
+def test_bench_train_prints_a_row_for_each_method(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The options reach the measurement, whose times are printed."""
+    from tritone.qat import benchmark
+
+    asked = []
+
+    def times(rounds: int, **options: Any) -> list[benchmark.StepTime]:
+        asked.append((rounds, options))
+        return [benchmark.StepTime(name="FP32", seconds=0.25, ratio=1.0)]
+
+    monkeypatch.setattr(benchmark, "time_training", times)
+    assert main(["bench", "train", "--rounds", "3", "--batch", "16", "--threads", "2"]) == 0
+    assert asked == [(3, {"model": "resnet20", "batch": 16, "threads": 2})]
+    assert "250.0" in capsys.readouterr().out

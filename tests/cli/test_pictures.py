@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tritone.cli.pictures import draw_levels, draw_training, level_counts
+from tritone.cli.pictures import draw_levels, draw_quantizers, draw_training, level_counts
 from tritone.graph import Convolution, Network, Tensor, Window
-from tritone.qat.history import EpochRecord
+from tritone.qat.history import EpochRecord, Observation
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -64,3 +64,27 @@ def test_pictures_are_written(tmp_path: Path) -> None:
         data = (tmp_path / name).read_bytes()
         assert data.startswith(PNG)
         assert len(data) > 5_000
+
+
+def test_quantizers_are_drawn_where_there_are_some(tmp_path: Path) -> None:
+    """Nothing for full precision; each kind of observation has axes of the same height."""
+    plain = EpochRecord(stage="pretrain", epoch=1, loss=2.0, top1=20.0)
+    assert not draw_quantizers([plain], tmp_path / "none.png")
+    assert not (tmp_path / "none.png").exists()
+    few = {"observation": Observation(clipped={"a": 0.1, "b": 0.02})}
+    betas = {"a": [0.5, 0.9, 1.0, 1.1, 2.0]}
+    many = {
+        "observation": Observation(clipped={"a": 0.05}, betas=betas),
+        "deltas": {"a": 0.001, "b": 0.0},
+        "blend": 0.5,
+    }
+    heights = []
+    for name, values in (("few.png", few), ("many.png", many)):
+        records = [
+            EpochRecord(stage="finetune", epoch=n, loss=1.0, top1=50.0, **values) for n in (1, 2)
+        ]
+        assert draw_quantizers([plain, *records], tmp_path / name)
+        data = (tmp_path / name).read_bytes()
+        assert data.startswith(PNG)
+        heights.append(int.from_bytes(data[20:24]))
+    assert heights[1] == 4 * heights[0]

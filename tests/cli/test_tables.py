@@ -95,6 +95,9 @@ def test_data_set_and_machine(tmp_path: Path) -> None:
     """Sizes of the parts; a machine with its files."""
     images = np.zeros((12, 1, 8, 8), np.uint8)
     images[3, 0, 2, 2] = 255
+    times = rows(tables.step_time_table("m", [("FP32", 1.5, 1.0), ("POST + LSQ", 1.86, 1.244)]))
+    assert times["FP32"] == ["1,500.0", "1.00"]
+    assert times["POST + LSQ"] == ["1,860.0", "1.24"]
     shown = rows(tables.dataset_table("digits", {"training": images}))
     assert shown["training"] == ["12", "1×8×8", "0", "255"]
     path = tmp_path / "a.v"

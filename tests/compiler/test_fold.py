@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tritone.compiler import compile_network
 from tritone.compiler.fold import Layer, fold
-from tritone.graph import Network, PoolKind
+from tritone.graph import Network, PoolKind, Shortcut
 from tritone.spec.isa import Opcode, PoolMode
+from tritone.spec.machine import preset
 
 
 def _requantized(layer: Layer, total: int) -> int:
@@ -20,6 +22,40 @@ def _requantized(layer: Layer, total: int) -> int:
     v = 128 * total + int(layer.bias[0])
     y = (v * int(layer.multiplier[0]) + int(layer.offset[0])) // 2**layer.shift
     return sorted((layer.low, y, layer.high))[1]
+
+
+def test_what_the_machine_lacks_is_refused(
+    random_network: Callable[..., Network], spec: Any
+) -> None:
+    """Groups and shortcuts are refused, by the layer's name, with what they would need."""
+    network = random_network((2, 5, 5), [spec(out=2, kernel=(1, 1), groups=2)])
+    message = (
+        r"^Layer layer0 must have one group of channels, not 2: the array sums over all input "
+        r"channels; a machine for it needs a row for each channel$"
+    )
+    with pytest.raises(ValueError, match=message):
+        fold(network)
+    network = random_network((2, 5, 5), [spec(out=2, kernel=(1, 1))])
+    shortcut = Shortcut(tensor="input", multiplier=1, shift=0)
+    node = replace(network.nodes[0], shortcut=shortcut)
+    message = (
+        r"^Layer layer0 must add nothing, not the shortcut input: "
+        r"the machine has no residual path; "
+        r"it needs a second feature memory read in the requantizer$"
+    )
+    with pytest.raises(ValueError, match=message):
+        fold(replace(network, nodes=(node,)))
+
+
+def test_adaptive_steps_are_refused(random_adaptive: Callable[[int], Network]) -> None:
+    """The layer is named, and what the machine lacks."""
+    message = (
+        r"^Layer result must have a fixed step, not the adaptive one of beta: the machine has no "
+        r"gain stage in its reader; freeze beta at its mean \(static\), or train with another "
+        r"quantizer$"
+    )
+    with pytest.raises(ValueError, match=message):
+        compile_network(random_adaptive(1), preset("tiny"))
 
 
 @pytest.mark.parametrize("shift", [0, 1, 2, 7, 14, 20])
@@ -135,3 +171,16 @@ def test_macs_are_useful_ones(spec: Any, random_network: Callable[..., Network])
     )
     assert [layer.macs for layer in fold(network)] == [5 * 3 * 3 * 2 * 4 * 5, 0]
     assert isinstance(fold(network)[0].bias, np.ndarray)
+
+
+def test_a_codebook_of_too_many_passes_is_refused(
+    spec: Any, random_network: Callable[..., Network]
+) -> None:
+    """The layer, the codebook and the remedy are named."""
+    network = random_network((1, 4, 4), [spec(out=2, codebook="odd8")])
+    message = (
+        r"^Layer layer0 must have weights that take at most 4 passes, not those of odd8; "
+        r"train it with another codebook"
+    )
+    with pytest.raises(ValueError, match=message):
+        fold(network)

@@ -31,7 +31,7 @@ def _lane(nibble: int, control: int) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("bits", [1, 3, 4, 5, 8])
-@pytest.mark.parametrize("name", sorted(CATALOG))
+@pytest.mark.parametrize("name", sorted(name for name, book in CATALOG.items() if book.runs))
 def test_walks_and_bias_give_the_sum(
     name: str, bits: int, spec: Any, random_network: Callable[..., Network]
 ) -> None:

@@ -31,6 +31,42 @@ def test_fast_equals_layers(seed: int, random_chain: Callable[[int], Network]) -
         assert (result[name] == values).all(), name
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_fast_equals_layers_with_shortcuts(
+    seed: int, random_residual: Callable[[int], Network]
+) -> None:
+    """Every tensor of random residual networks is equal."""
+    network = random_residual(seed)
+    images = _images(network, 3, seed)
+    expected, result = layers.run(network, images), fast.run(network, images)
+    for name, values in expected.items():
+        assert (result[name] == values).all(), name
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_fast_equals_layers_with_adaptive_steps(
+    seed: int, random_adaptive: Callable[[int], Network]
+) -> None:
+    """Every tensor is equal, with images of different betas in one batch."""
+    network = random_adaptive(seed)
+    images = _images(network, 5, seed)
+    expected, result = layers.run(network, images), fast.run(network, images)
+    for name, values in expected.items():
+        assert (result[name] == values).all(), name
+
+
+def test_betas_of_random_networks_differ(random_adaptive: Callable[[int], Network]) -> None:
+    """The tests see betas within the bounds, on both of them, and several in a batch."""
+    seen = []
+    for seed in range(30):
+        network = random_adaptive(seed)
+        seen.append(fast.run(network, _images(network, 5, seed))["beta"].reshape(-1).tolist())
+    every = {beta for betas in seen for beta in betas}
+    assert {512, 2048} < every
+    assert len(every) > 20
+    assert any(len(set(betas)) > 2 for betas in seen)
+
+
 def test_batches_are_joined_in_order(
     spec: Any, random_network: Callable[..., Network], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,6 +100,18 @@ def test_larger_machines(name: str, spec: Any, random_network: Callable[..., Net
     assert _first_difference(network, program, _images(network)) is None
 
 
+@pytest.mark.parametrize("book", ["odd3", "odd4", "odd7", "apot5", "twopost6", "twopost8", "int7"])
+@pytest.mark.parametrize("bits", [4, 8])
+def test_codebooks_on_lanes_without_a_channel(
+    book: str, bits: int, spec: Any, random_network: Callable[..., Network]
+) -> None:
+    """3 input and 5 output channels leave lanes of an 8 by 8 array unused: they add nothing."""
+    layer = spec(out=5, codebook=book, bits=bits, pad=(1, 1, 1, 1), wide=True)
+    network = random_network((3, 5, 5), [layer], seed=bits, zero=128)
+    images = _images(network, seed=bits)
+    assert _first_difference(network, compile_network(network, SMALL), images) is None
+
+
 @pytest.mark.parametrize("book", ["post4", "int8", "post5", "binary"])
 @pytest.mark.parametrize("sign", [-1, 1])
 @pytest.mark.parametrize("code", [0, 255])

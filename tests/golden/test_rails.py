@@ -33,7 +33,7 @@ def _lane(nibble: int, control: int) -> tuple[int, int]:
     return (even if entry["even"] else 0), (odd if entry["odd"] else 0)
 
 
-@pytest.mark.parametrize("name", sorted(CATALOG))
+@pytest.mark.parametrize("name", sorted(name for name, book in CATALOG.items() if book.runs))
 def test_operands_sum_what_the_lanes_hand_on(name: str) -> None:
     """Random weights and activations: factors and constants give the sum of all lanes."""
     rng = np.random.default_rng(5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from branches import Branches
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -12,7 +13,7 @@ from tritone.qat.convert import convert
 from tritone.qat.freeze import freeze
 from tritone.qat.frozen import FrozenModel
 from tritone.qat.modules import QuantizedModel
-from tritone.qat.precision import Precision
+from tritone.qat.precision import Multipliers, Precision
 
 SHAPE = (2, 9, 9)
 
@@ -68,14 +69,37 @@ def images() -> Tensor:
     return random_images(40, SHAPE, 4)
 
 
-@pytest.fixture(scope="session", params=["post4", "int5", "ternary"])
+HALF_OCTAVES = Precision(weights="post4", act_bits=4, multipliers=Multipliers.HALF_OCTAVE)
+
+
+@pytest.fixture(scope="session", params=["post4", "int5", "ternary", "half octaves"])
 def quantized(request: pytest.FixtureRequest, mixed: nn.Module) -> QuantizedModel:
     """The quantised network in evaluation mode."""
-    model = convert(mixed, SHAPE, Precision(weights=request.param, act_bits=4))
+    half = request.param == "half octaves"
+    precision = HALF_OCTAVES if half else Precision(weights=request.param, act_bits=4)
+    model = convert(mixed, SHAPE, precision)
     model.train()
     for seed in range(10, 15):
         model(random_images(64, SHAPE, seed))
     return model.eval()
+
+
+@pytest.fixture(scope="session", params=["post4", "int5"])
+def branching(request: pytest.FixtureRequest) -> QuantizedModel:
+    """A quantised network with shortcuts and groups, in evaluation mode."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        model = convert(Branches(), SHAPE, Precision(weights=request.param, act_bits=4))
+    model.train()
+    for seed in range(20, 25):
+        model(random_images(64, SHAPE, seed))
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def frozen_branching(branching: QuantizedModel, images: Tensor) -> FrozenModel:
+    """The integer network with shortcuts."""
+    return freeze(branching, images)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import torch
 
-from tritone.qat.augment import shift_images
+from tritone.qat.augment import flip_images, shift_images
 
 
 def test_every_image_is_shifted_by_its_own_amount() -> None:
@@ -41,3 +41,17 @@ def test_no_shift_is_the_identity() -> None:
     images = torch.arange(9, dtype=torch.uint8).view(1, 1, 3, 3)
     assert torch.equal(shift_images(images, 0, generator), images)
     assert torch.equal(generator.get_state(), before)
+
+
+def test_half_of_the_images_are_mirrored() -> None:
+    """Each image is itself or its mirror image; of 1000, between 400 and 600 are mirrored.
+
+    That is more than 6 standard deviations on both sides.
+    """
+    images = torch.arange(1000 * 2 * 3 * 4).view(1000, 2, 3, 4)
+    flipped = flip_images(images, torch.Generator().manual_seed(0))
+    mirror = torch.tensor([[[row[::-1] for row in c] for c in image] for image in images.tolist()])
+    same = (flipped == images).flatten(1).all(1)
+    other = (flipped == mirror).flatten(1).all(1)
+    assert bool((same ^ other).all())
+    assert 400 < int(other.sum()) < 600

@@ -11,7 +11,7 @@ import pytest
 import safetensors.numpy
 from sklearn.datasets import load_digits
 
-from tritone.qat.data import Dataset, load
+from tritone.qat.data import Dataset, hold_out, load
 
 
 def test_digits_are_bytes(tmp_path: Path) -> None:
@@ -66,7 +66,8 @@ def test_refuses_a_missing_data_set(tmp_path: Path) -> None:
     """The line names the file that would be read."""
     message = (
         r"^Data set must be digits or a file .*mine\.safetensors with train_images, train_labels, "
-        r"test_images, test_labels, not 'mine': there is no such file$"
+        r"test_images, test_labels, not 'mine': there is no such file; "
+        r"tritone data mine makes it if it is known$"
     )
     with pytest.raises(FileNotFoundError, match=message):
         load("mine", tmp_path)
@@ -109,3 +110,25 @@ def test_refuses_shapes(changes: dict, message: str) -> None:
     """Images are bytes, labels integers, one an image."""
     with pytest.raises(ValueError, match=message):
         Dataset(**own(**changes))
+
+
+def test_hold_out_parts_the_training_set() -> None:
+    """Each image is in one part, each class gives its share, the test set is gone."""
+    dataset = load("digits")
+    parted = hold_out(dataset, 400)
+    assert len(parted.test_labels) == 400
+    both = np.concatenate([parted.train_images, parted.test_images])
+    labels = np.concatenate([parted.train_labels, parted.test_labels])
+
+    def pairs(images: np.ndarray, labels: np.ndarray) -> list:
+        return sorted(
+            (image.tobytes(), int(label)) for image, label in zip(images, labels, strict=True)
+        )
+
+    assert pairs(both, labels) == pairs(dataset.train_images, dataset.train_labels)
+    share = np.bincount(dataset.train_labels) * 400 / len(dataset.train_labels)
+    assert (np.abs(np.bincount(parted.test_labels) - share) < 1).all()
+    assert hold_out(dataset, 0) is dataset
+    message = r"^Validation must have less than the 1437 training images, not 1437$"
+    with pytest.raises(ValueError, match=message):
+        hold_out(dataset, 1437)

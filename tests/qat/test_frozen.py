@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from tritone.golden import layers
+from tritone.golden import fast, layers
 from tritone.qat.export import export
 from tritone.qat.frozen import FrozenModel
-from tritone.qat.modules import QuantizedModel
-from tritone.qat.quantizers import Stream
+from tritone.qat.modules import QuantizedConvolution, QuantizedModel
+from tritone.qat.streams import Stream
 
 
 def test_every_tensor_is_the_golden_one(frozen: FrozenModel, images: Tensor) -> None:
@@ -23,6 +23,18 @@ def test_every_tensor_is_the_golden_one(frozen: FrozenModel, images: Tensor) -> 
         assert (values.numpy() == golden[name]).all(), name
     assert (result.logits.numpy() == golden["logits"].reshape(len(images), -1)).all()
     assert torch.equal(frozen(images), result.logits)
+
+
+def test_shortcuts_are_the_golden_ones(frozen_branching: FrozenModel, images: Tensor) -> None:
+    """Frozen PyTorch and both golden models agree in every value of a residual network."""
+    network = export(frozen_branching, "branches")
+    golden, quick = layers.run(network, images.numpy()), fast.run(network, images.numpy())
+    result = frozen_branching.evaluate(images)
+    assert set(result.tensors) == set(golden) == set(quick)
+    for name, values in result.tensors.items():
+        assert len(values.unique()) > 4, name
+        assert (values.numpy() == golden[name]).all(), name
+        assert (values.numpy() == quick[name]).all(), name
 
 
 def test_tensors_use_their_range(frozen: FrozenModel, images: Tensor) -> None:
@@ -43,16 +55,33 @@ def test_fake_quantisation_is_at_most_one_code_away(
 
     The two differ by float32 sums and by the rounding of M and D only; pools are equal.
     """
+    _one_code_away(quantized, frozen, images)
+
+
+def test_fake_shortcuts_are_at_most_one_code_away(
+    branching: QuantizedModel, frozen_branching: FrozenModel, images: Tensor
+) -> None:
+    """The same with residual adds: training adds the shortcut's stream codes."""
+    _one_code_away(branching, frozen_branching, images)
+
+
+def _one_code_away(quantized: QuantizedModel, frozen: FrozenModel, images: Tensor) -> None:
     tensors = frozen.evaluate(images).tensors
+
+    def stream(name: str) -> Stream:
+        source = frozen.tensors[name]
+        return Stream(tensors[name].float(), torch.tensor(source.step), source.zero)
+
     for trained, exact in zip(quantized.nodes, frozen.nodes, strict=True):
-        source = frozen.tensors[trained.input]
-        stream = Stream(tensors[trained.input].float(), torch.tensor(source.step), source.zero)
+        read = [stream(trained.input)]
+        if isinstance(trained, QuantizedConvolution) and trained.shortcut is not None:
+            read.append(stream(trained.shortcut.tensor))
         with torch.no_grad():
-            result = trained(stream)
+            result = trained(*read)
         if not isinstance(result, Stream):
             continue
         difference = (result.codes.long() - tensors[exact.output]).abs()
-        allowed = 0 if result.step is stream.step else 1
+        allowed = 0 if result.step is read[0].step else 1
         assert int(difference.max()) <= allowed, trained.name
         # A code can differ only where the sum is next to a rounding boundary, which is rare.
         assert float((difference > 0).float().mean()) < 0.01, trained.name

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tritone.qat.history import EpochRecord, read_history, record_epoch
+from tritone.qat.history import EpochRecord, Observation, read_history, record_epoch
 
 
 def epoch(stage: str, number: int, loss: float = 1.0) -> EpochRecord:
@@ -28,3 +28,15 @@ def test_a_repeated_epoch_replaces_what_it_left(tmp_path: Path) -> None:
         record_epoch(tmp_path, record)
     record_epoch(tmp_path, epoch("pretrain", 2, loss=0.5))
     assert read_history(tmp_path) == [epoch("pretrain", 1), epoch("pretrain", 2, loss=0.5)]
+
+
+def test_observations_survive_a_file(tmp_path: Path) -> None:
+    """All of its parts, and that there was none."""
+    seen = Observation(clipped={"a": 0.25}, betas={"a": [0.5, 1, 1, 1, 2]}, dead=["a"])
+    records = [
+        EpochRecord(stage="pretrain", epoch=1, loss=1.0, top1=50.0),
+        EpochRecord(stage="finetune", epoch=1, loss=1.0, top1=50.0, observation=seen),
+    ]
+    for record in records:
+        record_epoch(tmp_path, record)
+    assert read_history(tmp_path) == records

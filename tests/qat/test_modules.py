@@ -8,8 +8,18 @@ import pytest
 import torch
 
 from tritone.graph import PoolKind, Window
-from tritone.qat.modules import QuantizedModel, QuantizedPool, average_constants, real_input
-from tritone.qat.quantizers import Stream
+from tritone.qat.modules import (
+    QuantizedConvolution,
+    QuantizedModel,
+    QuantizedPool,
+    Residual,
+    average_constants,
+    real_input,
+)
+from tritone.qat.quantizers import build_weight_quantizer
+from tritone.qat.scales import ScaleRule
+from tritone.qat.streams import Stream
+from tritone.spec.catalog import codebook
 
 
 def test_real_input() -> None:
@@ -80,6 +90,50 @@ def test_maximum_pads_with_code_zero() -> None:
     result = pool(Stream(codes, torch.tensor(0.5), 128))
     assert result.codes.flatten().tolist() == [5, 100, 90, 3]
     assert (result.step.item(), result.zero) == (0.5, 128)
+
+
+@pytest.mark.parametrize("zero", [0, 128])
+def test_a_shortcut_is_added_to_the_code(zero: int) -> None:
+    """With a convolution of zeros and equal steps, the result is the shortcut's own codes.
+
+    The gradient of the shortcut's step is sum G * (k - z) over what is added, here 1 for each.
+    """
+    node = QuantizedConvolution(
+        name="layer",
+        input="a",
+        output="b",
+        window=Window(kernel=(1, 1), stride=2),
+        weight=torch.zeros(5, 1, 1, 1),
+        bias=None,
+        norm=None,
+        shortcut=Residual(tensor="c", stride=2, channel_offset=1),
+        relu=False,
+        bits=4,
+        weight_quantizer=build_weight_quantizer(codebook("post4"), 5, ScaleRule.LARGEST),
+        output_quantizer=None,
+    )
+    source = Stream(torch.zeros(2, 1, 5, 4), torch.tensor(1.0), 0)
+    codes = torch.randint(0, 256, (2, 3, 5, 4), generator=torch.Generator().manual_seed(1))
+    step = torch.tensor(0.5, requires_grad=True)
+    result = node(source, Stream(codes.float(), step, zero))
+    expected = np.zeros((2, 5, 3, 2))
+    expected[:, 1:4] = 0.5 * (codes.numpy()[:, :, ::2, ::2] - zero)
+    assert (result.detach().numpy() == expected).all()
+    result.sum().backward()
+    assert step.grad is not None
+    assert step.grad.item() == expected.sum() / 0.5
+
+
+def test_every_parameter_of_branches_learns(
+    branching: QuantizedModel, images: torch.Tensor
+) -> None:
+    """Through shortcuts and groups, too."""
+    branching.zero_grad()
+    branching(images).square().sum().backward()
+    for name, parameter in branching.named_parameters():
+        assert parameter.grad is not None, name
+        assert bool(parameter.grad.isfinite().all()), name
+    branching.zero_grad()
 
 
 def test_every_parameter_learns(quantized: QuantizedModel, images: torch.Tensor) -> None:

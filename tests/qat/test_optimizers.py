@@ -6,7 +6,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tritone.qat.activation_method import ActivationKind, ActivationMethod
 from tritone.qat.convert import convert
+from tritone.qat.method import Method
 from tritone.qat.models.digits import Digits
 from tritone.qat.optimizers import build_optimizer, cosine, set_progress
 from tritone.qat.precision import Precision
@@ -29,11 +31,36 @@ def test_groups(rule: Optimizer, kind: type) -> None:
         ({names[p] for p in group["params"]}, group["lr"], group["weight_decay"])
         for group in optimizer.param_groups
     ]
-    alphas = {f"nodes.{i}.weight_quantizer.alpha" for i in (0, 1, 2, 5)}
+    alphas = {f"nodes.{i}.weight_quantizer.scale.alpha" for i in (0, 1, 2, 5)}
     steps = {f"nodes.{i}.output_quantizer.grid_step" for i in (0, 1, 2)}
     assert groups[0] == ({f"nodes.{i}.weight" for i in (0, 1, 2, 5)}, 0.5, 0.125)
     assert groups[2] == (alphas | steps, 0.25, 0.0)
     assert groups[1][1:] == (0.5, 0.0)
+    assert set.union(*(group[0] for group in groups)) == set(names.values())
+
+
+def test_activations_may_decay() -> None:
+    """PACT's alpha has a group of its own then; an adapter's weights decay like a layer's."""
+    activations = ActivationMethod(quantizer=ActivationKind.ASQ)
+    model = convert(
+        Digits(1, 10),
+        (1, 8, 8),
+        Precision(weights="post4", act_bits=4),
+        Method(activations=activations),
+    )
+    optimizer = build_optimizer(Optimizer.SGD, model, FINETUNE, 0.0625)
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    groups = [
+        ({names[p] for p in each["params"]}, each["weight_decay"])
+        for each in optimizer.param_groups
+    ]
+    steps = {name for name in names.values() if name.endswith("grid_step")}
+    assert len(steps) == 5  # of three tensors and two hidden layers
+    assert groups[3] == (steps, 0.0625)
+    adapter = "nodes.1.output_quantizer.adapter.hidden"
+    assert f"{adapter}.weight" in groups[0][0]
+    assert f"{adapter}.bias" in groups[1][0]
+    assert f"{adapter}.weight_quantizer.scale.alpha" in groups[2][0]
     assert set.union(*(group[0] for group in groups)) == set(names.values())
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quantisers, against the equations in exact arithmetic.
+"""Quantisers of weights, against the equations in exact arithmetic.
 
 Scales and inputs of the gradient tests are dyadic, so that float32 is exact and ``==`` holds.
 """
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from fractions import Fraction
 from itertools import pairwise
-from math import floor
 
 import numpy as np
 import pytest
 import torch
 
-from tritone.qat.quantizers import ActivationQuantizer, AlphaStart, Stream, WeightQuantizer, read
+from tritone.qat.estimators import EstimatorKind
+from tritone.qat.quantizers import build_weight_quantizer, half_octave
+from tritone.qat.scales import ScaleRule
 from tritone.spec.catalog import CATALOG, codebook
 
 DYADIC = ["post2", "post3", "post4", "post5", "pot3", "pot4"]
@@ -54,9 +55,9 @@ def test_weight_takes_the_nearest_level(name: str) -> None:
     levels = exact_levels(name)
     inputs = probes(levels)
     expected = [nearest(levels, Fraction(float(u))) for u in inputs]
-    quantizer = WeightQuantizer(codebook(name), 2, AlphaStart.MAXIMUM)
+    quantizer = build_weight_quantizer(codebook(name), 2, ScaleRule.LARGEST)
     with torch.no_grad():
-        quantizer.alpha.copy_(torch.tensor([1.0, 0.125]))
+        quantizer.scale.alpha.copy_(torch.tensor([1.0, 0.125]))
     weight = torch.stack([torch.from_numpy(inputs), torch.from_numpy(inputs / 8)])
     codes = quantizer.codes(weight)
     values = quantizer(weight).detach()
@@ -68,7 +69,7 @@ def test_weight_takes_the_nearest_level(name: str) -> None:
 
 def test_a_tie_exists_and_goes_down() -> None:
     """The middle of 181/256 and 1 is a float32; -1 is the lower one of the negative pair."""
-    quantizer = WeightQuantizer(codebook("post4"), 1, AlphaStart.MAXIMUM)
+    quantizer = build_weight_quantizer(codebook("post4"), 1, ScaleRule.LARGEST)
     tie = float(Fraction(1 + Fraction(181, 256), 2))
     values = quantizer(torch.tensor([[tie, -tie]])).detach().tolist()
     assert values == [[181 / 256, -1.0]]
@@ -82,9 +83,9 @@ def test_weight_gradients(name: str) -> None:
     u = generator.integers(-640, 641, (3, 16)) / 512.0  # some outside of -1..1
     alphas = np.array([0.25, 1.0, 2.0])
     upstream = generator.integers(-4, 5, (3, 16)).astype(float)
-    quantizer = WeightQuantizer(codebook(name), 3, AlphaStart.MAXIMUM)
+    quantizer = build_weight_quantizer(codebook(name), 3, ScaleRule.LARGEST)
     with torch.no_grad():
-        quantizer.alpha.copy_(torch.from_numpy(alphas))
+        quantizer.scale.alpha.copy_(torch.from_numpy(alphas))
     weight = torch.tensor(u * alphas[:, None], dtype=torch.float32).view(3, 4, 2, 2)
     weight.requires_grad_()
     quantizer(weight).backward(torch.tensor(upstream, dtype=torch.float32).view(3, 4, 2, 2))
@@ -95,119 +96,154 @@ def test_weight_gradients(name: str) -> None:
     factor = 1 / 4  # 1/sqrt(16 weights of a channel)
     dalpha = factor * (upstream * np.where(inside, level - u, np.sign(u))).sum(1)
     assert weight.grad is not None
-    assert quantizer.alpha.grad is not None
+    assert quantizer.scale.alpha.grad is not None
     assert weight.grad.flatten(1).tolist() == np.where(inside, upstream, 0).tolist()
-    assert quantizer.alpha.grad.tolist() == dalpha.tolist()
+    assert quantizer.scale.alpha.grad.tolist() == dalpha.tolist()
 
 
-def test_alpha_starts() -> None:
-    """MAXIMUM is the largest magnitude, PERCENTILE the interpolated 99th percentile, by channel."""
-    weight = torch.stack([torch.arange(0, 101.0), -torch.arange(0, 202.0, 2)])
-    maximum = WeightQuantizer(codebook("int8"), 2, AlphaStart.MAXIMUM)
-    maximum.initialize(weight)
-    assert maximum.alpha.tolist() == [100, 200]
-    percentile = WeightQuantizer(codebook("post4"), 2, AlphaStart.PERCENTILE)
-    percentile.initialize(weight)
-    assert percentile.alpha.tolist() == [99, 198]
+def test_calibrated_gradient_reaches_clipped_weights() -> None:
+    """dw is G everywhere; dalpha is as with clipping."""
+    weight = torch.tensor([[0.3, -0.9, 2.0, -3.0]])
+    upstream = torch.tensor([[1.0, 2, 3, 4]])
+    found = []
+    for clip in (True, False):
+        quantizer = build_weight_quantizer(codebook("post3"), 1, ScaleRule.MEAN, clip=clip)
+        values = weight.clone().requires_grad_()
+        result = quantizer(values)
+        result.backward(upstream)
+        assert values.grad is not None
+        assert quantizer.scale.alpha.grad is not None
+        found.append((result.tolist(), values.grad.tolist(), quantizer.scale.alpha.grad.tolist()))
+    assert found[0][0] == found[1][0]
+    assert found[0][2] == found[1][2]
+    assert (found[0][1], found[1][1]) == ([[1, 2, 0, 0]], [[1, 2, 3, 4]])
 
 
-@pytest.mark.parametrize("signed", [False, True])
-def test_stream_rounds_half_up_and_clamps(signed: bool) -> None:
-    """``u = clamp(floor(x/s + 1/2) + z, 0, 255)`` with z = 128 for signed tensors, else 0."""
-    quantizer = ActivationQuantizer(8, signed=signed)
-    quantizer.eval()
-    quantizer.initialized.fill_(True)
+@pytest.mark.parametrize("blend", [0.0, 0.25, 1.0])
+def test_blended_weights(blend: float) -> None:
+    """w_ab = (1 - a) w + a w_q, dw = (1 - a) G, dalpha = a * g * sum G q (dyadic, so exact)."""
+    levels = exact_levels("post4")
+    alpha = 0.5
+    w = np.arange(-48, 48).reshape(1, 96)[:, :64] / 64 + 1 / 128
+    upstream = np.random.default_rng(3).integers(-4, 5, w.shape).astype(float)
+    quantizer = build_weight_quantizer(
+        codebook("post4"), 1, ScaleRule.LARGEST, EstimatorKind.BLENDING
+    )
+    quantizer.estimator.blend.fill_(blend)
     with torch.no_grad():
-        quantizer.grid_step.fill_(2**-5)
-    eighths = np.arange(-1200, 2400)
-    zero = 128 if signed else 0
-    expected = [
-        min(max(floor(Fraction(int(k), 8) + Fraction(1, 2)) + zero, 0), 255) for k in eighths
-    ]
-    stream = quantizer(torch.tensor(eighths / 8 * 2**-5, dtype=torch.float32))
-    assert stream.codes.tolist() == expected
-    assert (stream.zero, stream.step.item()) == (zero, 2**-5)
-
-
-@pytest.mark.parametrize("zero", [0, 128])
-@pytest.mark.parametrize("bits", range(1, 9))
-def test_read_rounds_once_more(bits: int, zero: int) -> None:
-    """All 256 codes: ``a = clamp(z_a + ((u - z + half(r)) >> r), 0, 2**b - 1)``, less z_a."""
-    r = 8 - bits
-    half = 2**r // 2
-    expected = [
-        min(max((zero >> r) + ((u - zero + half) >> r), 0), 2**bits - 1) - (zero >> r)
-        for u in range(256)
-    ]
-    stream = Stream(torch.arange(256.0), torch.tensor(1.0), zero)
-    assert read(stream, bits).tolist() == expected
-
-
-@pytest.mark.parametrize("signed", [False, True])
-@pytest.mark.parametrize("bits", [2, 4, 8])
-def test_activation_gradients(bits: int, signed: bool) -> None:
-    """With both roundings: dx = G, d grid_step = g * G * (a - v) inside; 0 and g * G * a outside.
-
-    v = x / grid_step. Outside is where x/s leaves the stream's range or the stream code lies above
-    the largest activation.
-    """
-    r = 8 - bits
-    step = 2.0**-6
-    zero = 128 if signed else 0
-    zero_a = zero >> r
-    top_a = 2**bits - 1
-    generator = np.random.default_rng(9)
-    v = generator.integers(-200 * 8, 320 * 8, 512) / 8  # x/s, in eighths
-    upstream = generator.integers(-3, 4, 512).astype(float)
-    quantizer = ActivationQuantizer(bits, signed=signed)
-    quantizer.initialized.fill_(True)
+        quantizer.scale.alpha.fill_(alpha)
+    weight = torch.tensor(w, dtype=torch.float32, requires_grad=True)
+    result = quantizer(weight)
+    result.backward(torch.tensor(upstream, dtype=torch.float32))
+    level = np.array([[float(nearest(levels, Fraction(x / alpha))[0]) for x in w[0]]])
+    assert np.abs(w / alpha).max() > 1
+    assert result.tolist() == ((1 - blend) * w + blend * level * alpha).tolist()
+    assert weight.grad is not None
+    assert weight.grad.tolist() == ((1 - blend) * upstream).tolist()
+    assert quantizer.scale.alpha.grad is not None
+    assert quantizer.scale.alpha.grad.item() == blend * (upstream * level).sum() / 8
     with torch.no_grad():
-        quantizer.grid_step.fill_(step * 2**r)
-    x = torch.tensor(v * step, dtype=torch.float32, requires_grad=True)
-    stream = quantizer(x)
-    value = read(stream, bits) * (stream.step * 2**r)
-    value.backward(torch.tensor(upstream, dtype=torch.float32))
-
-    u = np.clip(np.floor(v + 0.5) + zero, 0, 255)
-    a = np.clip(zero_a + np.floor((u - zero + 2**r // 2) / 2**r), 0, top_a) - zero_a
-    inside = (v >= -zero) & (v <= 255 - zero) & (u - zero <= (top_a - zero_a) * 2**r)
-    assert value.tolist() == (a * 2**r * step).tolist()
-    assert x.grad is not None
-    assert quantizer.grid_step.grad is not None
-    assert x.grad.tolist() == np.where(inside, upstream, 0).tolist()
-    total = (upstream * np.where(inside, a - v / 2**r, a)).sum()
-    factor = np.float32((512 * (top_a - zero_a)) ** -0.5)
-    assert quantizer.grid_step.grad.item() == np.float32(total) * factor
+        assert quantizer.eval()(weight).tolist() == (level * alpha).tolist()
 
 
-def test_step_starts_from_the_first_training_batch() -> None:
-    """grid_step = 2 mean|x| / sqrt(Qp) of the first batch, and later batches do not set it."""
-    quantizer = ActivationQuantizer(4)
-    quantizer(torch.full((2, 3), 1.5))
-    expected = np.float32(3.0) / np.float32(15**0.5)
-    assert quantizer.grid_step.item() == expected
-    assert quantizer.step == expected / 16
-    quantizer(torch.full((2, 3), 100.0))
-    assert quantizer.grid_step.item() == expected
+def test_blending_is_never_clipped() -> None:
+    """A calibrated gradient beside it would count twice."""
+    with pytest.raises(ValueError, match=r"^Weights must be clipped with the estimator ab"):
+        build_weight_quantizer(
+            codebook("post4"), 1, ScaleRule.MEAN, EstimatorKind.BLENDING, clip=False
+        )
 
 
-def test_refuses_evaluation_before_training() -> None:
-    """The step must come from training data, never from what is evaluated."""
-    quantizer = ActivationQuantizer(4).eval()
-    message = r"^Activation quantizer must see a training batch first, not be evaluated$"
-    with pytest.raises(ValueError, match=message):
-        quantizer(torch.zeros(1))
+def test_noise_has_the_width_of_the_cell() -> None:
+    """Between the midpoints around a level: POST4's widths by hand, those of the ends one gap."""
+    quantizer = build_weight_quantizer(
+        codebook("post4"), 1, ScaleRule.LARGEST, EstimatorKind.NOISE, seed=5
+    )
+    root = 181 / 128
+    ladder = [0, 1, root, 2, 2 * root, 4, 4 * root, 8]
+    widths = {0: 1.0, 8: 8 - 4 * root} | {
+        ladder[i]: (ladder[i + 1] - ladder[i - 1]) / 2 for i in range(1, 7)
+    }
+    for level, width in widths.items():
+        weight = torch.full((1, 20_000), level / 8)
+        error = ((quantizer(weight).detach() - weight) * 8).abs()
+        assert width * 0.499 < error.max() <= width * 0.5 * (1 + 1e-6) + 1e-6
 
 
-@pytest.mark.parametrize(
-    ("bits", "signed", "message"),
-    [
-        (0, False, r"^Activation bits must be in 1\.\.8 for a non-negative tensor, not 0$"),
-        (9, False, r"^Activation bits must be in 1\.\.8 for a non-negative tensor, not 9$"),
-        (1, True, r"^Activation bits must be in 2\.\.8 for a signed tensor, not 1$"),
-    ],
-)
-def test_refuses_widths(bits: int, signed: bool, message: str) -> None:
-    """A signed tensor needs a bit for each side of zero."""
-    with pytest.raises(ValueError, match=message):
-        ActivationQuantizer(bits, signed=signed)
+@pytest.mark.parametrize("kind", EstimatorKind)
+@pytest.mark.parametrize("rule", ScaleRule)
+@pytest.mark.parametrize("name", ["binary", "odd4", "apot5", "twopost6", "odd8"])
+def test_everything_composes(name: str, rule: ScaleRule, kind: EstimatorKind) -> None:
+    """In evaluation the value is the level of the code times the scale, for every combination."""
+    book = codebook(name)
+    weight = torch.randn(3, 4, 2, 2, generator=torch.Generator().manual_seed(1)) * 0.1
+    quantizer = build_weight_quantizer(book, 3, rule, kind)
+    quantizer.initialize(weight)
+    with torch.no_grad():
+        training = quantizer(weight)
+        value = quantizer.eval()(weight)
+    levels = np.array(
+        [0 if level is None else book.value(code) for code, level in enumerate(book.levels)]
+    )
+    expected = levels[quantizer.codes(weight).numpy()].astype(np.float32)
+    expected *= quantizer.scales(weight).numpy().reshape(3, 1, 1, 1)
+    assert value.tolist() == expected.tolist()
+    exact = kind in (EstimatorKind.STE, EstimatorKind.EWGS)
+    assert torch.equal(training, value) == exact
+
+
+def test_half_octave() -> None:
+    """The power of sqrt 2 = 181/128 that is nearest in octaves, with the sign."""
+    powers = [2.0 ** (k // 2) * (181 / 128 if k % 2 else 1) for k in range(-40, 41)]
+    for k, power in enumerate(powers, start=-40):
+        # The borders lie a quarter of an octave away from 2**(k/2).
+        values = torch.tensor([2 ** (k / 2 + x) for x in (-0.2499, -0.1, 0, 0.1, 0.2499)])
+        assert half_octave(values.double()).tolist() == [power] * 5
+        assert half_octave(-values.double()).tolist() == [-power] * 5
+    assert half_octave(torch.zeros(1)).tolist() == [0]
+
+
+def test_half_octave_gain_moves_the_scale() -> None:
+    """Scale times gain is a power of sqrt 2; weights are rounded with the moved scale."""
+    book = codebook("int4")
+    weight = torch.randn(5, 30, generator=torch.Generator().manual_seed(2))
+    gain = torch.tensor([0.3, -1.7, 1.0, 900.0, 1e-4])
+    quantizer = build_weight_quantizer(book, 5, ScaleRule.LARGEST)
+    quantizer.initialize(weight)
+    scales = quantizer.scales(weight, gain)
+    multiplier = (scales * gain).double()
+    # The scale is rounded to float32, and so is the product.
+    assert (multiplier / half_octave(multiplier) - 1).abs().max() < 2**-22
+    u = (weight / scales.unsqueeze(1)).clamp(-1, 1).double() * 7
+    assert torch.equal(
+        quantizer(weight, gain), (torch.ceil(u - 0.5) / 7).float() * scales.unsqueeze(1)
+    )
+    assert not torch.equal(quantizer.codes(weight, gain), quantizer.codes(weight))
+
+
+def test_companded_weights_are_levels_of_the_codebook() -> None:
+    """15 of the 221 levels of two-term POST, those nearest to the learnt ones; codes say which."""
+    book = codebook("twopost8")
+    weight = torch.randn(4, 300, generator=torch.Generator().manual_seed(3))
+    quantizer = build_weight_quantizer(book, 4, ScaleRule.LARGEST, companding=4)
+    quantizer.initialize(weight)
+    with torch.no_grad():
+        quantizer.companding.theta.copy_(torch.linspace(2, -2, 16))
+    values = quantizer(weight)
+    values.square().sum().backward()
+    assert quantizer.companding.theta.grad.abs().max() > 0
+    codes = quantizer.codes(weight)
+    assert len(codes.unique()) == 15
+    levels = np.array([book.value(code) for code in range(256)], np.float32)
+    scales = quantizer.scales(weight).numpy()[:, None]
+    assert values.tolist() == (levels[codes.numpy()] * scales).tolist()
+    places = quantizer.companding(torch.linspace(0, 1, 9999)).detach().unique().double().numpy()
+    chosen = np.unique(np.abs(levels[codes.numpy()])).astype(float)
+    nearest_levels = [min(levels, key=lambda level: abs(float(level) - p)) for p in places]
+    assert chosen.tolist() == [float(level) for level in nearest_levels]
+
+
+def test_companding_is_straight_through() -> None:
+    """Other estimators say something else of the same rounding."""
+    with pytest.raises(ValueError, match=r"^Weights with companding must have the estimator ste"):
+        build_weight_quantizer(codebook("int8"), 1, ScaleRule.LSQ, EstimatorKind.EWGS, companding=4)

@@ -7,6 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tritone.qat.activation_method import ActivationKind, ActivationMethod
+from tritone.qat.estimators import EstimatorKind
+from tritone.qat.method import LayerMethod, WeightMethod
+from tritone.qat.precision import Multipliers
+from tritone.qat.pretrained import Normalization, Pretrained
 from tritone.qat.recipe import (
     Optimizer,
     load_recipe,
@@ -14,6 +19,8 @@ from tritone.qat.recipe import (
     recipe_names,
     render_recipe,
 )
+from tritone.qat.scales import ScaleRule
+from tritone.qat.schedules import BlendingSchedule, DeltaMode, DeltaSchedule, Ramp
 
 TEXT = """\
 name = "mine"
@@ -40,7 +47,12 @@ quantizer_learning_rate = 0.01
 
 def test_all_that_come_with_tritone_load() -> None:
     """The demo is 4-bit POST with 8-bit edges."""
-    assert recipe_names() == ["digits", "digits_quick"]
+    assert recipe_names() == [
+        "cifar10_resnet20",
+        "cifar10_resnet20_post4",
+        "digits",
+        "digits_quick",
+    ]
     for name in recipe_names():
         recipe = load_recipe(name)
         assert recipe.name == name
@@ -52,7 +64,10 @@ def test_values_and_defaults() -> None:
     """Numbers, enums and sections become what the dataclasses say."""
     recipe = parse_recipe(TEXT)
     assert recipe.optimizer is Optimizer.SGD
+    assert recipe.pretrain is not None
     assert type(recipe.pretrain.learning_rate) is float
+    assert (recipe.pretrained, recipe.data.validation, recipe.flip) == (None, 0, False)
+    assert recipe.pretrain_epochs == 1
     assert recipe.finetune.learning_rate == 1e-5
     assert (recipe.shift, recipe.threads, recipe.finetune.weight_decay) == (0, 1, 0.0)
 
@@ -64,7 +79,39 @@ def test_a_file_is_a_recipe(tmp_path: Path) -> None:
     assert load_recipe(path) == load_recipe(str(path)) == parse_recipe(TEXT)
 
 
-@pytest.mark.parametrize("name", ["digits", "digits_quick"])
+PRETRAINED = f"""
+[pretrained]
+file = "weights.th"
+sha256 = "{"0" * 64}"
+normalization = "imagenet"
+"""
+
+
+def test_weights_of_others_stand_for_pretraining() -> None:
+    """One of the two tables, not both and not none."""
+    begin, end = TEXT.index("[pretrain]"), TEXT.index("[finetune]")
+    without = TEXT[:begin] + TEXT[end:]
+    recipe = parse_recipe(without + PRETRAINED)
+    assert recipe.pretrained == Pretrained(
+        file="weights.th", sha256="0" * 64, normalization=Normalization.IMAGENET
+    )
+    assert recipe.pretrain_epochs == 0
+    assert parse_recipe(render_recipe(recipe)) == recipe
+    message = r"^Recipe must have a table \[pretrain\] or a table \[pretrained\], not "
+    with pytest.raises(ValueError, match=message + "none$"):
+        parse_recipe(without)
+    with pytest.raises(ValueError, match=message + "both$"):
+        parse_recipe(TEXT + PRETRAINED)
+
+
+def test_validation_images_are_counted() -> None:
+    """A count from 0 on."""
+    assert parse_recipe(TEXT + "[data]\nvalidation = 5000\n").data.validation == 5000
+    with pytest.raises(ValueError, match=r"^Recipe data validation must not be negative, not -1$"):
+        parse_recipe(TEXT + "[data]\nvalidation = -1\n")
+
+
+@pytest.mark.parametrize("name", ["digits", "digits_quick", "cifar10_resnet20_post4"])
 def test_rendering_is_the_inverse_of_parsing(name: str) -> None:
     """The copy in a run folder is the recipe."""
     recipe = load_recipe(name)
@@ -112,6 +159,135 @@ def test_refuses_values(old: str, new: str, message: str) -> None:
         parse_recipe(TEXT.replace(old, new))
 
 
+METHOD = """
+[weights]
+estimator = "ewgs"
+scale = "bounds"
+clip = false
+
+[[layers]]
+pattern = "first*"
+weights = "odd4"
+
+[[layers]]
+pattern = "*"
+act_bits = 3
+clip = true
+estimator = "noise"
+scale = "lsq"
+
+[blending]
+ramp = "linear"
+start = 0
+end = 0.5
+
+[ewgs]
+mode = "hessian"
+interval = 2
+"""
+
+
+def test_methods() -> None:
+    """Tables of estimators, scales and exceptions become what the dataclasses say, and back."""
+    recipe = parse_recipe(TEXT + METHOD)
+    assert recipe.weights == WeightMethod(
+        estimator=EstimatorKind.EWGS, scale=ScaleRule.BOUNDS, clip=False
+    )
+    assert recipe.layers == (
+        LayerMethod(pattern="first*", weights="odd4"),
+        LayerMethod(
+            pattern="*",
+            act_bits=3,
+            clip=True,
+            estimator=EstimatorKind.NOISE,
+            scale=ScaleRule.LSQ,
+        ),
+    )
+    assert recipe.blending == BlendingSchedule(ramp=Ramp.LINEAR, start=0.0, end=0.5)
+    assert recipe.ewgs == DeltaSchedule(mode=DeltaMode.HESSIAN, interval=2)
+    assert recipe.method.choose(recipe.precision, "first", edge=True).weights == "odd4"
+    assert parse_recipe(render_recipe(recipe)) == recipe
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            '"ewgs"',
+            '"magic"',
+            r"^Recipe weights\.estimator must be one of ste, ewgs, ab, noise, .*",
+        ),
+        (
+            '"bounds"',
+            '"post"',
+            r"^Recipe weights\.scale must be one of percentile, .*, not 'post'$",
+        ),
+        ('"first*"', '""', r"^Recipe layers pattern must not be empty$"),
+        ('"odd4"', '"odd9"', r"^Codebook must be one of .*, not 'odd9'$"),
+        ("end = 0.5", "end = 0", r"^Recipe blending must have 0 <= start < end <= 1, not .*$"),
+        ("interval = 2", "interval = 0", r"^Recipe ewgs interval must be positive, not 0$"),
+        (
+            '"noise"',
+            '"ab"',
+            r"^Recipe weights clip must be true with the estimator ab, not false.*$",
+        ),
+        ("[[layers]]", "[layer]", r"^Recipe key must be one of .*, layers, .*, not 'layer'$"),
+    ],
+)
+def test_refuses_methods(old: str, new: str, message: str) -> None:
+    """One line that names the key."""
+    assert old in METHOD
+    with pytest.raises(ValueError, match=message):
+        parse_recipe(TEXT + METHOD.replace(old, new, 1))
+
+
+def test_activations() -> None:
+    """The table of activations becomes its dataclass, and back; what has no meaning is refused."""
+    table = '\n[activations]\nquantizer = "pact"\nestimator = "ewgs"\nweight_decay = 0.0005\n'
+    recipe = parse_recipe(TEXT + table)
+    expected = ActivationMethod(
+        quantizer=ActivationKind.PACT, estimator=EstimatorKind.EWGS, weight_decay=0.0005
+    )
+    assert recipe.activations == recipe.method.activations == expected
+    assert parse_recipe(render_recipe(recipe)) == recipe
+    with pytest.raises(ValueError, match=r"^Recipe activations estimator must not be ab: "):
+        parse_recipe(TEXT + table.replace('"ewgs"', '"ab"'))
+    message = r"^Recipe activations\.quantizer must be one of lsq, pact, ewgs, asq, not 'dorefa'$"
+    with pytest.raises(ValueError, match=message):
+        parse_recipe(TEXT + table.replace('"pact"', '"dorefa"'))
+
+
+def test_refuses_types_of_methods() -> None:
+    """Exceptions are a list of tables; a switch is not a number."""
+    with pytest.raises(TypeError, match=r"^Recipe layers must be tables \[\[layers\]\], not {.*$"):
+        parse_recipe(TEXT + '[layers]\npattern = "a"\n')
+    with pytest.raises(TypeError, match=r"^Recipe weights\.clip must be of type bool, not 0$"):
+        parse_recipe(TEXT + "[weights]\nclip = 0\n")
+
+
+def test_refuses_adaptive_steps_without_multipliers() -> None:
+    """What must be a power of sqrt 2 cannot follow the image."""
+    half = TEXT.replace("act_bits = 4\n", 'act_bits = 4\nmultipliers = "half_octave"\n')
+    assert parse_recipe(half).precision.multipliers is Multipliers.HALF_OCTAVE
+    message = (
+        r"^Recipe precision multipliers must be integer with the quantizer asq, not half_octave"
+    )
+    with pytest.raises(ValueError, match=message):
+        parse_recipe(half + '[activations]\nquantizer = "asq"\n')
+
+
+def test_refuses_blending_with_adam() -> None:
+    """Its normalisation cancels what the estimator is about; an exception counts too."""
+    adam = TEXT.replace('"sgd"', '"adamw"')
+    parse_recipe(adam)
+    message = r"^Recipe optimizer must be sgd with the estimator ab, not adamw: .* 1 - alpha$"
+    for table in ("[weights]\n", '[[layers]]\npattern = "a"\n'):
+        text = f'{table}estimator = "ab"\n'
+        parse_recipe(TEXT + text)
+        with pytest.raises(ValueError, match=message):
+            parse_recipe(adam + text)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -131,6 +307,8 @@ def test_refuses_types(old: str, new: str, message: str) -> None:
 @pytest.mark.parametrize("name", ["nothing", "nothing.toml"])
 def test_refuses_an_unknown_recipe(name: str) -> None:
     """The known names are listed."""
-    message = rf"^Recipe must be one of digits, digits_quick or a \.toml file, not '{name}'$"
+    message = (
+        rf"^Recipe must be one of cifar10_.*, digits, digits_quick or a \.toml file, not '{name}'$"
+    )
     with pytest.raises(ValueError, match=message):
         load_recipe(name)

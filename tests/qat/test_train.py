@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import subprocess
@@ -12,10 +13,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import safetensors.numpy
+import torch
 from rich.console import Console
 
+from tritone.qat import data
+from tritone.qat.export import export_run
 from tritone.qat.history import read_history
-from tritone.qat.recipe import Recipe, load_recipe, render_recipe
+from tritone.qat.models.catalog import build_model
+from tritone.qat.pretrained import Normalization, Pretrained
+from tritone.qat.recipe import DataChoice, Recipe, load_recipe, render_recipe
 from tritone.qat.train import train
 
 QUIET = Console(quiet=True)
@@ -52,19 +59,22 @@ def test_report(recipe: Recipe, uninterrupted: Path) -> None:
         "dataset",
         "model",
         "method",
+        "estimator",
+        "codebook",
         "weight_bits",
         "act_bits",
         "epochs",
         "epochs_fp32",
         "seed",
+        "images",
         "top1_fp32",
         "top1_quant",
         "top1_frozen",
         "seconds",
         "commit",
     ]
-    assert [report[key] for key in list(report)[:8]] == [
-        "digits", "digits", "post", 4, 4, 5, 5, 0
+    assert [report[key] for key in list(report)[:10]] == [
+        "digits", "digits", "post", "ste", "post4", 4, 4, 5, 5, 0
     ]  # fmt: skip
     for key in ("top1_fp32", "top1_quant", "top1_frozen"):
         # Far above chance, and a count of the 360 images; the report keeps the whole float.
@@ -82,6 +92,9 @@ def test_history(uninterrupted: Path) -> None:
     ]
     assert history[4].loss < history[0].loss
     assert history[4].top1 > history[0].top1
+    assert [each.observation is not None for each in history] == [False] * 5 + [True] * 5
+    assert history[9].observation is not None
+    assert set(history[9].observation.clipped) == {"conv1", "conv2", "conv3"}
 
 
 def test_killed_run_resumes_to_the_same_weights(
@@ -141,7 +154,10 @@ def test_refuses_a_folder_of_another_recipe(recipe: Recipe, uninterrupted: Path)
 def test_refuses_a_loss_that_is_not_finite(recipe: Recipe, tmp_path: Path) -> None:
     """Training stops, and says where."""
     wild = replace(recipe, pretrain=replace(recipe.pretrain, learning_rate=1e30))
-    message = r"^Loss must be finite, not (nan|inf), in epoch \d of pretrain; .*$"
+    message = (
+        r"^Loss must be finite, not (nan|inf), in epoch \d of pretrain: "
+        r"it went wrong in layer \w+; a lower learning rate may help$"
+    )
     with pytest.raises(ValueError, match=message):
         train(wild, tmp_path, console=QUIET)
     assert not (tmp_path / "train.json").exists()
@@ -152,3 +168,36 @@ def test_refuses_a_missing_data_set(recipe: Recipe, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"^Data set must be digits or a file .*$"):
         train(replace(recipe, dataset="cifar10"), tmp_path / "run", tmp_path, QUIET)
     assert not (tmp_path / "run").exists()
+
+
+def test_weights_of_others(recipe: Recipe, tmp_path: Path) -> None:
+    """Their top-1 is measured on what they read, here u / 255; then they are folded and tuned."""
+    first = replace(recipe, finetune=replace(recipe.finetune, epochs=1))
+    run = tmp_path / "first"
+    model = build_model("digits", 1, 10).eval()
+    path = tmp_path / "weights.th"
+    torch.save(
+        {"state_dict": {f"module.{key}": value for key, value in model.state_dict().items()}}, path
+    )
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    second = replace(
+        first,
+        pretrain=None,
+        pretrained=Pretrained(file=str(path), sha256=digest, normalization=Normalization.UNIT),
+        flip=True,
+        data=DataChoice(validation=300),
+    )
+    report = train(second, run, console=QUIET)
+    dataset = data.hold_out(data.load("digits"), 300)
+    with torch.no_grad():
+        logits = model(torch.from_numpy(dataset.test_images).float() / 255)
+    hits = int((logits.argmax(1) == torch.from_numpy(dataset.test_labels)).sum())
+    assert report["top1_fp32"] == 100 * hits / 300
+    assert (report["images"], report["epochs_fp32"]) == ("validation", 0)
+    # The exported graph has the folded bias; its file of images holds the validation images.
+    network = export_run(run)
+    assert network.nodes[0].name == "conv1"
+    kept = safetensors.numpy.load_file(run / "graph" / "test.safetensors")
+    assert (kept["images"] == dataset.test_images).all()
+    path.unlink()  # finished runs need it no more
+    assert train(second, run, console=QUIET) == report

@@ -83,6 +83,51 @@ def test_binary_ternary_and_fp4_levels() -> None:
         assert exact(book.level(code), book.unit) == sign * fp4[code & 7] / 6
 
 
+@pytest.mark.parametrize("bits", [2, 3, 4, 5, 6, 7, 8])
+def test_odd_levels(bits: int) -> None:
+    """EWGS: 2 i / (2**b - 1) - 1 for i = 0..2**b - 1, which is code i; no zero."""
+    top = 2**bits - 1
+    book = codebook(f"odd{bits}")
+    expected = [2 * Fraction(i, top) - 1 for i in range(2**bits)]
+    assert [exact(book.level(i), book.unit) for i in range(2**bits)] == expected
+    assert not book.has_zero
+
+
+@pytest.mark.parametrize(
+    ("name", "magnitudes"),
+    [
+        ("apot3", ["1/4", "1/2", "1"]),
+        ("apot4", ["0.1", "0.2", "0.3", "0.4", "0.6", "0.8", "1"]),
+    ],
+)
+def test_apot_levels(name: str, magnitudes: list[str]) -> None:
+    """The grids of the released code."""
+    assert values(name) == mirrored([Fraction(each) for each in magnitudes])
+
+
+def test_apot5_levels() -> None:
+    """(a + b) / 0.75 with a of 0, 1/2, 1/8, 1/32 and b of 0, 1/4, 1/16, 1/64."""
+    sums = [
+        (Fraction(a, 32) + Fraction(b, 64)) / Fraction(3, 4)
+        for a in (0, 16, 4, 1)
+        for b in (0, 16, 4, 1)
+    ]
+    assert values("apot5") == mirrored(sums)
+    assert len(values("apot5")) == 31
+
+
+@pytest.mark.parametrize(("name", "bits", "factor"), [("twopost6", 3, 4), ("twopost8", 4, 16)])
+def test_twopost_levels(name: str, bits: int, factor: int) -> None:
+    """The level of code {high, low} is that of high times the factor plus that of low."""
+    book, part = codebook(name), codebook(f"post{bits}")
+    for high in range(2**bits):
+        for low in range(2**bits):
+            level = book.level((high << bits) + low)
+            parts = exact(part.level(high), 1) * factor + exact(part.level(low), 1)
+            assert exact(level, 1) == parts
+    assert book.unit == part.unit * (factor + 1)
+
+
 def test_post4_codes_are_sign_odd_shift() -> None:
     """The POST4 code is {sign, odd, shift}; odd with shift 3 is zero."""
     book = codebook("post4")

@@ -10,7 +10,7 @@ import pytest
 from tritone.spec.catalog import CATALOG, codebook
 from tritone.spec.codebook import ARRAY_CONTROL, Codebook, Level, Pass, PassPlan, Term
 
-BOOKS = [pytest.param(book, id=book.name) for book in CATALOG.values()]
+BOOKS = [pytest.param(book, id=book.name) for book in CATALOG.values() if book.runs]
 
 # What one lane can add in one pass, written out: (even, odd).
 ONE_PASS = {(0, 0)}
@@ -51,10 +51,10 @@ def test_idle_nibbles_contribute_nothing(book: Codebook) -> None:
 @pytest.mark.parametrize(
     ("names", "passes"),
     [
-        (("post2", "post3", "post4", "pot3", "binary", "ternary"), 1),
-        (("pot4", "int3", "int4", "fp4_e2m1"), 2),
-        (("post5", "int5", "int6"), 3),
-        (("int7", "int8"), 4),
+        (("post2", "post3", "post4", "pot3", "apot3", "binary", "ternary"), 1),
+        (("pot4", "int3", "int4", "fp4_e2m1", "odd2", "odd3", "apot4", "twopost6", "twopost8"), 2),
+        (("post5", "int5", "int6", "odd4", "odd5", "apot5"), 3),
+        (("int7", "int8", "odd6", "odd7"), 4),
     ],
 )
 def test_pass_counts(names: tuple[str, ...], passes: int) -> None:
@@ -62,9 +62,7 @@ def test_pass_counts(names: tuple[str, ...], passes: int) -> None:
     assert [len(codebook(name).plan.passes) for name in names] == [passes] * len(names)
 
 
-@pytest.mark.parametrize(
-    "book", [pytest.param(book, id=book.name) for book in CATALOG.values() if book.name != "int8"]
-)
+@pytest.mark.parametrize("book", [param for param in BOOKS if param.id != "int8"])
 def test_plans_are_minimal(book: Codebook) -> None:
     """No plan with fewer passes reaches every level: all sums of fewer terms, by brute force.
 
@@ -92,6 +90,30 @@ def test_nibbles_of_int8_each_take_two_passes() -> None:
         (4, 1),
     ]
     assert (3, 0) not in ONE_PASS
+
+
+def test_sixteen_levels_without_zero_take_two_planes() -> None:
+    """odd4 fills a nibble, which leaves none for unused lanes: code 8 * high + low is
+    (16 * high - 8) + (2 * low - 7), and each digit leaves nibbles that mean nothing."""
+    plan = codebook("odd4").plan
+    assert plan.nibbles == tuple((code % 8, code // 8) for code in range(16))
+    assert [each.plane for each in plan.passes] == [0, 0, 1]
+    for digit in range(8):
+        low = [table_value(each.table[digit]) for each in plan.passes[:2]]
+        assert sum(term[0] for term in low) == 2 * digit - 7
+    assert [table_value(plan.passes[2].table[digit]) for digit in (0, 1)] == [(-8, 0), (8, 0)]
+
+
+def test_a_digit_for_each_nibble_saves_planes() -> None:
+    """int7 stores two nibbles and not one for each of its four terms."""
+    assert codebook("int7").plan.planes == 2
+
+
+def test_what_needs_five_passes_does_not_run() -> None:
+    """171 = 10101011b has five signed digits and no fewer; odd8 can still be trained."""
+    assert not codebook("odd8").runs
+    with pytest.raises(ValueError, match=r"^Codebook odd8 must need at most 4 passes"):
+        _ = codebook("odd8").plan
 
 
 def test_more_than_four_passes_are_refused_by_name() -> None:

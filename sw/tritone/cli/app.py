@@ -28,6 +28,7 @@ _EXTRAS = {
     "torch": "qat",
     "sklearn": "qat",
     "matplotlib": "qat",
+    "PIL": "qat",
     "amaranth": "hw",
     "cocotb": "sim",
     "cocotb_tools": "sim",
@@ -45,6 +46,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+bench = typer.Typer(name="bench", help="Measure how fast things are.", no_args_is_help=True)
+app.add_typer(bench)
 
 
 @app.callback()
@@ -68,17 +73,29 @@ def _require(path: Path, remedy: str) -> Path:
 
 @app.command("data")
 def data_command(
-    name: Annotated[str, typer.Argument(help="digits, or a file of the data folder")] = "digits",
+    name: Annotated[
+        str,
+        typer.Argument(help="digits, cifar10, fashion_mnist, or a file of the data folder"),
+    ] = "digits",
     folder: DataFolder = Path("data"),
+    pictures: Annotated[
+        Path | None,
+        typer.Option(
+            "--pictures", help="make NAME of train/CLASS/* and val/CLASS/* in this folder"
+        ),
+    ] = None,
+    size: Annotated[
+        int, typer.Option("--size", min=1, help="height and width of images made of pictures")
+    ] = 224,
 ) -> None:
     """Fetch and check a data set."""
     from tritone.cli.tables import dataset_table
-    from tritone.qat.data import load
+    from tritone.qat.sources.catalog import prepare
 
-    found = load(name, folder)
-    _console().print(
-        dataset_table(name, {"training": found.train_images, "test": found.test_images})
-    )
+    console = _console()
+    with Console(stderr=True).status(f"preparing {name}"):
+        found = prepare(name, folder, pictures, size)
+    console.print(dataset_table(name, {"training": found.train_images, "test": found.test_images}))
 
 
 @app.command("train")
@@ -183,6 +200,22 @@ def show_command(
     from tritone.cli.show import show
 
     show(what, _console(), summary=summary)
+
+
+@bench.command("train")
+def bench_train_command(
+    rounds: Annotated[int, typer.Option("--rounds", help="measured steps of each method")] = 10,
+    model: Annotated[str, typer.Option("--model", help="for 3x32x32 images")] = "resnet20",
+    batch: Annotated[int, typer.Option("--batch", help="images a step")] = 128,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="of torch")] = 1,
+) -> None:
+    """Time a training step of every method, in turns; Brevitas too where it is installed."""
+    from tritone.cli.tables import step_time_table
+    from tritone.qat.benchmark import time_training
+
+    times = time_training(rounds, model=model, batch=batch, threads=threads)
+    rows = [(each.name, each.seconds, each.ratio) for each in times]
+    _console().print(step_time_table(f"{model}, batch {batch}, threads {threads}", rows))
 
 
 def _explain(error: Exception) -> str:

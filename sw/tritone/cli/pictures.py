@@ -16,7 +16,7 @@ from tritone.qat.history import EpochRecord
 from tritone.spec.catalog import codebook
 from tritone.spec.storage import write_atomically
 
-__all__ = ["draw_levels", "draw_training", "level_counts"]
+__all__ = ["draw_levels", "draw_quantizers", "draw_training", "level_counts"]
 
 _DOTS_PER_INCH = 120
 
@@ -43,6 +43,47 @@ def draw_training(history: Sequence[EpochRecord], path: Path) -> None:
     lower.set_xlabel("epoch")
     upper.legend()
     _save(figure, path)
+
+
+def draw_quantizers(history: Sequence[EpochRecord], path: Path) -> bool:
+    """Draw what the quantisers did over the epochs: clip rates, deltas, alpha, betas.
+
+    Each has axes where the run has it. Return whether there was anything to draw.
+    """
+    records = [record for record in history if record.observation is not None]
+    seen = [record.observation for record in records if record.observation is not None]
+    drawn = {
+        "clipped values in %": [
+            {name: 100 * rate for name, rate in each.clipped.items()} for each in seen
+        ],
+        "delta of EWGS": [record.deltas for record in records],
+        "alpha of blending": [
+            {} if record.blend is None else {"all layers": record.blend} for record in records
+        ],
+        "beta of ASQ: median, quartiles, range": [
+            {name: values[2] for name, values in each.betas.items()} for each in seen
+        ],
+    }
+    kept = {title: values for title, values in drawn.items() if any(values)}
+    if not kept:
+        return False
+    epochs = [record.epoch for record in records]
+    figure = Figure(figsize=(8, 3 * len(kept)), layout="constrained")
+    axes = figure.subplots(len(kept), 1, squeeze=False)[:, 0]
+    for axis, (title, values) in zip(axes, kept.items(), strict=True):
+        for name in dict.fromkeys(name for each in values for name in each):
+            points = [each.get(name, np.nan) for each in values]
+            (line,) = axis.plot(epochs, points, marker=".", label=name)
+            if title.startswith("beta"):
+                spread = np.array([each.betas.get(name, [np.nan] * 5) for each in seen])
+                color = line.get_color()
+                axis.fill_between(epochs, spread[:, 1], spread[:, 3], color=color, alpha=0.3)
+                axis.fill_between(epochs, spread[:, 0], spread[:, 4], color=color, alpha=0.1)
+        axis.set_ylabel(title)
+        axis.legend(fontsize="x-small", ncols=2, loc="center left", bbox_to_anchor=(1, 0.5))
+    axes[-1].set_xlabel("epoch of the fine-tuning")
+    _save(figure, path)
+    return True
 
 
 def level_counts(node: Convolution) -> tuple[list[float], list[int]]:

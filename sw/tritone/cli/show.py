@@ -57,7 +57,7 @@ def _read(path: Path) -> Any:
 
 
 def _show_run(run: Path, console: Console, summary: bool) -> None:
-    from tritone.cli.pictures import draw_levels, draw_training
+    from tritone.cli.pictures import draw_levels, draw_quantizers, draw_training
 
     tables, pictures = [], []
     training = simulation = None
@@ -65,6 +65,8 @@ def _show_run(run: Path, console: Console, summary: bool) -> None:
     if history:
         draw_training(history, run / "training.png")
         pictures.append(run / "training.png")
+        if draw_quantizers(history, run / "quantizers.png"):
+            pictures.append(run / "quantizers.png")
     if (run / "train.json").is_file():
         training = _read(run / "train.json")
         tables.append(training_table(run, training))

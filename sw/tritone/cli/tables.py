@@ -22,6 +22,7 @@ __all__ = [
     "machine_table",
     "program_table",
     "simulation_table",
+    "step_time_table",
     "summary_table",
     "training_table",
 ]
@@ -70,6 +71,15 @@ def dataset_table(name: str, images: Mapping[str, Any]) -> Group:
             (part, len(each), _shape(each.shape[1:]), each.min(), each.max())
             for part, each in images.items()
         ),
+    )
+
+
+def step_time_table(title: str, times: Iterable[tuple[str, float, float]]) -> Group:
+    """Return the table of training steps: name, seconds, and their ratio to full precision."""
+    return _grid(
+        f"Training step: {title}",
+        ("method", "milliseconds", "of FP32"),
+        ((name, f"{1000 * seconds:,.1f}", f"{ratio:.2f}") for name, seconds, ratio in times),
     )
 
 

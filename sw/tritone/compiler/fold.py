@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from tritone.graph import Convolution, Network, Pool, PoolKind, Tensor, Window
 from tritone.spec.catalog import codebook
-from tritone.spec.codebook import Codebook
+from tritone.spec.codebook import MAX_PASSES, Codebook
 from tritone.spec.fixed import LOGIT, OFFSET, SQRT2_FRACTION, STREAM, VALUE, FixedFormat, half
 from tritone.spec.isa import Opcode, PoolMode
 
@@ -109,6 +109,29 @@ def _window(name: str, window: Window, output: Tensor) -> Window:
 
 
 def _convolution(node: Convolution, network: Network) -> Layer:
+    if node.groups != 1:
+        raise ValueError(
+            f"Layer {node.name} must have one group of channels, not {node.groups}: the array sums "
+            "over all input channels; a machine for it needs a row for each channel"
+        )
+    if node.gain is not None:
+        raise ValueError(
+            f"Layer {node.name} must have a fixed step, not the adaptive one of "
+            f"{node.gain.tensor}: the machine has no gain stage in its reader; "
+            "freeze beta at its mean (static), or train with another quantizer"
+        )
+    if node.shortcut is not None:
+        raise ValueError(
+            f"Layer {node.name} must add nothing, not the shortcut {node.shortcut.tensor}: "
+            "the machine has no residual path; "
+            "it needs a second feature memory read in the requantizer"
+        )
+    if not codebook(node.codebook).runs:
+        raise ValueError(
+            f"Layer {node.name} must have weights that take at most {MAX_PASSES} passes, "
+            f"not those of {node.codebook}; train it with another codebook "
+            "(docs/reference.md lists their passes)"
+        )
     source, result = network.tensors[node.input], network.tensors[node.output]
     weights = Weights(book=codebook(node.codebook), codes=node.codes)
     zero, top = source.zero >> node.read_shift, (1 << node.bits) - 1

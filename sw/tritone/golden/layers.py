@@ -8,11 +8,11 @@ import numpy.typing as npt
 
 from tritone.golden.arithmetic import Integers, clamp, multiply_add, round_shift
 from tritone.golden.batch import require_images
-from tritone.graph import Convolution, Network, Pool, PoolKind, Tensor, Window
+from tritone.graph import Convolution, Network, Pool, PoolKind, Shortcut, Tensor, Window
 from tritone.spec.catalog import codebook
-from tritone.spec.fixed import SQRT2_FRACTION, SQRT2_NUMERATOR, STREAM
+from tritone.spec.fixed import BETA, GAIN_FRACTION, SQRT2_FRACTION, SQRT2_NUMERATOR, STREAM
 
-__all__ = ["convolve", "pool", "rail_sums", "read", "run"]
+__all__ = ["convolve", "pool", "rail_sums", "read", "read_adapted", "run", "shortcut_term"]
 
 
 def run(network: Network, images: npt.NDArray[np.uint8]) -> dict[str, Integers]:
@@ -27,7 +27,13 @@ def run(network: Network, images: npt.NDArray[np.uint8]) -> dict[str, Integers]:
     for node in network.nodes:
         codes, source = tensors[node.input], network.tensors[node.input]
         if isinstance(node, Convolution):
-            tensors[node.output] = convolve(node, source, codes)
+            added: Integers | int = 0
+            if node.shortcut is not None:
+                name = node.shortcut.tensor
+                channels = len(node.codes)
+                added = shortcut_term(node.shortcut, network.tensors[name], tensors[name], channels)
+            beta = None if node.gain is None else tensors[node.gain.tensor]
+            tensors[node.output] = convolve(node, source, codes, added, beta)
         else:
             tensors[node.output] = pool(node, source, codes)
     return tensors
@@ -37,6 +43,13 @@ def read(codes: Integers, zero: int, bits: int) -> Integers:
     """Return the activations of ``bits`` bits that ``codes`` of a tensor with that zero become."""
     shift = STREAM.bits - bits
     return clamp((zero >> shift) + round_shift(codes - zero, shift), 0, (1 << bits) - 1)
+
+
+def read_adapted(codes: Integers, beta: Integers, bits: int, headroom: int) -> Integers:
+    """Return the activations that ``codes`` become with the betas (image, 1, 1, 1), U2.10."""
+    gain = ((1 << (BETA.frac + GAIN_FRACTION)) + (beta >> 1)) // beta
+    shift = STREAM.bits - bits - headroom + GAIN_FRACTION
+    return clamp(round_shift(codes * gain, shift), 0, (1 << bits) - 1)
 
 
 def rail_sums(node: Convolution, activations: Integers, zero: int) -> tuple[Integers, Integers]:
@@ -49,22 +62,59 @@ def rail_sums(node: Convolution, activations: Integers, zero: int) -> tuple[Inte
     sums = [
         np.zeros((len(activations), len(node.codes), height, width), np.int64) for _ in range(2)
     ]
+    inputs, outputs = node.codes.shape[1], len(node.codes) // node.groups
     for y in range(height):
         for x in range(width):
             seen = _window(padded, node.window, y, x)
             for total, weights in zip(sums, (even, odd), strict=True):
-                total[:, :, y, x] = np.einsum("nchw,ochw->no", seen, weights)
+                for group in range(node.groups):
+                    taken = seen[:, group * inputs : (group + 1) * inputs]
+                    made = slice(group * outputs, (group + 1) * outputs)
+                    total[:, made, y, x] = np.einsum("nchw,ochw->no", taken, weights[made])
     return sums[0], sums[1]
 
 
-def convolve(node: Convolution, source: Tensor, codes: Integers) -> Integers:
-    """Return the output of a convolution whose input ``codes`` belong to the tensor ``source``."""
-    zero = source.zero >> node.read_shift
-    even, odd = rail_sums(node, read(codes, source.zero, node.bits), zero)
-    v = (even << SQRT2_FRACTION) + SQRT2_NUMERATOR * odd
+def shortcut_term(shortcut: Shortcut, source: Tensor, codes: Integers, channels: int) -> Integers:
+    """Return what a shortcut adds to each of ``channels`` output channels.
+
+    Parameters
+    ----------
+    source, codes : the tensor that the shortcut reads.
+    """
+    height, width = shortcut.output(*codes.shape[2:])
+    term = np.zeros((len(codes), channels, height, width), np.int64)
+    for channel in range(codes.shape[1]):
+        for y in range(height):
+            for x in range(width):
+                k = codes[:, channel, shortcut.stride * y, shortcut.stride * x]
+                scaled = ((k - source.zero) * shortcut.multiplier) << shortcut.shift
+                term[:, shortcut.channel_offset + channel, y, x] = scaled
+    return term
+
+
+def convolve(
+    node: Convolution,
+    source: Tensor,
+    codes: Integers,
+    added: Integers | int = 0,
+    beta: Integers | None = None,
+) -> Integers:
+    """Return the output of a convolution whose input ``codes`` belong to the tensor ``source``.
+
+    ``added`` is the term of its shortcut, ``beta`` the tensor of its gain.
+    """
     by_channel = (slice(None), None, None)
-    scaled = multiply_add(v, node.multiplier[by_channel], node.offset[by_channel])
-    return clamp(scaled >> node.shift, node.low, node.high)
+    zero, multiplier = source.zero >> node.read_shift, node.multiplier[by_channel]
+    if node.gain is None or beta is None:
+        activations = read(codes, source.zero, node.bits)
+    else:
+        activations = read_adapted(codes, beta, node.bits, node.gain.headroom)
+        if node.gain.adapted:
+            multiplier = round_shift(multiplier * beta, BETA.frac)
+    even, odd = rail_sums(node, activations, zero)
+    v = (even << SQRT2_FRACTION) + SQRT2_NUMERATOR * odd
+    scaled = multiply_add(v, multiplier, node.offset[by_channel])
+    return clamp((scaled + added) >> node.shift, node.low, node.high)
 
 
 def pool(node: Pool, source: Tensor, codes: Integers) -> Integers:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["shift_images"]
+__all__ = ["flip_images", "shift_images"]
 
 
 def shift_images(images: Tensor, limit: int, generator: torch.Generator) -> Tensor:
@@ -21,3 +21,9 @@ def shift_images(images: Tensor, limit: int, generator: torch.Generator) -> Tens
     which = torch.arange(count).view(-1, 1, 1)
     # Advanced indices around the sliced channels come first: (N, H, W, C).
     return padded[which, :, rows.unsqueeze(2), columns.unsqueeze(1)].permute(0, 3, 1, 2)
+
+
+def flip_images(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Return images (N, C, H, W), each one mirrored left to right or not, with equal chances."""
+    mirrored = torch.rand(len(images), generator=generator) < 0.5
+    return torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images)

@@ -10,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
 
-__all__ = ["DATA_FOLDER", "Dataset", "load"]
+__all__ = ["DATA_FOLDER", "KEYS", "Dataset", "hold_out", "load"]
 
 DATA_FOLDER = Path("data")
 KEYS = ("train_images", "train_labels", "test_images", "test_labels")
 
 DIGITS_TEST_IMAGES = 360
 DIGITS_SEED = 0
+VALIDATION_SEED = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,7 @@ def load(name: str, folder: Path = DATA_FOLDER) -> Dataset:
     if not path.is_file():
         raise FileNotFoundError(
             f"Data set must be digits or a file {path} with {', '.join(KEYS)}, "
-            f"not {name!r}: there is no such file"
+            f"not {name!r}: there is no such file; tritone data {name} makes it if it is known"
         )
     tensors = safetensors.numpy.load_file(path)
     if set(tensors) != set(KEYS):
@@ -79,6 +80,29 @@ def load(name: str, folder: Path = DATA_FOLDER) -> Dataset:
             f"Data set {path} must hold {', '.join(KEYS)}, not {', '.join(sorted(tensors))}"
         )
     return Dataset(**tensors)
+
+
+def hold_out(dataset: Dataset, count: int) -> Dataset:
+    """Return ``dataset`` with ``count`` of its training images as the test set; 0: as it is.
+
+    Of each class the same share, drawn with a fixed seed: hyper-parameters are chosen on them, so
+    that the test set is not seen.
+    """
+    if count == 0:
+        return dataset
+    labels = dataset.train_labels
+    if not 0 < count < len(labels):
+        raise ValueError(
+            f"Validation must have less than the {len(labels)} training images, not {count}"
+        )
+    chosen = _stratified(labels, count, VALIDATION_SEED)
+    kept = np.setdiff1d(np.arange(len(labels)), chosen)
+    return Dataset(
+        train_images=dataset.train_images[kept],
+        train_labels=labels[kept],
+        test_images=dataset.train_images[chosen],
+        test_labels=labels[chosen],
+    )
 
 
 def _digits() -> Dataset:

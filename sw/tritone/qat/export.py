@@ -46,6 +46,9 @@ def export(model: FrozenModel, name: str) -> graph.Network:
                     shift=node.shift,
                     low=node.low,
                     high=node.high,
+                    groups=node.groups,
+                    shortcut=node.shortcut,
+                    gain=node.gain,
                 )
             )
         else:
@@ -73,8 +76,8 @@ def export_run(run: Path, folder: Path = data.DATA_FOLDER) -> graph.Network:
     """Freeze the trained model of a run folder and write its graph.
 
     Into ``run/graph``: the network (network.json, weights.safetensors) and test.safetensors with
-    the whole test set, ``images`` uint8 (N, C, H, W), ``labels`` int64 (N,), and the frozen model's
-    ``logits`` int64 (N, classes).
+    the whole test set, or the validation images of the recipe: ``images`` uint8 (N, C, H, W),
+    ``labels`` int64 (N,), and the frozen model's ``logits`` int64 (N, classes).
 
     Raises
     ------
@@ -90,8 +93,8 @@ def export_run(run: Path, folder: Path = data.DATA_FOLDER) -> graph.Network:
         raise ValueError(
             f"Run {run} must be trained to its last epoch; continue its training first"
         )
-    dataset = data.load(recipe.dataset, folder)
-    model = convert(initial_model(recipe, dataset), dataset.shape, recipe.precision)
+    dataset = data.hold_out(data.load(recipe.dataset, folder), recipe.data.validation)
+    model = convert(initial_model(recipe, dataset), dataset.shape, recipe.precision, recipe.method)
     model.load_state_dict(checkpoint.model)
     # As in training: the step of the logits comes from float sums.
     with deterministic(recipe.threads):

@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
+
 import torch
 from torch import Tensor
 
 from tritone import graph
+from tritone.qat.adapters import AdaptiveQuantizer
 from tritone.qat.evaluate import BATCH
 from tritone.qat.frozen import FrozenConvolution, FrozenModel, FrozenPool
 from tritone.qat.modules import (
@@ -16,20 +20,25 @@ from tritone.qat.modules import (
     QuantizedPool,
     average_constants,
 )
+from tritone.qat.quantizers import half_octave
 from tritone.spec.codebook import Codebook
 from tritone.spec.fixed import (
+    BETA,
+    BETA_HIGH,
+    BETA_LOW,
     INPUT_STEP,
     INPUT_ZERO,
     LOGIT,
     MULTIPLIER,
     OFFSET,
     SHIFT_MAX,
+    SHORTCUT_SHIFT_MAX,
     SQRT2_FRACTION,
     STREAM,
     half,
 )
 
-__all__ = ["LOGIT_HEADROOM", "freeze", "requantizer_constants"]
+__all__ = ["LOGIT_HEADROOM", "freeze", "requantizer_constants", "shortcut_constants"]
 
 # The logits of images that were not seen may be this much larger than those of the training set.
 LOGIT_HEADROOM = 2
@@ -54,32 +63,87 @@ def freeze(model: QuantizedModel, images: Tensor) -> FrozenModel:
     model.train(was_training)
     if largest == 0:
         raise ValueError("Logits must not all be 0 on the training set; train the model first")
-    logits = model.nodes[-1].output
-    tensors = {
-        INPUT: graph.Tensor(name=INPUT, shape=model.shapes[INPUT], zero=INPUT_ZERO, step=INPUT_STEP)
-    }
-    nodes: list[FrozenConvolution | FrozenPool] = []
+    frozen = _Freezing(model.shapes[INPUT])
     for node in model.nodes:
-        source, shape = tensors[node.input], model.shapes[node.output]
-        if not isinstance(node, QuantizedConvolution):
-            tensors[node.output] = graph.Tensor(
-                name=node.output, shape=shape, zero=source.zero, step=source.step
-            )
-            nodes.append(_freeze_pool(node, source.zero))
-            continue
-        if node.output_quantizer is None:
-            step, zero = LOGIT_HEADROOM * largest / LOGIT.high, 0
+        if isinstance(node, QuantizedConvolution):
+            frozen.convolution(node, _logit_step(largest, node.half_octaves))
+            if isinstance(node.output_quantizer, AdaptiveQuantizer):
+                frozen.adapter(node.output, node.output_quantizer)
         else:
-            step, zero = node.output_quantizer.step, node.output_quantizer.zero
-        tensors[node.output] = graph.Tensor(
-            name=node.output, shape=shape, zero=zero, step=step, wide=node.output == logits
+            frozen.pool(node)
+    return FrozenModel(frozen.tensors, frozen.nodes)
+
+
+def _logit_step(largest: float, power: bool) -> float:
+    """Return the step of the logits: a power of two where multipliers are half octaves."""
+    step = LOGIT_HEADROOM * largest / LOGIT.high
+    return 2.0 ** math.ceil(math.log2(step)) if power else step
+
+
+class _Freezing:
+    """The tensors and nodes of a frozen model, as far as they are made."""
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        image = graph.Tensor(name=INPUT, shape=shape, zero=INPUT_ZERO, step=INPUT_STEP)
+        self.tensors = {INPUT: image}
+        self.nodes: list[FrozenConvolution | FrozenPool] = []
+        # By tensor: the gain, and the bits of the consumers that read with it.
+        self.gains: dict[str, tuple[graph.Gain, int]] = {}
+
+    def pool(self, node: QuantizedPool) -> None:
+        """Add a pool, which keeps the step of its input."""
+        source = self.tensors[node.input]
+        channels, *size = source.shape
+        self.tensors[node.output] = graph.Tensor(
+            name=node.output,
+            shape=(channels, *node.window.output(*size)),
+            zero=source.zero,
+            step=source.step,
         )
-        nodes.append(_freeze_convolution(node, source, tensors[node.output]))
-    return FrozenModel(tensors, nodes)
+        self.nodes.append(_freeze_pool(node, source.zero))
+        if node.input in self.gains:
+            self.gains[node.output] = self.gains[node.input]
+
+    def convolution(self, node: QuantizedConvolution, wide_step: float) -> None:
+        """Add a convolution; without a quantiser its result is wide and has that step."""
+        source, quantizer = self.tensors[node.input], node.output_quantizer
+        self.tensors[node.output] = graph.Tensor(
+            name=node.output,
+            shape=(len(node.weight), *node.window.output(*source.shape[1:])),
+            zero=0 if quantizer is None else quantizer.zero,
+            step=wide_step if quantizer is None else quantizer.step,
+            wide=quantizer is None,
+        )
+        gain, bits = self.gains.get(node.input, (None, 0))
+        added = None if node.shortcut is None else self.tensors[node.shortcut.tensor]
+        self.nodes.append(
+            _freeze_convolution(
+                node,
+                source,
+                self.tensors[node.output],
+                added,
+                gain if bits == node.bits else None,
+            )
+        )
+
+    def adapter(self, tensor: str, quantizer: AdaptiveQuantizer) -> None:
+        """Add the nodes that make beta of a tensor."""
+        for node in quantizer.adapter.nodes:
+            if isinstance(node, QuantizedPool):
+                self.pool(node)
+            else:
+                self.convolution(node, 1 / (1 << BETA.frac))
+        beta = self.nodes[-1]
+        assert isinstance(beta, FrozenConvolution)
+        beta.low, beta.high = BETA_LOW, BETA_HIGH
+        gain = graph.Gain(
+            tensor=beta.output, adapted=quantizer.adapted, headroom=quantizer.grid.headroom
+        )
+        self.gains[tensor] = gain, quantizer.bits
 
 
 def requantizer_constants(
-    name: str, gain: Tensor, bias: Tensor, zero: int
+    name: str, gain: Tensor, bias: Tensor, zero: int, largest: int = MULTIPLIER.high
 ) -> tuple[Tensor, Tensor, int]:
     """Return M, D (int64) and S of ``y = gain * v + bias + zero``, rounded half up.
 
@@ -89,9 +153,10 @@ def requantizer_constants(
     gain : codes per unit of v, for each channel, float64.
     bias : codes, for each channel, float64.
     zero : z of the output.
+    largest : magnitude of M.
     """
     shift = SHIFT_MAX
-    while shift > 0 and _round(gain * 2.0**shift).abs().max() > MULTIPLIER.high:
+    while shift > 0 and _round(gain * 2.0**shift).abs().max() > largest:
         shift -= 1
     multiplier = _round(gain * 2.0**shift)
     offset = _round((bias + zero) * 2.0**shift) + half(shift)
@@ -102,6 +167,27 @@ def requantizer_constants(
                 f"not {float(values.abs().max()):.3g}"
             )
     return multiplier.long(), offset.long(), shift
+
+
+def shortcut_constants(name: str, ratio: float, shift: int) -> tuple[int, int]:
+    """Return K and t of ``(k - z_k) * ratio`` added to a sum that is shifted by ``shift``.
+
+    t is the smallest for which K = round(ratio * 2**(shift - t)) fits.
+
+    Parameters
+    ----------
+    name : of the layer, for messages.
+    ratio : step of the shortcut tensor over that of the result.
+    """
+    exact = Fraction(ratio) * (1 << shift)
+    for t in range(SHORTCUT_SHIFT_MAX + 1):
+        multiplier = math.floor(exact / (1 << t) + Fraction(1, 2))
+        if multiplier <= MULTIPLIER.high:
+            return multiplier, t
+    raise ValueError(
+        f"Layer {name} must add a shortcut of at most "
+        f"{MULTIPLIER.high << SHORTCUT_SHIFT_MAX >> shift} of its own steps, not {ratio:.3g}"
+    )
 
 
 def _round(value: Tensor) -> Tensor:
@@ -116,13 +202,19 @@ def _scaled_levels(book: Codebook) -> Tensor:
 
 @torch.no_grad()
 def _freeze_convolution(
-    node: QuantizedConvolution, source: graph.Tensor, result: graph.Tensor
+    node: QuantizedConvolution,
+    source: graph.Tensor,
+    result: graph.Tensor,
+    added: graph.Tensor | None,
+    gain: graph.Gain | None,
 ) -> FrozenConvolution:
     quantizer = node.weight_quantizer
     book = quantizer.book
+    read_shift = node.read_shift - (gain.headroom if gain else 0)
+    restriction = node.gain(source.step)
     # Real value of one unit of v.
-    unit = quantizer.alpha.double() * (
-        source.step * (1 << node.read_shift) / (book.unit << SQRT2_FRACTION)
+    unit = quantizer.scales(node.weight, restriction).double() * (
+        source.step * (1 << read_shift) / (book.unit << SQRT2_FRACTION)
     )
     bias = torch.zeros_like(unit) if node.bias is None else node.bias.double()
     if node.norm is not None:
@@ -133,25 +225,41 @@ def _freeze_convolution(
         slope = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
         unit = unit * slope
         bias = (bias - norm.running_mean.double()) * slope + norm.bias.double()
+    lower = 0.0 if node.output_quantizer is None else node.output_quantizer.offset
+    ratio = unit / result.step
     multiplier, offset, shift = requantizer_constants(
-        node.name, unit / result.step, bias / result.step, result.zero
+        node.name,
+        ratio if restriction is None else half_octave(ratio),
+        (bias - lower) / result.step,
+        result.zero,
+        MULTIPLIER.high // (BETA_HIGH >> BETA.frac if gain and gain.adapted else 1),
     )
     limits = LOGIT if result.wide else STREAM
+    # The code of real 0, where ReLU clamps.
+    floor = result.zero + math.floor(0.5 - lower / result.step)
+    shortcut = None
+    if node.shortcut is not None and added is not None:
+        factor, up = shortcut_constants(node.name, added.step / result.step, shift)
+        shortcut = graph.Shortcut(**vars(node.shortcut), multiplier=factor, shift=up)
     return FrozenConvolution(
         name=node.name,
         input=node.input,
         output=node.output,
         window=node.window,
         codebook=book.name,
-        codes=quantizer.codes(node.weight),
+        codes=quantizer.codes(node.weight, restriction),
         scaled=_scaled_levels(book),
         bits=node.bits,
         zero=source.zero,
         multiplier=multiplier,
         offset=offset,
         shift=shift,
-        low=max(limits.low, result.zero) if node.relu else limits.low,
+        low=min(max(limits.low, floor), limits.high) if node.relu else limits.low,
         high=limits.high,
+        groups=node.groups,
+        shortcut=shortcut,
+        shortcut_zero=0 if added is None else added.zero,
+        gain=gain,
     )
 
 

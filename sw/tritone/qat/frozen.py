@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tritone import graph
-from tritone.graph import PoolKind, Window
+from tritone.graph import Gain, PoolKind, Shortcut, Window
 from tritone.qat.modules import INPUT
-from tritone.spec.fixed import STREAM, SUM, half
+from tritone.spec.fixed import BETA, GAIN_FRACTION, STREAM, SUM, half
 
 __all__ = ["Evaluation", "FrozenConvolution", "FrozenModel", "FrozenPool"]
 
@@ -44,6 +44,9 @@ class FrozenConvolution(nn.Module):
     zero : z of the input.
     multiplier, offset : M and D, int64, for each output channel.
     shift, low, high : S and the clamp.
+    groups : of channels.
+    shortcut, shortcut_zero : what is added, and z of its tensor.
+    gain : the adaptive step that it reads with.
     """
 
     codes: Tensor
@@ -68,10 +71,17 @@ class FrozenConvolution(nn.Module):
         shift: int,
         low: int,
         high: int,
+        groups: int = 1,
+        shortcut: Shortcut | None = None,
+        shortcut_zero: int = 0,
+        gain: Gain | None = None,
     ) -> None:
         super().__init__()
         self.name, self.input, self.output = name, input, output
         self.window = window
+        self.groups = groups
+        self.shortcut, self.shortcut_zero = shortcut, shortcut_zero
+        self.gain = gain
         self.codebook = codebook
         self.bits, self.zero = bits, zero
         self.shift, self.low, self.high = shift, low, high
@@ -83,18 +93,22 @@ class FrozenConvolution(nn.Module):
     @property
     def read_shift(self) -> int:
         """r of the reader."""
-        return STREAM.bits - self.bits
+        return STREAM.bits - self.bits - (self.gain.headroom if self.gain else 0)
 
     @property
     def read_zero(self) -> int:
         """z_a, the activation of real 0; it is the padding too."""
         return self.zero >> self.read_shift
 
-    def forward(self, codes: Tensor) -> Tensor:
-        """Return the output codes of input codes (N, C, H, W), both int64."""
-        r, zero = self.read_shift, self.read_zero
-        top = (1 << self.bits) - 1
-        a = (zero + ((codes - self.zero + half(r)) >> r)).clamp(0, top)
+    def forward(
+        self, codes: Tensor, added: Tensor | None = None, beta: Tensor | None = None
+    ) -> Tensor:
+        """Return the output codes of input codes (N, C, H, W), both int64.
+
+        ``added`` are the codes of the shortcut's tensor, ``beta`` is the value of the gain's.
+        """
+        zero, top = self.read_zero, (1 << self.bits) - 1
+        a = self._read(codes, beta).clamp(0, top)
         above, left, below, right = self.window.pad
         a = functional.pad(a, (left, right, above, below), value=zero)
         weights = self.scaled[self.codes.long()]
@@ -102,12 +116,33 @@ class FrozenConvolution(nn.Module):
         bound = int(weights.abs().flatten(1).sum(1).max()) * max(zero, top - zero)
         assert bound < EXACT, f"{self.name}: sums up to {bound} are not exact in float64"
         v = functional.conv2d(
-            (a - zero).double(), weights.double(), stride=self.window.stride
+            (a - zero).double(), weights.double(), stride=self.window.stride, groups=self.groups
         ).long()
-        total = bound * int(self.multiplier.abs().max()) + int(self.offset.abs().max())
+        multiplier = self.multiplier.view(-1, 1, 1)
+        if beta is not None and self.gain is not None and self.gain.adapted:
+            multiplier = (multiplier * beta + half(BETA.frac)) >> BETA.frac
+        total = bound * int(multiplier.abs().max()) + int(self.offset.abs().max())
         assert total <= SUM.high, f"{self.name}: v * M + D up to {total} exceeds {SUM.bits} bits"
-        y = v * self.multiplier.view(-1, 1, 1) + self.offset.view(-1, 1, 1)
+        y = v * multiplier + self.offset.view(-1, 1, 1)
+        if self.shortcut is not None:
+            assert added is not None, f"{self.name}: the shortcut is missing"
+            self._add(self.shortcut, y, added)
         return (y >> self.shift).clamp(self.low, self.high)
+
+    def _read(self, codes: Tensor, beta: Tensor | None) -> Tensor:
+        """Return the activations before their clamp."""
+        r = self.read_shift
+        if self.gain is None:
+            return self.read_zero + ((codes - self.zero + half(r)) >> r)
+        assert beta is not None, f"{self.name}: beta is missing"
+        inverse = ((1 << (BETA.frac + GAIN_FRACTION)) + (beta >> 1)) // beta
+        return (codes * inverse + half(r + GAIN_FRACTION)) >> (r + GAIN_FRACTION)
+
+    def _add(self, shortcut: Shortcut, y: Tensor, added: Tensor) -> None:
+        """Add the term of the shortcut to the sums ``y``."""
+        picked = added[:, :, :: shortcut.stride, :: shortcut.stride] - self.shortcut_zero
+        own = y.narrow(1, shortcut.channel_offset, added.shape[1])
+        own += (picked * shortcut.multiplier) << shortcut.shift
 
 
 class FrozenPool(nn.Module):
@@ -186,7 +221,12 @@ class FrozenModel(nn.Module):
             raise TypeError(f"Images must be uint8 bytes, not {images.dtype}")
         values = {INPUT: images.long()}
         for node in self.nodes:
-            values[node.output] = node(values[node.input])
+            if isinstance(node, FrozenConvolution):
+                added = None if node.shortcut is None else values[node.shortcut.tensor]
+                beta = None if node.gain is None else values[node.gain.tensor]
+                values[node.output] = node(values[node.input], added, beta)
+            else:
+                values[node.output] = node(values[node.input])
         return Evaluation(values[self.nodes[-1].output].flatten(1), values)
 
     def forward(self, images: Tensor) -> Tensor:

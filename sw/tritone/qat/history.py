@@ -4,14 +4,30 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tritone.spec.storage import write_json
 
-__all__ = ["HISTORY", "EpochRecord", "read_history", "record_epoch"]
+__all__ = ["HISTORY", "EpochRecord", "Observation", "read_history", "record_epoch"]
 
 HISTORY = "history.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observation:
+    """What the quantisers of tensors did at the end of an epoch.
+
+    Parameters
+    ----------
+    clipped : by tensor, the part of its values beyond the levels.
+    betas : by tensor with an adaptive step (ASQ): lowest, quartiles and highest beta of the images.
+    dead : tensors whose adapter was 0 for all images.
+    """
+
+    clipped: dict[str, float] = field(default_factory=dict)
+    betas: dict[str, list[float]] = field(default_factory=dict)
+    dead: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,12 +39,18 @@ class EpochRecord:
     stage : value of the stage.
     epoch : counted from 1.
     loss, top1 : mean over the training images of the epoch while it ran; top1 in percent.
+    blend : alpha-blending's alpha at its end; None without the estimator.
+    deltas : EWGS's delta of each tensor, by the path of its estimator; empty without one.
+    observation : of the quantisers of tensors; None in full precision.
     """
 
     stage: str
     epoch: int
     loss: float
     top1: float
+    blend: float | None = None
+    deltas: dict[str, float] = field(default_factory=dict)
+    observation: Observation | None = None
 
 
 def read_history(run: Path) -> list[EpochRecord]:
@@ -36,7 +58,12 @@ def read_history(run: Path) -> list[EpochRecord]:
     path = run / HISTORY
     if not path.is_file():
         return []
-    return [EpochRecord(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+    records = []
+    for entry in json.loads(path.read_text(encoding="utf-8")):
+        seen = entry.pop("observation", None)
+        observation = None if seen is None else Observation(**seen)
+        records.append(EpochRecord(**entry, observation=observation))
+    return records
 
 
 def record_epoch(run: Path, record: EpochRecord) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -11,15 +12,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tritone.graph import PoolKind, Window
+from tritone.qat.activations import ActivationQuantizer
 from tritone.qat.estimators import straight_through
-from tritone.qat.quantizers import ActivationQuantizer, Stream, WeightQuantizer, read
-from tritone.spec.fixed import INPUT_STEP, INPUT_ZERO, MULTIPLIER, STREAM, half
+from tritone.qat.quantizers import WeightQuantizer
+from tritone.qat.streams import Stream
+from tritone.spec.fixed import INPUT_STEP, INPUT_ZERO, MULTIPLIER, SQRT2_FRACTION, STREAM, half
 
 __all__ = [
     "INPUT",
     "QuantizedConvolution",
     "QuantizedModel",
     "QuantizedPool",
+    "Residual",
     "average_constants",
     "real_input",
 ]
@@ -44,20 +48,44 @@ def average_constants(size: int) -> tuple[int, int]:
     return round((1 << shift) / size), shift
 
 
+@dataclass(frozen=True, kw_only=True)
+class Residual:
+    """What a layer adds: every ``stride``-th pixel of ``tensor``.
+
+    Channel c of it is added to channel ``channel_offset + c``; the others get nothing.
+    """
+
+    tensor: str
+    stride: int = 1
+    channel_offset: int = 0
+
+    def pick(self, codes: Tensor, channels: int) -> Tensor:
+        """Return what is added to a layer of ``channels`` channels, in the units of ``codes``."""
+        picked = codes[:, :, :: self.stride, :: self.stride]
+        behind = channels - self.channel_offset - codes.shape[1]
+        if self.channel_offset == behind == 0:
+            return picked
+        return functional.pad(picked, (0, 0, 0, 0, self.channel_offset, behind))
+
+
 class QuantizedConvolution(nn.Module):
-    """Convolution or linear layer with its batch norm, ReLU and the quantiser of its output.
+    """Convolution or linear layer with batch norm, residual add, ReLU and its output's quantiser.
 
     Parameters
     ----------
     name, input, output : of the node and its tensors.
     window : kernel, stride and padding.
-    weight : (out channels, in channels, kernel height, kernel width); copied.
+    weight : (out channels, in channels of a group, kernel height, kernel width); copied.
+    groups : of channels.
     bias : (out channels,) or None; copied.
     norm : batch norm of the output or None.
+    shortcut : what is added behind the batch norm, or None.
     relu : clamp at 0.
     bits : width of the activations that it reads.
     weight_quantizer : of ``weight``'s channels.
     output_quantizer : None for the layer that makes the logits.
+    half_octaves : the multiplier of each channel is a power of sqrt 2, and so is what a logit
+        counts.
     """
 
     def __init__(
@@ -69,22 +97,28 @@ class QuantizedConvolution(nn.Module):
         window: Window,
         weight: Tensor,
         bias: Tensor | None,
+        groups: int = 1,
         norm: nn.BatchNorm2d | None,
+        shortcut: Residual | None = None,
         relu: bool,
         bits: int,
         weight_quantizer: WeightQuantizer,
         output_quantizer: ActivationQuantizer | None,
+        half_octaves: bool = False,
     ) -> None:
         super().__init__()
         self.name, self.input, self.output = name, input, output
         self.window = window
         self.weight = nn.Parameter(weight.detach().clone())
         self.bias = None if bias is None else nn.Parameter(bias.detach().clone())
+        self.groups = groups
         self.norm = norm
+        self.shortcut = shortcut
         self.relu = relu
         self.bits = bits
         self.weight_quantizer = weight_quantizer
         self.output_quantizer = output_quantizer
+        self.half_octaves = half_octaves
         weight_quantizer.initialize(self.weight)
 
     @property
@@ -92,19 +126,55 @@ class QuantizedConvolution(nn.Module):
         """r of the reader."""
         return STREAM.bits - self.bits
 
-    def forward(self, stream: Stream) -> Stream | Tensor:
-        """Return the output stream, or the real logits (N, classes, 1, 1)."""
-        x = read(stream, self.bits) * (stream.step * (1 << self.read_shift))  # (N, C, H, W)
+    @torch.no_grad()
+    def gain(self, step: Tensor | float) -> Tensor | None:
+        """Return each channel's multiplier over its scale, if it must become a power of sqrt 2.
+
+        The statistics of batch norm are the running ones. A weight that the scale is moved for is
+        rounded with the moved scale, so that the batch norm behind it cannot take that back.
+
+        Parameters
+        ----------
+        step : real size of one code of the input.
+        """
+        quantizer = self.output_quantizer
+        if not self.half_octaves or (quantizer is not None and not quantizer.initialized):
+            return None
+        unit = step * (1 << self.read_shift) / (self.weight_quantizer.book.unit << SQRT2_FRACTION)
+        gain = torch.full((len(self.weight),), float(unit), dtype=torch.float64)
+        gain = gain.to(self.weight.device)
+        if self.norm is not None:
+            # Batch norm without running statistics is refused by convert.
+            assert self.norm.running_var is not None
+            gain *= self.norm.weight / torch.sqrt(self.norm.running_var.double() + self.norm.eps)
+        return gain if quantizer is None else gain / quantizer.step
+
+    def forward(self, stream: Stream, added: Stream | None = None) -> Stream | Tensor:
+        """Return the output stream, or the real logits (N, classes, 1, 1).
+
+        ``added`` is the tensor of the shortcut.
+        """
+        x = stream.values(self.bits)  # (N, C, H, W)
         top, left, bottom, right = self.window.pad
-        x = functional.pad(x, (left, right, top, bottom))
+        padding = (top, left)
+        if (top, left) != (bottom, right):
+            x, padding = functional.pad(x, (left, right, top, bottom)), (0, 0)
         x = functional.conv2d(
-            x, self.weight_quantizer(self.weight), self.bias, stride=self.window.stride
+            x,
+            self.weight_quantizer(self.weight, self.gain(stream.step)),
+            self.bias,
+            stride=self.window.stride,
+            padding=padding,
+            groups=self.groups,
         )
         if self.norm is not None:
             x = self.norm(x)
-        if self.relu:
-            x = functional.relu(x)
-        return x if self.output_quantizer is None else self.output_quantizer(x)
+        if self.shortcut is not None:
+            assert added is not None, f"{self.name}: the shortcut is missing"
+            x = x + self.shortcut.pick(added.values(STREAM.bits), x.shape[1])
+        if self.output_quantizer is not None:
+            return self.output_quantizer(x)  # behind a ReLU what is negative counts as 0
+        return functional.relu(x) if self.relu else x
 
 
 class QuantizedPool(nn.Module):
@@ -134,18 +204,20 @@ class QuantizedPool(nn.Module):
                 pooled = functional.max_pool2d(padded, self.window.kernel, self.window.stride)
             case PoolKind.AVERAGE:
                 pooled = self._average(functional.pad(centred, around), stream.zero)
-        return stream._replace(codes=pooled + stream.zero)
+        return stream.replace_codes(pooled + stream.zero)
 
     def _average(self, centred: Tensor, zero: int) -> Tensor:
         size = self.window.kernel[0] * self.window.kernel[1]
         multiplier, shift = average_constants(size)
         mean = functional.avg_pool2d(centred, self.window.kernel, self.window.stride)
         with torch.no_grad():
-            # In float64 sums and products are exact: 8 + 15 bits and the bits of the size.
+            # Sums of whole numbers below 2**24 are exact in float32.
+            exact_type = torch.float32 if size * STREAM.high < 1 << 24 else torch.float64
             total = functional.avg_pool2d(
-                centred.double(), self.window.kernel, self.window.stride, divisor_override=1
+                centred.to(exact_type), self.window.kernel, self.window.stride, divisor_override=1
             )
-            exact = torch.floor((total * multiplier + half(shift)) / (1 << shift))
+            # In float64 products are exact: 8 + 15 bits and the bits of the size.
+            exact = torch.floor((total.double() * multiplier + half(shift)) / (1 << shift))
             exact = exact.clamp(STREAM.low - zero, STREAM.high - zero).to(centred.dtype)
         return straight_through(exact, mean)
 
@@ -176,6 +248,9 @@ class QuantizedModel(nn.Module):
         step = torch.tensor(INPUT_STEP, device=images.device)
         values = {INPUT: Stream(images.to(torch.float32), step, INPUT_ZERO)}
         for node in self.nodes:
-            values[node.output] = node(values[node.input])
+            if isinstance(node, QuantizedConvolution) and node.shortcut is not None:
+                values[node.output] = node(values[node.input], values[node.shortcut.tensor])
+            else:
+                values[node.output] = node(values[node.input])
         logits: Any = values[self.nodes[-1].output]  # a plain tensor, of the last layer only
         return logits.flatten(1)

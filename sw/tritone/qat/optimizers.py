@@ -8,7 +8,8 @@ import math
 import torch
 from torch import nn
 
-from tritone.qat.quantizers import ActivationQuantizer, WeightQuantizer
+from tritone.qat.activations import ActivationQuantizer
+from tritone.qat.quantizers import WeightQuantizer
 from tritone.qat.recipe import Finetuning, Optimizer, Pretraining
 
 __all__ = ["build_optimizer", "cosine", "set_progress"]
@@ -17,18 +18,32 @@ MOMENTUM = 0.9
 
 
 def build_optimizer(
-    rule: Optimizer, model: nn.Module, stage: Pretraining | Finetuning
+    rule: Optimizer,
+    model: nn.Module,
+    stage: Pretraining | Finetuning,
+    activation_decay: float = 0.0,
 ) -> torch.optim.Optimizer:
     """Return an optimiser with three groups of parameters.
 
     Weights of convolutions and linear layers decay; biases and batch norm do not; the quantisers'
     parameters do not either, and have a learning rate of their own. A group keeps the learning rate
     of its first step as ``start``.
+
+    Parameters
+    ----------
+    activation_decay : weight decay of the activation quantisers, then a group of their own.
     """
-    quantizers = {
+    # An adapter inside of an activation quantiser has weights and biases like a layer.
+    activations = {
         parameter
         for module in model.modules()
-        if isinstance(module, WeightQuantizer | ActivationQuantizer)
+        if isinstance(module, ActivationQuantizer)
+        for parameter in module.parameters(recurse=False)
+    }
+    quantizers = activations | {
+        parameter
+        for module in model.modules()
+        if isinstance(module, WeightQuantizer)
         for parameter in module.parameters()
     }
     others = [parameter for parameter in model.parameters() if parameter not in quantizers]
@@ -45,15 +60,16 @@ def build_optimizer(
         },
     ]
     if isinstance(stage, Finetuning):
-        groups.append(
-            {
-                "params": [
-                    parameter for parameter in model.parameters() if parameter in quantizers
-                ],
-                "lr": stage.quantizer_learning_rate,
-                "weight_decay": 0.0,
-            }
-        )
+        decayed = activations if activation_decay else set()
+        for members, decay in ((quantizers - decayed, 0.0), (decayed, activation_decay)):
+            if members:
+                groups.append(
+                    {
+                        "params": [each for each in model.parameters() if each in members],
+                        "lr": stage.quantizer_learning_rate,
+                        "weight_decay": decay,
+                    }
+                )
     for group in groups:
         group["start"] = group["lr"]
     match rule:

@@ -4,11 +4,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 from tritone.spec.catalog import codebook
 from tritone.spec.fixed import ACTIVATION
 
-__all__ = ["Precision"]
+__all__ = ["Multipliers", "Precision", "require_bits"]
+
+
+class Multipliers(Enum):
+    """What the requantiser multiplies each channel by."""
+
+    INTEGER = "integer"  # 16 bits
+    HALF_OCTAVE = "half_octave"  # a power of sqrt 2: the weights' scale takes the remainder
+
+
+def require_bits(thing: str, bits: int) -> None:
+    """Raise ValueError unless activations can have ``bits``."""
+    if not 1 <= bits <= ACTIVATION.bits:
+        raise ValueError(f"{thing} must be in 1..{ACTIVATION.bits}, not {bits!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,20 +38,20 @@ class Precision:
     act_bits : width of the activations that the middle layers read.
     edge_weights : codebook of the edge layers.
     edge_act_bits : width of the activations that the edge layers read.
+    multipliers : of the requantiser, in all layers but the one that makes the logits.
     """
 
     weights: str
     act_bits: int
     edge_weights: str = "int8"
     edge_act_bits: int = ACTIVATION.bits
+    multipliers: Multipliers = Multipliers.INTEGER
 
     def __post_init__(self) -> None:
         codebook(self.weights)
         codebook(self.edge_weights)
         for key in ("act_bits", "edge_act_bits"):
-            bits = getattr(self, key)
-            if not 1 <= bits <= ACTIVATION.bits:
-                raise ValueError(f"Precision {key} must be in 1..{ACTIVATION.bits}, not {bits!r}")
+            require_bits(f"Precision {key}", getattr(self, key))
 
     @property
     def weight_bits(self) -> int:

@@ -48,6 +48,10 @@ class TrainingDisplay:
         """Show that ``steps`` more were done before."""
         self._bar.update(self._task, advance=steps)
 
+    def warn(self, message: str) -> None:
+        """Show a line above the bar."""
+        self._bar.console.print(f"warning: {message}", soft_wrap=True)
+
     def step(self, stage: str, epoch: int, epochs: int, loss: float, top1: float) -> None:
         """Show one more step: the mean loss and top-1 (percent) of the epoch so far."""
         description = f"{stage} {epoch}/{epochs}"

@@ -1,50 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The quantisers of weights and of tensors.
-
-Each has an integer view, codes; its forward is that view times its scale.
-"""
+"""The quantisers of weights: codes are their integer view; forward is that view times the scale."""
 
 from __future__ import annotations
 
-from enum import Enum
 from fractions import Fraction
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tritone.qat.estimators import round_half_up, scale_gradient, straight_through
+from tritone.qat.companding import Companding
+from tritone.qat.estimators import (
+    Blending,
+    Estimator,
+    EstimatorKind,
+    StraightThrough,
+    build_estimator,
+)
+from tritone.qat.scales import Normalized, Scale, ScaleRule, build_scale
 from tritone.spec.codebook import Codebook
-from tritone.spec.fixed import SQRT2_FRACTION, STREAM, half
+from tritone.spec.fixed import SQRT2, SQRT2_FRACTION
 
-__all__ = ["ActivationQuantizer", "AlphaStart", "Stream", "WeightQuantizer", "read"]
-
-# Scales are kept above it: a scale that reaches 0 gets no gradient any more.
-SCALE_FLOOR = 1e-6
-
-
-class Stream(NamedTuple):
-    """A tensor as its consumers get it.
-
-    Parameters
-    ----------
-    codes : u as exact integers in float32, (N, C, H, W); the gradient is in units of codes.
-    step : real size of a code, a scalar.
-    zero : z, the code of real 0.
-    """
-
-    codes: Tensor
-    step: Tensor
-    zero: int
-
-
-class AlphaStart(Enum):
-    """What alpha of a channel starts at."""
-
-    PERCENTILE = "percentile"  # 99th percentile of |w|: for codebooks of few levels (POST)
-    MAXIMUM = "maximum"  # largest |w|: for 8-bit integers
+__all__ = ["WeightQuantizer", "build_weight_quantizer", "half_octave"]
 
 
 def _floor_to_float32(value: Fraction) -> np.float32:
@@ -56,155 +34,142 @@ def _floor_to_float32(value: Fraction) -> np.float32:
 
 
 class WeightQuantizer(nn.Module):
-    """Nearest level of a codebook, in the linear domain, times alpha, learnt for each channel.
+    """Nearest level of a codebook, in the linear domain, times a scale.
 
-    A weight on the midpoint of two levels takes the lower one. alpha's gradient is scaled by
-    1/sqrt(weights of a channel).
+    A weight on the midpoint of two levels takes the lower one. Codebook, scale and estimator are
+    independent of each other.
 
     Parameters
     ----------
     book : codebook.
-    channels : output channels, the first dimension of the weights.
-    start : rule of ``initialize``.
+    scale : how weights are normalised, and what a level of 1 is worth.
+    estimator : what training has in the place of the rounding's gradient.
+    clip : a weight outside of the levels' range gets no gradient; False passes it on, to the weight
+        alone (the "calibrated" gradient of APoT, arXiv 1909.13144).
+    companding : learnt levels, which are rounded to those of ``book`` then.
     """
 
     levels: Tensor
     midpoints: Tensor
+    cells: Tensor
     level_codes: Tensor
 
-    def __init__(self, book: Codebook, channels: int, start: AlphaStart) -> None:
+    def __init__(
+        self,
+        book: Codebook,
+        scale: Scale,
+        estimator: Estimator,
+        *,
+        clip: bool = True,
+        companding: Companding | None = None,
+    ) -> None:
         super().__init__()
+        if companding is not None and not isinstance(estimator, StraightThrough):
+            raise ValueError(
+                "Weights with companding must have the estimator ste: its levels move with the "
+                "gradient that passes the rounding"
+            )
+        if not clip and isinstance(estimator, Blending):
+            raise ValueError(
+                "Weights must be clipped with the estimator ab, whose gradient is never clipped"
+            )
         self.book = book
-        self.start = start
-        self.alpha = nn.Parameter(torch.ones(channels))
+        self.scale = scale
+        self.estimator = estimator
+        self.clip = clip
+        self.companding = companding
         scaled = [level.scaled for level in book.sorted_levels]
         one = book.unit << SQRT2_FRACTION
         # Rounded down, so that u > midpoint is decided exactly for every float32 u.
         midpoints = [
             _floor_to_float32(Fraction(low + high, 2 * one)) for low, high in pairwise(scaled)
         ]
+        gaps = [(high - low) / one for low, high in pairwise(scaled)]
         self.register_buffer("levels", torch.tensor([n / one for n in scaled]), persistent=False)
         self.register_buffer("midpoints", torch.tensor(np.array(midpoints)), persistent=False)
+        # Width of what is rounded to each level; beyond the outer ones it is that of the gap.
+        cells = [(a + b) / 2 for a, b in pairwise([gaps[0], *gaps, gaps[-1]])]
+        self.register_buffer("cells", torch.tensor(cells), persistent=False)
         codes = torch.tensor(book.codes, dtype=torch.uint8)
         self.register_buffer("level_codes", codes, persistent=False)
 
-    @torch.no_grad()
     def initialize(self, weight: Tensor) -> None:
-        """Set alpha from ``weight`` (channels, ...)."""
-        magnitude = weight.flatten(1).abs()
-        match self.start:
-            case AlphaStart.PERCENTILE:
-                alpha = torch.quantile(magnitude, 0.99, dim=1)
-            case AlphaStart.MAXIMUM:
-                alpha = magnitude.amax(dim=1)
-        self.alpha.copy_(alpha.clamp_min(SCALE_FLOOR))
+        """Set the scale from ``weight`` (channels, ...)."""
+        self.scale.initialize(weight, lambda u: self.levels[self._nearest(u)])
 
-    def codes(self, weight: Tensor) -> Tensor:
+    @torch.no_grad()
+    def codes(self, weight: Tensor, gain: Tensor | None = None) -> Tensor:
         """Return the weight codes, uint8, of the shape of ``weight``: the integer view."""
-        return self.level_codes[self._nearest(self._normalize(weight, self.alpha))]
+        parts = self._normalize(weight, gain)
+        return self.level_codes[self._nearest(self._compand(parts.numerator / parts.denominator))]
 
-    def forward(self, weight: Tensor) -> Tensor:
-        """Return the quantised weights, of the shape of ``weight``."""
+    @torch.no_grad()
+    def scales(self, weight: Tensor, gain: Tensor | None = None) -> Tensor:
+        """Return what a level of 1 is worth in each channel."""
+        scale = self._normalize(weight, gain).scale
+        return scale.flatten().expand(weight.shape[0]).clone()
+
+    def forward(self, weight: Tensor, gain: Tensor | None = None) -> Tensor:
+        """Return the quantised weights, of the shape of ``weight``.
+
+        ``gain`` is given where multipliers are half octaves: the multiplier of each channel over
+        its scale. The scale then moves by up to a quarter of an octave, to make the multiplier one.
+        """
+        parts = self._normalize(weight, gain)
+        u = self._compand(parts.numerator / parts.denominator)
+        nearest = self._nearest(u)
+        level = self.estimator(u, self.levels[nearest], -1.0, 1.0, self.cells[nearest])
+        if not self.clip:
+            fixed = parts.numerator / parts.denominator.detach()
+            outside = fixed - fixed.clamp(-1, 1)
+            level = level + (outside - outside.detach())
+        return level * parts.scale
+
+    def _normalize(self, weight: Tensor, gain: Tensor | None) -> Normalized:
+        parts: Normalized = self.scale(weight)
+        if gain is None:
+            return parts
         with torch.no_grad():
-            self.alpha.clamp_(min=SCALE_FLOOR)
-        alpha = scale_gradient(self.alpha, (weight.shape[0] / weight.numel()) ** 0.5)
-        u = self._normalize(weight, alpha)
-        level = straight_through(self.levels[self._nearest(u)], u.clamp(-1, 1))
-        return level * self._by_channel(alpha, weight)
+            multiplier = parts.scale.double() * gain.view(-1, *[1] * (weight.ndim - 1))
+            factor = torch.where(multiplier == 0, 1.0, half_octave(multiplier) / multiplier)
+            factor = factor.to(parts.scale.dtype)
+        return Normalized(parts.numerator, parts.denominator * factor, parts.scale * factor)
+
+    def _compand(self, u: Tensor) -> Tensor:
+        return u if self.companding is None else self.companding(u)
 
     def _nearest(self, u: Tensor) -> Tensor:
         return torch.bucketize(u.detach().contiguous(), self.midpoints)
 
-    def _normalize(self, weight: Tensor, alpha: Tensor) -> Tensor:
-        return weight / self._by_channel(alpha, weight)
 
-    @staticmethod
-    def _by_channel(alpha: Tensor, weight: Tensor) -> Tensor:
-        return alpha.view(-1, *[1] * (weight.ndim - 1))
+def half_octave(value: Tensor) -> Tensor:
+    """Return the nearest ``+-2**(k/2)`` in octaves, float64; sqrt 2 is 181/128; 0 stays 0."""
+    halves = torch.floor(2 * torch.log2(value.double().abs()) + 0.5)
+    power = torch.exp2(torch.floor(halves / 2)) * torch.where(halves % 2 == 1, SQRT2, 1.0)
+    return torch.where(value == 0, 0.0, power * value.sign())
 
 
-class ActivationQuantizer(nn.Module):
-    """Rounds a tensor to unsigned 8-bit stream codes: ``u = clamp(floor(x/s + 1/2) + z, 0, 255)``.
+def build_weight_quantizer(
+    book: Codebook,
+    channels: int,
+    rule: ScaleRule,
+    kind: EstimatorKind = EstimatorKind.STE,
+    *,
+    clip: bool = True,
+    seed: int = 0,
+    companding: int = 0,
+) -> WeightQuantizer:
+    """Return a new quantiser for weights of ``channels`` output channels.
 
-    What is learnt is the step of the grid that the consumer sees, ``grid_step = 2**r * s`` with
-    r = 8 - bits, so that the learning rates of LSQ hold; its gradient is scaled by LSQ's
-    1/sqrt(N * Qp) on that grid. It starts at ``2 * mean|x| / sqrt(Qp)`` of the first training
-    batch.
-
-    Parameters
-    ----------
-    bits : width of the consumer, 1..8.
-    signed : the tensor can be negative (no ReLU); z is 128 then and 0 otherwise.
+    ``companding`` is the width of learnt levels; 0: the levels are those of the codebook.
     """
-
-    initialized: Tensor
-
-    def __init__(self, bits: int, signed: bool = False) -> None:
-        super().__init__()
-        if not 1 + signed <= bits <= STREAM.bits:
-            raise ValueError(
-                f"Activation bits must be in {1 + signed}..{STREAM.bits} "
-                f"for a {'signed' if signed else 'non-negative'} tensor, not {bits!r}"
-            )
-        self.bits = bits
-        self.zero = half(STREAM.bits) if signed else 0
-        self.grid_step = nn.Parameter(torch.ones(()))
-        self.register_buffer("initialized", torch.zeros((), dtype=torch.bool))
-
-    @property
-    def read_shift(self) -> int:
-        """r of the consumer."""
-        return STREAM.bits - self.bits
-
-    @property
-    def top(self) -> int:
-        """Qp: the largest activation above zero on the consumer's grid."""
-        return ((1 << self.bits) - 1) - (self.zero >> self.read_shift)
-
-    @property
-    def step(self) -> float:
-        """s, the real size of one stream code."""
-        return float(self.grid_step.detach()) / (1 << self.read_shift)
-
-    @torch.no_grad()
-    def initialize(self, x: Tensor) -> None:
-        """Set the step from a batch."""
-        self.grid_step.copy_((2 * x.abs().mean() / self.top**0.5).clamp_min(SCALE_FLOOR))
-        self.initialized.fill_(True)
-
-    def forward(self, x: Tensor) -> Stream:
-        """Return ``x`` as a stream.
-
-        Raises
-        ------
-        ValueError : no training batch has set the step yet.
-        """
-        if not self.initialized:
-            if not self.training:
-                raise ValueError(
-                    "Activation quantizer must see a training batch first, not be evaluated"
-                )
-            self.initialize(x)
-        with torch.no_grad():
-            self.grid_step.clamp_(min=SCALE_FLOOR)
-        grid_step = scale_gradient(self.grid_step, (x.numel() * self.top) ** -0.5)
-        step = grid_step / (1 << self.read_shift)
-        low, high = STREAM.low - self.zero, STREAM.high - self.zero
-        v = x / step
-        codes = straight_through(round_half_up(v).clamp(low, high), v.clamp(low, high)) + self.zero
-        return Stream(codes, step, self.zero)
-
-
-def read(stream: Stream, bits: int) -> Tensor:
-    """Return what a consumer of ``bits`` bits reads, as the exact integers ``a - z_a`` in float32.
-
-    ``a = clamp(z_a + ((u - z + half(r)) >> r), 0, 2**bits - 1)``; the real value is
-    ``(a - z_a) * 2**r * step``.
-    """
-    r = STREAM.bits - bits
-    zero = stream.zero >> r
-    low, high = -zero, (1 << bits) - 1 - zero
-    # A division by a power of two is exact, so floor is the arithmetic shift.
-    centred = stream.codes - stream.zero
-    exact = torch.floor((centred + half(r)) / (1 << r)).clamp(low, high)
-    return straight_through(exact, (centred / (1 << r)).clamp(low, high))
+    smallest = min(level.scaled for level in book.sorted_levels if level.scaled > 0)
+    top = (book.unit << SQRT2_FRACTION) / smallest
+    scale = build_scale(rule, channels, top)
+    return WeightQuantizer(
+        book,
+        scale,
+        build_estimator(kind, seed),
+        clip=clip,
+        companding=Companding(companding) if companding else None,
+    )

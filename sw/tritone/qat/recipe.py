@@ -4,15 +4,22 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from enum import Enum
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from tritone.qat.precision import Precision
+from tritone.qat.activation_method import ActivationKind, ActivationMethod
+from tritone.qat.estimators import EstimatorKind
+from tritone.qat.method import LayerMethod, Method, WeightMethod
+from tritone.qat.precision import Multipliers, Precision
+from tritone.qat.pretrained import Pretrained
+from tritone.qat.schedules import BlendingSchedule, DeltaSchedule
 
 __all__ = [
+    "DataChoice",
     "Finetuning",
     "Optimizer",
     "Pretraining",
@@ -66,6 +73,22 @@ class Pretraining:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DataChoice:
+    """Which images are trained on.
+
+    Parameters
+    ----------
+    validation : training images that are kept apart, of each class its share; the accuracies are
+        theirs then, and the test set is not touched. For choosing hyper-parameters.
+    """
+
+    validation: int = 0
+
+    def __post_init__(self) -> None:
+        _require_not_negative("Recipe data", self, "validation")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Finetuning:
     """Quantised training, from the pretrained weights, with a cosine learning rate.
 
@@ -73,18 +96,21 @@ class Finetuning:
     ----------
     epochs, learning_rate, weight_decay : as in Pretraining.
     quantizer_learning_rate : of alpha and the activation steps, which have no weight decay.
+    norm_batches : training batches over which the running statistics of batch norm are measured
+        again behind the last step, and when blended weights become constant; 0: they are not.
     """
 
     epochs: int
     learning_rate: float
     quantizer_learning_rate: float
     weight_decay: float = 0.0
+    norm_batches: int = 0
 
     def __post_init__(self) -> None:
         _require_positive(
             "Recipe finetune", self, "epochs", "learning_rate", "quantizer_learning_rate"
         )
-        _require_not_negative("Recipe finetune", self, "weight_decay")
+        _require_not_negative("Recipe finetune", self, "weight_decay", "norm_batches")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,10 +126,19 @@ class Recipe:
     seed : of initialisation, order and augmentation.
     batch : images a step.
     optimizer : of both stages.
-    shift : augmentation: images move by at most this many pixels in x and in y.
+    shift : augmentation: images move by at most this many pixels in x and in y, zeros coming in,
+        which is the usual crop of an image padded by that many.
+    flip : augmentation: half of the images are mirrored left to right.
     threads : of torch; the order of its sums depends on it, and on a busy machine small networks
         train many times slower with more than one.
-    precision, pretrain, finetune : sections.
+    precision, finetune : sections.
+    pretrain, pretrained : how the full-precision weights come to be: trained, or read from a file.
+    data : which images are trained on.
+    weights : how the weights of the middle layers are quantised.
+    activations : how all tensors but the image and the logits are quantised.
+    layers : exceptions, ``[[layers]]`` tables.
+    blending : schedule of the estimator ab.
+    ewgs : delta of the estimator ewgs.
     """
 
     name: str
@@ -113,10 +148,18 @@ class Recipe:
     batch: int
     optimizer: Optimizer
     precision: Precision
-    pretrain: Pretraining
     finetune: Finetuning
+    pretrain: Pretraining | None = None
+    pretrained: Pretrained | None = None
+    data: DataChoice = field(default_factory=DataChoice)
     shift: int = 0
+    flip: bool = False
     threads: int = 1
+    weights: WeightMethod = field(default_factory=WeightMethod)
+    activations: ActivationMethod = field(default_factory=ActivationMethod)
+    layers: tuple[LayerMethod, ...] = ()
+    blending: BlendingSchedule = field(default_factory=BlendingSchedule)
+    ewgs: DeltaSchedule = field(default_factory=DeltaSchedule)
 
     def __post_init__(self) -> None:
         _require_not_negative("Recipe", self, "seed", "shift")
@@ -124,6 +167,39 @@ class Recipe:
         for key in ("name", "dataset", "model"):
             if not getattr(self, key):
                 raise ValueError(f"Recipe {key} must not be empty")
+        if (self.pretrain is None) == (self.pretrained is None):
+            raise ValueError(
+                "Recipe must have a table [pretrain] or a table [pretrained], not "
+                f"{'both' if self.pretrain else 'none'}"
+            )
+        restricted = self.precision.multipliers is Multipliers.HALF_OCTAVE
+        if restricted and self.activations.quantizer is ActivationKind.ASQ:
+            raise ValueError(
+                "Recipe precision multipliers must be integer with the quantizer asq, not "
+                "half_octave: an adaptive step is a multiplier"
+            )
+        if EstimatorKind.BLENDING in self.method.estimators:
+            if self.optimizer is not Optimizer.SGD:
+                raise ValueError(
+                    "Recipe optimizer must be sgd with the estimator ab, not "
+                    f"{self.optimizer.value}: its steps do not depend on the size of the gradient, "
+                    "which cancels the factor 1 - alpha"
+                )
+            if not self.weights.clip:
+                raise ValueError(
+                    "Recipe weights clip must be true with the estimator ab, not false: "
+                    "its gradient is never clipped"
+                )
+
+    @property
+    def pretrain_epochs(self) -> int:
+        """Epochs of full-precision training; 0 where the weights are read from a file."""
+        return 0 if self.pretrain is None else self.pretrain.epochs
+
+    @property
+    def method(self) -> Method:
+        """How the layers are quantised, beside their precision."""
+        return Method(weights=self.weights, activations=self.activations, layers=self.layers)
 
 
 def recipe_names() -> list[str]:
@@ -171,13 +247,20 @@ def _build(kind: type[T], table: dict[str, Any], prefix: str) -> T:
         if key not in hints:
             known = ", ".join(prefix + name for name in hints)
             raise ValueError(f"Recipe key must be one of {known}, not {prefix + key!r}")
-    for field in fields(kind):  # type: ignore[arg-type]  # every kind is a dataclass
-        if field.default is MISSING and field.name not in table:
-            raise ValueError(f"Recipe must have the key {prefix + field.name}")
+    for each in fields(kind):  # type: ignore[arg-type]  # every kind is a dataclass
+        needed = each.default is MISSING and each.default_factory is MISSING
+        if needed and each.name not in table:
+            raise ValueError(f"Recipe must have the key {prefix + each.name}")
     return kind(**{key: _value(hints[key], value, prefix + key) for key, value in table.items()})
 
 
 def _value(kind: Any, value: Any, key: str) -> Any:
+    if isinstance(kind, UnionType):
+        (kind,) = (each for each in get_args(kind) if each is not NoneType)
+    if get_origin(kind) is tuple:
+        if not isinstance(value, list):
+            raise TypeError(f"Recipe {key} must be tables [[{key}]], not {value!r}")
+        return tuple(_value(get_args(kind)[0], each, key) for each in value)
     if issubclass(kind, Enum):
         choices = [choice.value for choice in kind]
         if value not in choices:
@@ -185,7 +268,7 @@ def _value(kind: Any, value: Any, key: str) -> Any:
         return kind(value)
     if kind is float and type(value) is int:
         return float(value)
-    if kind in (int, float, str):
+    if kind in (int, float, str, bool):
         if type(value) is not kind:
             raise TypeError(f"Recipe {key} must be of type {kind.__name__}, not {value!r}")
         return value
@@ -199,16 +282,27 @@ def render_recipe(recipe: Recipe) -> str:
     lines: list[str] = []
     sections: list[str] = []
     for key, value in vars(recipe).items():
-        if isinstance(value, (Precision, Pretraining, Finetuning)):
-            sections += ["", f"[{key}]", *(f"{k} = {_literal(v)}" for k, v in vars(value).items())]
-        else:
+        if is_dataclass(value):
+            sections += _section(f"[{key}]", value)
+        elif isinstance(value, tuple):
+            for each in value:
+                sections += _section(f"[[{key}]]", each)
+        elif value is not None:
             lines.append(f"{key} = {_literal(value)}")
     return "\n".join([*lines, *sections, ""])
+
+
+def _section(head: str, values: Any) -> list[str]:
+    """Return the lines of a table; what is None is not there."""
+    pairs = (f"{k} = {_literal(v)}" for k, v in vars(values).items() if v is not None)
+    return ["", head, *pairs]
 
 
 def _literal(value: Any) -> str:
     if isinstance(value, Enum):
         value = value.value
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'

@@ -17,18 +17,28 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tritone.qat import data
-from tritone.qat.augment import shift_images
+from tritone.qat.augment import flip_images, shift_images
 from tritone.qat.checkpoint import Progress, Stage, load_checkpoint, save_checkpoint
 from tritone.qat.convert import convert
 from tritone.qat.determinism import deterministic
+from tritone.qat.divergence import culprit
 from tritone.qat.evaluate import top1
 from tritone.qat.freeze import freeze
 from tritone.qat.history import EpochRecord, record_epoch
 from tritone.qat.models.catalog import build_model
 from tritone.qat.modules import QuantizedModel, real_input
+from tritone.qat.observation import OBSERVED_IMAGES, observe
 from tritone.qat.optimizers import build_optimizer, set_progress
+from tritone.qat.pretrained import (
+    Pretrained,
+    fold_normalization,
+    load_weights,
+    map_weights,
+    normalized_input,
+)
 from tritone.qat.progress import TrainingDisplay
 from tritone.qat.recipe import Finetuning, Pretraining, Recipe, parse_recipe, render_recipe
+from tritone.qat.steering import Steering
 from tritone.spec.storage import write_atomically, write_json
 
 __all__ = ["RECIPE", "REPORT", "initial_model", "train"]
@@ -60,7 +70,7 @@ def train(
     ValueError : the folder holds a run of another recipe, or the loss is no longer finite.
     FileNotFoundError : the data set is missing.
     """
-    dataset = data.load(recipe.dataset, folder)
+    dataset = data.hold_out(data.load(recipe.dataset, folder), recipe.data.validation)
     _claim(run, recipe)
     if (run / REPORT).is_file():
         finished: dict[str, Any] = json.loads((run / REPORT).read_text())
@@ -72,10 +82,16 @@ def train(
 
 
 def initial_model(recipe: Recipe, dataset: data.Dataset) -> nn.Module:
-    """Return the full-precision model before training, the same one for the same seed."""
+    """Return the full-precision model before training, the same one for the same seed.
+
+    It reads ``(u - 128) / 64``, and has the parameters that a pretrained one has too.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        return build_model(recipe.model, dataset.shape[0], dataset.classes)
+        model = build_model(recipe.model, dataset.shape[0], dataset.classes)
+    if recipe.pretrained is not None:
+        fold_normalization(model, recipe.pretrained.normalization)
+    return model
 
 
 def _claim(run: Path, recipe: Recipe) -> None:
@@ -133,20 +149,31 @@ class _Training:
     def run(self, console: Console) -> dict[str, Any]:
         """Train both stages and return the report."""
         recipe = self.recipe
-        epochs = recipe.pretrain.epochs + recipe.finetune.epochs
+        epochs = recipe.pretrain_epochs + recipe.finetune.epochs
         with TrainingDisplay(console, epochs * self.epoch_steps) as display:
+            top1_fp32: float | None
             model = initial_model(recipe, self.dataset)
             done = self.checkpoint.progress if self.checkpoint else None
-            if done is None or done.stage is Stage.PRETRAIN:
+            if done is not None and done.stage is Stage.FINETUNE:
+                display.skip(recipe.pretrain_epochs * self.epoch_steps)
+                top1_fp32 = done.top1_fp32
+            elif recipe.pretrained is not None:
+                model, top1_fp32 = self._import(recipe.pretrained)
+            else:
                 self._stage(Stage.PRETRAIN, model, lambda x: model(real_input(x)), None, display)
                 model.eval()
-                top1_fp32: float | None = self._test(lambda x: model(real_input(x)))
-            else:
-                display.skip(recipe.pretrain.epochs * self.epoch_steps)
-                top1_fp32 = done.top1_fp32
-            quantized = convert(model, self.dataset.shape, recipe.precision)
+                top1_fp32 = self._test(lambda x: model(real_input(x)))
+            quantized = convert(model, self.dataset.shape, recipe.precision, recipe.method)
             self._stage(Stage.FINETUNE, quantized, quantized, top1_fp32, display)
         return self._report(quantized, top1_fp32)
+
+    def _import(self, pretrained: Pretrained) -> tuple[nn.Module, float]:
+        """Return the model with weights of others and its top-1, measured as it was trained."""
+        model = build_model(self.recipe.model, self.dataset.shape[0], self.dataset.classes).eval()
+        map_weights(model, load_weights(pretrained))
+        accuracy = self._test(lambda x: model(normalized_input(x, pretrained.normalization)))
+        fold_normalization(model, pretrained.normalization)
+        return model, accuracy
 
     def _stage(
         self,
@@ -157,10 +184,17 @@ class _Training:
         display: TrainingDisplay,
     ) -> None:
         """Train ``model`` for what is left of ``stage``, with a checkpoint after every epoch."""
-        settings: Pretraining | Finetuning = (
-            self.recipe.pretrain if stage is Stage.PRETRAIN else self.recipe.finetune
+        settings: Pretraining | Finetuning = self.recipe.finetune
+        if stage is Stage.PRETRAIN and self.recipe.pretrain is not None:
+            settings = self.recipe.pretrain
+        optimizer = build_optimizer(
+            self.recipe.optimizer, model, settings, self.recipe.activations.weight_decay
         )
-        optimizer = build_optimizer(self.recipe.optimizer, model, settings)
+        steering = None
+        if isinstance(model, QuantizedModel):
+            steering = Steering(
+                self.recipe, model, optimizer, self.train_images, self.train_labels, self.generator
+            )
         first = 0
         if self.checkpoint and self.checkpoint.progress.stage is stage:
             self.checkpoint.restore(model, optimizer, self.generator)
@@ -169,9 +203,27 @@ class _Training:
         model.train()
         for epoch in range(first, settings.epochs):
             loss, accuracy = self._epoch(
-                stage, epoch, settings.epochs, model, forward, optimizer, display
+                stage, epoch, settings.epochs, model, forward, optimizer, steering, display
             )
-            record = EpochRecord(stage=stage.value, epoch=epoch + 1, loss=loss, top1=accuracy)
+            if steering and epoch + 1 == settings.epochs:
+                steering.after_training()
+            observation = None
+            if isinstance(model, QuantizedModel):
+                observation = observe(model, self.train_images[:OBSERVED_IMAGES])
+                for tensor in observation.dead:
+                    display.warn(
+                        f"the adapter of {tensor} is dead: beta is 1/2 for every image and learns "
+                        "nothing more; a lower learning rate may help"
+                    )
+            record = EpochRecord(
+                stage=stage.value,
+                epoch=epoch + 1,
+                loss=loss,
+                top1=accuracy,
+                blend=steering.blend if steering else None,
+                deltas=steering.deltas if steering else {},
+                observation=observation,
+            )
             record_epoch(self.folder, record)
             save_checkpoint(
                 self.folder,
@@ -189,25 +241,37 @@ class _Training:
         model: nn.Module,
         forward: Callable[[Tensor], Tensor],
         optimizer: torch.optim.Optimizer,
+        steering: Steering | None,
         display: TrainingDisplay,
     ) -> tuple[float, float]:
         """Train one epoch; return the mean loss and the top-1 in percent of its images."""
+        if steering:
+            steering.before_epoch(epoch)
         order = torch.randperm(len(self.train_labels), generator=self.generator)
         seen = hits = 0
         losses = 0.0
         for step, chosen in enumerate(order.split(self.recipe.batch)):
-            set_progress(optimizer, (epoch + step / self.epoch_steps) / epochs)
+            progress = (epoch + step / self.epoch_steps) / epochs
+            set_progress(optimizer, progress)
+            if steering:
+                steering.before_step(progress)
             labels = self.train_labels[chosen]
             images = shift_images(self.train_images[chosen], self.recipe.shift, self.generator)
+            if self.recipe.flip:
+                images = flip_images(images, self.generator)
             logits = forward(images)
             loss = functional.cross_entropy(logits, labels)
             if not math.isfinite(loss.item()):
+                where = culprit(model, forward, images)
                 raise ValueError(
                     f"Loss must be finite, not {loss.item()}, in epoch {epoch + 1} of "
-                    f"{stage.value}; a lower learning rate may help"
+                    f"{stage.value}: it went wrong in {f'layer {where}' if where else 'the loss'}; "
+                    "a lower learning rate may help"
                 )
             optimizer.zero_grad()
             loss.backward()
+            if steering:
+                steering.after_backward()
             optimizer.step()
             seen += len(chosen)
             hits += int((logits.argmax(1) == labels).sum())
@@ -225,11 +289,14 @@ class _Training:
             "dataset": recipe.dataset,
             "model": recipe.model,
             "method": recipe.precision.method,
-            "weight_bits": recipe.precision.weight_bits,
+            "estimator": recipe.weights.estimator.value,
+            "codebook": recipe.precision.weights,
+            "weight_bits": recipe.weights.companding or recipe.precision.weight_bits,
             "act_bits": recipe.precision.act_bits,
             "epochs": recipe.finetune.epochs,
-            "epochs_fp32": recipe.pretrain.epochs,
+            "epochs_fp32": recipe.pretrain_epochs,
             "seed": recipe.seed,
+            "images": "validation" if recipe.data.validation else "test",
             "top1_fp32": top1_fp32,
             "top1_quant": self._test(model),
             "top1_frozen": self._test(freeze(model, self.train_images)),

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 from tritone.spec.codebook import Codebook, Level
+from tritone.spec.fixed import NIBBLE_BITS
 
 __all__ = ["CATALOG", "codebook"]
 
@@ -55,6 +58,44 @@ def _nibble_integer() -> Codebook:
     return Codebook("int8", 8, tuple(levels), top)
 
 
+def _odd(bits: int) -> Codebook:
+    """Odd integers, without zero: code i is 2 i - (2**bits - 1) (EWGS, arXiv 2104.00903)."""
+    top = (1 << bits) - 1
+    return Codebook(
+        f"odd{bits}", bits, tuple(Level(2 * code - top) for code in range(1 << bits)), top
+    )
+
+
+def _apot(bits: int) -> Codebook:
+    """Additive powers of two (Li et al., arXiv 1909.13144): code {sign, index of the magnitude}.
+
+    A magnitude is a sum of one element of each set, over the largest one.
+    """
+    sets = {
+        3: ((0, 1, 2, 4),),
+        4: ((0, 1, 4, 8), (0, 2)),
+        5: ((0, 2, 8, 32), (0, 1, 4, 16)),
+    }[bits]
+    magnitudes = sorted({sum(each) for each in product(*sets)})
+    return Codebook(f"apot{bits}", bits, _signed([Level(n) for n in magnitudes]), magnitudes[-1])
+
+
+def _twopost(bits: int, shift: int) -> Codebook:
+    """Sums of two POST levels of half the width, the upper one ``2**shift`` times.
+
+    Two passes give what integers take four for: code {upper POST code, lower POST code}.
+    """
+    part = _post(bits // 2).levels
+    assert all(level is not None for level in part)
+    levels = tuple(
+        Level((high.even << shift) + low.even, (high.odd << shift) + low.odd)
+        for high in part
+        for low in part
+        if high is not None and low is not None
+    )
+    return Codebook(f"twopost{bits}", bits, levels, max(level.even for level in levels))
+
+
 # Two's complement like every integer codebook here, though the sign alone would do.
 _BINARY = Codebook("binary", 1, (Level(1), Level(-1)), 1)
 _TERNARY = Codebook("ternary", 2, (Level(0), Level(1), None, Level(-1)), 1)
@@ -71,6 +112,10 @@ CATALOG: dict[str, Codebook] = {
         _BINARY,
         _TERNARY,
         _FP4,
+        *(_odd(bits) for bits in (2, 3, 4, 5, 6, 7, 8)),
+        *(_apot(bits) for bits in (3, 4, 5)),
+        _twopost(6, 2),
+        _twopost(8, NIBBLE_BITS),
     )
 }
 

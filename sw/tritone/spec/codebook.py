@@ -10,11 +10,12 @@ levels by search, never declared.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import combinations_with_replacement
 
-from tritone.spec.fixed import SQRT2, SQRT2_FRACTION, SQRT2_NUMERATOR
+from tritone.spec.fixed import NIBBLE_BITS, SQRT2, SQRT2_FRACTION, SQRT2_NUMERATOR
 from tritone.spec.record import Field, Record
 
 __all__ = [
@@ -27,7 +28,7 @@ __all__ = [
     "Pass",
     "PassPlan",
     "Term",
-    "derive_plan",
+    "find_plan",
 ]
 
 TABLE_ENTRIES = 16
@@ -129,19 +130,19 @@ class PassPlan:
     @cached_property
     def idle(self) -> tuple[int, ...]:
         """For each plane the nibble that is zero in every pass: what unused lanes hold."""
-        rails = 0b01100  # ARRAY_CONTROL's even and odd
-        found = []
-        for plane in range(self.planes):
-            tables = [each.table for each in self.passes if each.plane == plane]
-            free = [
-                n for n in range(TABLE_ENTRIES) if not any(table[n] & rails for table in tables)
-            ]
-            if not free:
+        found = [self.zeros(plane) for plane in range(self.planes)]
+        for plane, zeros in enumerate(found):
+            if not zeros:
                 raise ValueError(
                     f"Plane {plane} of the pass plan must leave a nibble that means zero"
                 )
-            found.append(free[0])
-        return tuple(found)
+        return tuple(zeros[0] for zeros in found)
+
+    def zeros(self, plane: int) -> list[int]:
+        """Return the nibbles of ``plane`` that are zero in every pass."""
+        rails = 0b01100  # ARRAY_CONTROL's even and odd
+        tables = [each.table for each in self.passes if each.plane == plane]
+        return [n for n in range(TABLE_ENTRIES) if not any(table[n] & rails for table in tables)]
 
 
 @dataclass(frozen=True)
@@ -207,9 +208,27 @@ class Codebook:
         return (level.even + level.odd * SQRT2) / self.unit
 
     @cached_property
+    def _plan(self) -> PassPlan | None:
+        return find_plan(self)
+
+    @property
+    def runs(self) -> bool:
+        """Whether the machine can run it; it can be trained and exported either way."""
+        return self._plan is not None
+
+    @property
     def plan(self) -> PassPlan:
-        """The derived pass plan."""
-        return derive_plan(self)
+        """The derived pass plan.
+
+        Raises
+        ------
+        ValueError : more than 4 passes would be needed.
+        """
+        if self._plan is None:
+            raise ValueError(
+                f"Codebook {self.name} must need at most {MAX_PASSES} passes; it needs more"
+            )
+        return self._plan
 
 
 @cache
@@ -261,26 +280,55 @@ def _nibble_passes(plane: int, entries: tuple[Level | None, ...]) -> tuple[Pass,
     )
 
 
-def _split_plan(book: Codebook) -> PassPlan | None:
-    """Return a plan with a plane for each nibble of the code, if levels are sums over nibbles."""
-    codes = range(len(book.levels))
-    low: list[Level | None] = [None] * TABLE_ENTRIES
-    high: list[Level | None] = [None] * TABLE_ENTRIES
-    for code in codes:  # the nibble alone, where the other one is zero
-        if code < TABLE_ENTRIES:
-            low[code] = book.levels[code]
-        if code % TABLE_ENTRIES == 0:
-            high[code // TABLE_ENTRIES] = book.levels[code]
-    for code in codes:
-        level, a, b = book.levels[code], low[code % TABLE_ENTRIES], high[code // TABLE_ENTRIES]
-        if level is not None and (a is None or b is None or a + b != level):
+def _digits(
+    book: Codebook, low_bits: int, first: Level
+) -> tuple[tuple[Level | None, ...], tuple[Level | None, ...]] | None:
+    """Return what the low and the high digit of a code add, if every level is such a sum.
+
+    Sums leave a constant free: ``first`` is what the high digit of the lowest code adds.
+    """
+    count = 1 << low_bits
+    used = [(code, level) for code, level in enumerate(book.levels) if level is not None]
+    low: dict[int, Level] = {}
+    high = {used[0][0] >> low_bits: first}
+    # Each round knows more digits, until all that hang together with the first are known.
+    known = 0
+    while known < len(low) + len(high):
+        known = len(low) + len(high)
+        for code, level in used:
+            a, b = code % count, code >> low_bits
+            if b in high:
+                low.setdefault(a, level - high[b])
+            elif a in low:
+                high[b] = level - low[a]
+    for code, level in used:
+        a, b = code % count, code >> low_bits
+        if a not in low or b not in high or low[a] + high[b] != level:
             return None
-    first, second = _nibble_passes(0, tuple(low)), _nibble_passes(1, tuple(high))
-    if first is None or second is None or len(first) + len(second) > MAX_PASSES:
-        return None
-    return PassPlan(
-        first + second, tuple((code % TABLE_ENTRIES, code // TABLE_ENTRIES) for code in codes)
+    return (
+        tuple(low.get(digit) for digit in range(TABLE_ENTRIES)),
+        tuple(high.get(digit) for digit in range(TABLE_ENTRIES)),
     )
+
+
+def _split_plans(book: Codebook) -> Iterator[PassPlan]:
+    """Yield plans with a plane for each of two digits of the code."""
+    firsts = (
+        Level(0),
+        *(Level(t.level.even << s, t.level.odd << s) for s in (0, 4) for t in TERMS),
+    )
+    for low_bits in range(min(NIBBLE_BITS, book.bits - 1), max(0, book.bits - NIBBLE_BITS - 1), -1):
+        for first in firsts:
+            digits = _digits(book, low_bits, first)
+            passes = digits and (_nibble_passes(0, digits[0]), _nibble_passes(1, digits[1]))
+            if passes and passes[0] is not None and passes[1] is not None:
+                yield PassPlan(
+                    passes[0] + passes[1],
+                    tuple(
+                        (code % (1 << low_bits), code >> low_bits)
+                        for code in range(len(book.levels))
+                    ),
+                )
 
 
 def _term_plan(book: Codebook) -> PassPlan | None:
@@ -303,24 +351,31 @@ def _term_plan(book: Codebook) -> PassPlan | None:
     )
 
 
-def derive_plan(book: Codebook) -> PassPlan:
-    """Return the pass plan of ``book``.
-
-    One nibble and its tables where 16 entries do, else a nibble for each digit of the code, else a
-    nibble for each term.
-
-    Raises
-    ------
-    ValueError : more than 4 passes would be needed.
-    """
+def _plans(book: Codebook) -> Iterator[PassPlan]:
+    """Yield plans, those with fewer nibbles for a weight first."""
     if len(book.levels) <= TABLE_ENTRIES:
         entries = book.levels + (None,) * (TABLE_ENTRIES - len(book.levels))
         passes = _nibble_passes(0, entries)
-        plan = passes and PassPlan(passes, tuple((code,) for code in range(len(book.levels))))
-    else:
-        plan = _split_plan(book) or _term_plan(book)
-    if not plan:
-        raise ValueError(
-            f"Codebook {book.name} must need at most {MAX_PASSES} passes; it needs more"
-        )
-    return plan
+        if passes:
+            yield PassPlan(passes, tuple((code,) for code in range(len(book.levels))))
+    if book.bits > 1:
+        yield from _split_plans(book)
+    terms = _term_plan(book)
+    if terms:
+        yield terms
+
+
+def find_plan(book: Codebook) -> PassPlan | None:
+    """Return the pass plan of ``book``; None where it needs more passes than the machine has.
+
+    It is the first of the fewest passes among: one nibble and its tables; a nibble for each of two
+    digits of the code; a nibble for each term. Every plane must leave a nibble that means zero for
+    the lanes that are not used: 16 levels without a zero take two planes.
+    """
+    found: PassPlan | None = None
+    for plan in _plans(book):
+        if len(plan.passes) > MAX_PASSES or not all(plan.zeros(n) for n in range(plan.planes)):
+            continue
+        if found is None or len(plan.passes) < len(found.passes):
+            found = plan
+    return found

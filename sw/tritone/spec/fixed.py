@@ -8,8 +8,12 @@ from enum import Enum
 
 __all__ = [
     "ACTIVATION",
+    "BETA",
+    "BETA_HIGH",
+    "BETA_LOW",
     "BIAS",
     "EVEN_TERM",
+    "GAIN_FRACTION",
     "INPUT_STEP",
     "INPUT_ZERO",
     "LOGIT",
@@ -18,6 +22,7 @@ __all__ = [
     "ODD_TERM",
     "OFFSET",
     "SHIFT_MAX",
+    "SHORTCUT_SHIFT_MAX",
     "SQRT2",
     "SQRT2_FRACTION",
     "SQRT2_NUMERATOR",
@@ -96,6 +101,13 @@ VALUE = FixedFormat(bits=36, signed=True, overflow=Overflow.WRAP)  # v; the true
 SUM = FixedFormat(bits=56, signed=True, overflow=Overflow.REFUSE)  # v * M + D
 LOGIT = FixedFormat(bits=16, signed=True)  # result of the last layer
 SHIFT_MAX = 40  # S is in 0..40
+SHORTCUT_SHIFT_MAX = 31  # t is in 0..31: ((k - z_k) * K) << t takes 55 bits, and SUM holds it too
+
+# Adaptive steps (ASQ): beta is in 1/2..2; the reciprocal that a reader multiplies by has 8 places.
+BETA = FixedFormat(bits=12, signed=False, frac=10)
+BETA_LOW = 1 << (BETA.frac - 1)
+BETA_HIGH = 1 << (BETA.frac + 1)
+GAIN_FRACTION = 8
 
 # A raw input byte u means (u - INPUT_ZERO) * INPUT_STEP.
 INPUT_ZERO = 128

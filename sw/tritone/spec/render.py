@@ -12,7 +12,7 @@ from enum import Enum, IntEnum
 from pathlib import Path
 
 from tritone.spec.catalog import CATALOG
-from tritone.spec.codebook import ARRAY_CONTROL, TABLE_ENTRIES, Codebook, Level
+from tritone.spec.codebook import ARRAY_CONTROL, MAX_PASSES, TABLE_ENTRIES, Codebook, Level
 from tritone.spec.isa import (
     CHECK,
     HEADER,
@@ -42,6 +42,9 @@ _RECORDS = (HEADER, CHECK, LOAD, STORE, LAYER, NEXT, PASS_STEP, PARAMETER, ARRAY
 _ENUMS: tuple[type[IntEnum], ...] = (Opcode, MemoryId, Base, PoolMode, ErrorCode)
 _FLAGS = (Control, Status)
 
+# More magnitudes than this are abbreviated.
+_MANY = 16
+
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
@@ -58,13 +61,18 @@ def _level(level: Level) -> str:
 
 
 def _magnitudes(book: Codebook) -> str:
-    """Return the magnitudes of a codebook; a run of integers as first..last."""
+    """Return the magnitudes of a codebook; runs of integers, and what is long, abbreviated."""
     magnitudes = [level for level in book.sorted_levels if level.scaled >= 0]
     integers = [level.even for level in magnitudes]
-    run = list(range(integers[0], integers[-1] + 1))
-    if len(run) > 2 and integers == run and not any(level.odd for level in magnitudes):
-        return f"{integers[0]}..{integers[-1]}"
-    return ", ".join(_level(level) for level in magnitudes)
+    if len(integers) > 2 and not any(level.odd for level in magnitudes):
+        step = integers[1] - integers[0]
+        if integers == list(range(integers[0], integers[-1] + 1, step)):
+            second = "" if step == 1 else f", {integers[1]}"
+            return f"{integers[0]}{second}..{integers[-1]}"
+    texts = [_level(level) for level in magnitudes]
+    if len(texts) > _MANY:
+        texts[_MANY // 2 : -_MANY // 2] = ["…"]
+    return ", ".join(texts)
 
 
 def _entry(book: Codebook, code: int) -> str:
@@ -73,6 +81,14 @@ def _entry(book: Codebook, code: int) -> str:
         return ""
     level = book.levels[code]
     return "-" if level is None else _level(level)
+
+
+def _plan(book: Codebook) -> tuple[object, object, str]:
+    """Return passes, planes and the plan of a codebook; what does not run has none."""
+    if not book.runs:
+        return f"more than {MAX_PASSES}", "-", "trained and exported only"
+    steps = ", ".join(f"{each.plane}:<<{each.shift}" for each in book.plan.passes)
+    return len(book.plan.passes), book.plan.planes, steps
 
 
 def _codebooks() -> list[str]:
@@ -84,9 +100,7 @@ def _codebooks() -> list[str]:
             len(book.codes),
             _magnitudes(book),
             f"1/{book.unit}",
-            len(book.plan.passes),
-            book.plan.planes,
-            ", ".join(f"{each.plane}:<<{each.shift}" for each in book.plan.passes),
+            *_plan(book),
         )
         for book in CATALOG.values()
     ]
@@ -120,6 +134,7 @@ def _codebooks() -> list[str]:
                     f"`{' '.join(f'{word:02x}' for word in each.table)}`",
                 )
                 for book in CATALOG.values()
+                if book.runs
                 for index, each in enumerate(book.plan.passes)
             ),
         ),

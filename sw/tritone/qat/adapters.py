@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ASQ (arXiv 2504.17263): activation steps that a small network adapts to each image.
+
+    z = average of the tensor over its pixels                    (N, C)
+    C >= 8:  beta = ReLU(w2 . ReLU(W1 z + b1) + b2),  W1 (C // 4) x C
+    C < 8:   beta = ReLU(w . z + b)
+
+The adapter is integer like every other layer: it averages stream codes, reads 8 bits, has int8
+weights, and its result is rounded to U2.10 in 1/2..2, straight-through. docs/numerics.md has the
+formats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from tritone.graph import PoolKind, Window
+from tritone.qat.activations import ActivationQuantizer
+from tritone.qat.adaptation import AdaptedStream
+from tritone.qat.estimators import Estimator, EstimatorKind, round_half_up, straight_through
+from tritone.qat.modules import QuantizedConvolution, QuantizedModel, QuantizedPool
+from tritone.qat.quantizers import build_weight_quantizer
+from tritone.qat.reading import Grid
+from tritone.qat.scales import ScaleRule
+from tritone.qat.streams import FreshStream, Stream
+from tritone.spec.catalog import codebook
+from tritone.spec.fixed import ACTIVATION, BETA, BETA_HIGH, BETA_LOW, STREAM
+
+__all__ = ["Adapter", "AdaptiveQuantizer", "clear_counts", "dead_adapters", "fix_steps"]
+
+HEADROOM = 1
+REDUCTION = 4
+WEIGHTS = "int8"
+# The last weights of a new adapter, normal with this deviation, and its bias: beta is about 1.
+DEVIATION = 0.01
+
+
+def _linear(
+    name: str, input: str, weight: Tensor, bias: Tensor, quantizer: ActivationQuantizer | None
+) -> QuantizedConvolution:
+    return QuantizedConvolution(
+        name=name,
+        input=input,
+        output=name,
+        window=Window(kernel=(1, 1)),
+        weight=weight[:, :, None, None],
+        bias=bias,
+        norm=None,
+        relu=True,
+        bits=ACTIVATION.bits,
+        weight_quantizer=build_weight_quantizer(
+            codebook(WEIGHTS), len(weight), ScaleRule.LARGEST, EstimatorKind.STE
+        ),
+        output_quantizer=quantizer,
+    )
+
+
+class Adapter(nn.Module):
+    """beta of each image, from the codes of a tensor.
+
+    Parameters
+    ----------
+    tensor : its name, the first part of the names of the nodes.
+    shape : channels, height and width.
+    """
+
+    images: Tensor
+    silent: Tensor
+    total: Tensor
+
+    def __init__(self, tensor: str, shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        channels, height, width = shape
+        mean = f"{tensor}.mean"
+        self.mean = QuantizedPool(
+            name=mean,
+            input=tensor,
+            output=mean,
+            kind=PoolKind.AVERAGE,
+            window=Window(kernel=(height, width)),
+        )
+        self.hidden: QuantizedConvolution | None = None
+        source = mean
+        if channels >= 2 * REDUCTION:
+            first = nn.Linear(channels, channels // REDUCTION)
+            source = f"{tensor}.hidden"
+            self.hidden = _linear(
+                source, mean, first.weight, first.bias, ActivationQuantizer(ACTIVATION.bits)
+            )
+            channels //= REDUCTION
+        weight = DEVIATION * torch.randn(1, channels)
+        self.last = _linear(f"{tensor}.beta", source, weight, torch.ones(1), None)
+        for name in ("images", "silent", "total"):
+            self.register_buffer(name, torch.zeros((), dtype=torch.float64), persistent=False)
+
+    @property
+    def nodes(self) -> list[QuantizedConvolution | QuantizedPool]:
+        """The nodes in the order of execution."""
+        every = (self.mean, self.hidden, self.last)
+        return [node for node in every if node is not None]
+
+    def forward(self, stream: Stream) -> Tensor:
+        """Return beta, (N, 1, 1, 1), exact in U2.10."""
+        for node in self.nodes:
+            stream = node(stream)
+        raw: Tensor = stream  # type: ignore[assignment]  # the last layer makes no stream
+        code = round_half_up(raw.detach() * (1 << BETA.frac)).clamp(BETA_LOW, BETA_HIGH)
+        beta = straight_through(code / (1 << BETA.frac), raw)
+        with torch.no_grad():
+            self.images += len(raw)
+            self.silent += (raw <= 0).sum()
+            self.total += beta.sum()
+        return beta
+
+    def clear(self) -> None:
+        """Forget the images that were counted."""
+        for count in (self.images, self.silent, self.total):
+            count.zero_()
+
+
+class AdaptiveQuantizer(ActivationQuantizer):
+    """LSQ with a step that an adapter multiplies by beta of the image.
+
+    The codes have a bit of headroom above the grid, so that beta can be 2. The gradient of S is
+    scaled as in LSQ, that of beta is not; the gradient of beta passes its bounds, but not the ReLU:
+    an adapter whose result is 0 for all images is dead, see ``dead_adapters``.
+
+    Parameters
+    ----------
+    tensor, shape : of what is quantised.
+    bits : width of the consumers that read with beta, 1..7.
+    estimator : of their rounding.
+    adapted : what they read is multiplied by S * beta, else by S.
+    """
+
+    def __init__(
+        self,
+        tensor: str,
+        shape: tuple[int, int, int],
+        bits: int,
+        estimator: Estimator | None = None,
+        adapted: bool = True,
+    ) -> None:
+        if bits > STREAM.bits - HEADROOM:
+            raise ValueError(
+                f"Activation bits must be in 1..{STREAM.bits - HEADROOM} with an adaptive step, "
+                f"not {bits!r}"
+            )
+        super().__init__(bits, estimator=estimator)
+        self.grid = Grid(bits=bits, zero=0, headroom=HEADROOM)
+        self.adapted = adapted
+        self.adapter = Adapter(tensor, shape)
+
+    def forward(self, x: Tensor) -> Stream:
+        """Return ``x`` as a stream with the beta of its images."""
+        self.prepare(x)
+        fresh = FreshStream(x, self._step(x.numel()), self.grid, self.rule, self.estimator)
+        # The adapter sees x rounded; its gradient goes to x and not to the step.
+        held = fresh.step.detach()
+        seen = straight_through(fresh.codes.detach(), (x / held).clamp(STREAM.low, STREAM.high))
+        beta = self.adapter(Stream(seen, held, 0))
+        return AdaptedStream(
+            fresh.codes, fresh.step, beta, self.grid, self.estimator, self.adapted, x
+        )
+
+
+def _adaptive(model: QuantizedModel) -> Iterator[tuple[QuantizedConvolution, AdaptiveQuantizer]]:
+    for node in model.nodes:
+        if isinstance(node, QuantizedConvolution) and isinstance(
+            node.output_quantizer, AdaptiveQuantizer
+        ):
+            yield node, node.output_quantizer
+
+
+def dead_adapters(model: QuantizedModel) -> list[str]:
+    """Return the tensors whose adapter was 0 for every image since the counts were cleared.
+
+    beta is 1/2 then for all of them, and nothing moves the adapter any more.
+    """
+    return [
+        node.output
+        for node, quantizer in _adaptive(model)
+        if quantizer.adapter.images > 0 and quantizer.adapter.silent == quantizer.adapter.images
+    ]
+
+
+def clear_counts(model: QuantizedModel) -> None:
+    """Start counting anew."""
+    for _, quantizer in _adaptive(model):
+        quantizer.adapter.clear()
+
+
+@torch.no_grad()
+def fix_steps(model: QuantizedModel, images: Tensor, batch: int) -> dict[str, float]:
+    """Replace every adaptive step by its mean over ``images`` and return the mean betas.
+
+    What is left is LSQ with the step ``S * beta``: the ablation that ASQ must be better than.
+
+    Raises
+    ------
+    ValueError : a model that was trained to be multiplied by S alone.
+    """
+    found = list(_adaptive(model))
+    if any(not quantizer.adapted for _, quantizer in found):
+        raise ValueError("Steps must be fixed in a model that multiplies by S * beta, not by S")
+    training = model.training
+    model.eval()
+    clear_counts(model)
+    for part in images.split(batch):
+        model(part)
+    betas = {}
+    for node, adaptive in found:
+        beta = float(adaptive.adapter.total / adaptive.adapter.images)
+        fixed = ActivationQuantizer(adaptive.bits, estimator=adaptive.estimator)
+        fixed.grid_step.copy_(adaptive.grid_step * beta)
+        fixed.initialized.fill_(True)
+        node.output_quantizer = fixed
+        betas[node.output] = beta
+    model.train(training)
+    return betas

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the quantisers of a model do on some images, for the history of a run."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from tritone.qat.activations import ActivationQuantizer
+from tritone.qat.adaptation import AdaptedStream
+from tritone.qat.adapters import AdaptiveQuantizer, clear_counts, dead_adapters
+from tritone.qat.history import Observation
+from tritone.qat.modules import QuantizedConvolution, QuantizedModel
+
+__all__ = ["OBSERVED_IMAGES", "observe"]
+
+OBSERVED_IMAGES = 256
+
+# Of beta over the images: lowest, quartiles, highest.
+_QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+class _Watch:
+    """Hooks on one layer's output quantiser that note what passes."""
+
+    def __init__(self, name: str, quantizer: ActivationQuantizer) -> None:
+        self.name = name
+        self.clipped = 0.0
+        self.betas: Tensor | None = None
+        self._handles = [quantizer.register_forward_pre_hook(self._enter)]
+        if isinstance(quantizer, AdaptiveQuantizer):
+            self._handles.append(quantizer.register_forward_hook(self._leave))
+
+    def _enter(self, quantizer: ActivationQuantizer, given: tuple[Tensor]) -> None:
+        # One code of the consumer's grid is worth 2**r stream codes.
+        top = quantizer.step * (quantizer.grid.high << quantizer.read_shift)
+        low = quantizer.step * (quantizer.grid.low << quantizer.read_shift)
+        x = given[0] - quantizer.offset
+        below = (x < low) if quantizer.zero else torch.zeros_like(x, dtype=torch.bool)
+        self.clipped = float(((x > top) | below).float().mean())
+
+    def _leave(self, quantizer: AdaptiveQuantizer, _: object, stream: AdaptedStream) -> None:
+        self.betas = stream.beta.detach().flatten()
+
+    def remove(self) -> None:
+        """Take the hooks away."""
+        for handle in self._handles:
+            handle.remove()
+
+
+@torch.no_grad()
+def observe(model: QuantizedModel, images: Tensor) -> Observation:
+    """Return what the quantisers do on ``images``, in evaluation.
+
+    A value is clipped where it lies beyond the levels of the consumer's grid; with an adaptive
+    step, beyond those of beta = 1.
+    """
+    training = model.training
+    model.eval()
+    clear_counts(model)
+    watches = [
+        _Watch(node.output, node.output_quantizer)
+        for node in model.nodes
+        if isinstance(node, QuantizedConvolution) and node.output_quantizer is not None
+    ]
+    try:
+        model(images)
+    finally:
+        for watch in watches:
+            watch.remove()
+        model.train(training)
+    return Observation(
+        clipped={watch.name: watch.clipped for watch in watches},
+        betas={
+            watch.name: torch.quantile(watch.betas, torch.tensor(_QUANTILES)).tolist()
+            for watch in watches
+            if watch.betas is not None
+        },
+        dead=dead_adapters(model),
+    )

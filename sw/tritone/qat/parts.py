@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a traced module is made of: values, layers and pools, and how its operators are read."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from tritone.graph import PoolKind, Window
+from tritone.qat.modules import Residual
+
+__all__ = [
+    "LayerPart",
+    "PoolPart",
+    "Shape",
+    "Value",
+    "argument",
+    "place",
+    "require_default",
+    "slice_stride",
+    "window_of",
+]
+
+Shape = tuple[int, int, int]
+
+
+@dataclass(kw_only=True)
+class Value:
+    """What a traced operator makes of a tensor.
+
+    Parameters
+    ----------
+    tensor : its name.
+    flat : after Flatten.
+    stride, before, after : every ``stride``-th pixel, with channels of 0 before and behind its own.
+    """
+
+    tensor: str
+    flat: bool = False
+    stride: int = 1
+    before: int = 0
+    after: int = 0
+
+    @property
+    def whole(self) -> bool:
+        """The tensor itself, not a part of it."""
+        return (self.stride, self.before, self.after) == (1, 0, 0)
+
+
+@dataclass(kw_only=True)
+class LayerPart:
+    """A convolution or linear layer, until the operators behind it are known."""
+
+    name: str
+    input: str
+    window: Window
+    weight: Tensor
+    bias: Tensor | None
+    groups: int
+    norm: nn.BatchNorm2d | None = None
+    shortcut: Residual | None = None
+    relu: bool = False
+
+
+@dataclass(kw_only=True)
+class PoolPart:
+    """A pool of that name, which is the name of its output too."""
+
+    name: str
+    input: str
+    kind: PoolKind
+    window: Window
+
+
+def place(node: fx.Node) -> str:
+    """Return where the model calls ``node``, " (FILE, line N)"; nothing where it is not known."""
+    package = str(Path(torch.__file__).parent)
+    calls = re.findall(r'File "(.+)", line (\d+)', node.stack_trace or "")
+    own = [f" ({file}, line {line})" for file, line in calls if not file.startswith(package)]
+    return own[-1] if own else ""
+
+
+def argument(node: fx.Node) -> fx.Node:
+    """Return the operator whose result ``node`` takes first."""
+    source = node.args[0] if node.args else None
+    if not isinstance(source, fx.Node):
+        raise TypeError(f"Operator {node.name} must take a tensor first, not {source!r}")
+    return source
+
+
+def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else value
+
+
+def window_of(module: Any, name: str) -> Window:
+    """Return the window of a convolution or pool."""
+    if module.padding in ("same", "valid"):
+        raise ValueError(f"Layer {name} must have padding in numbers, not {module.padding!r}")
+    stride = _pair(module.stride)
+    if stride[0] != stride[1]:
+        raise ValueError(f"Layer {name} must have one stride, not {stride}")
+    height, width = _pair(module.padding)
+    return Window(
+        kernel=_pair(module.kernel_size),
+        stride=stride[0],
+        pad=(height, width, height, width),
+    )
+
+
+def require_default(module: nn.Module, name: str, **expected: object) -> None:
+    """Raise ValueError where an option of ``module`` is not what the machine does."""
+    for key, value in expected.items():
+        found = getattr(module, key)
+        found = found[0] if isinstance(found, tuple) and len(set(found)) == 1 else found
+        if found != value:
+            raise ValueError(f"Layer {name} must have {key} = {value!r}, not {found!r}")
+
+
+def slice_stride(index: Any) -> int | None:
+    """Return the stride of ``x[:, :, ::stride, ::stride]``, None for another index."""
+    if not isinstance(index, tuple) or len(index) != 4:
+        return None
+    steps = [
+        (each.step or 1) if isinstance(each, slice) and each.start is None is each.stop else None
+        for each in index
+    ]
+    return steps[2] if steps[:2] == [1, 1] and steps[2] == steps[3] else None

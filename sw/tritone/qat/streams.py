@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Streams: a tensor as its consumers get it, and what they read of it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from tritone.qat.estimators import Estimator, StraightThrough, round_half_up, straight_through
+from tritone.qat.reading import Grid, StepRule, levels, read_values
+from tritone.spec.fixed import STREAM, half
+
+__all__ = ["FreshStream", "Stream", "read"]
+
+
+class Stream:
+    """A tensor as its consumers get it.
+
+    Parameters
+    ----------
+    codes : u as exact integers in float32, (N, C, H, W); the gradient is in units of codes.
+    step : real size of a code, a scalar.
+    zero : z, the code of real 0.
+    """
+
+    def __init__(self, codes: Tensor, step: Tensor, zero: int) -> None:
+        self.codes, self.step, self.zero = codes, step, zero
+
+    def replace_codes(self, codes: Tensor) -> Stream:
+        """Return a stream of other codes, everything else being the same."""
+        return Stream(codes, self.step, self.zero)
+
+    def values(self, bits: int) -> Tensor:
+        """Return the real values ``(a - z_a) * 2**r * step`` that a consumer of ``bits`` gets."""
+        return read(self, bits) * (self.step * (1 << (STREAM.bits - bits)))
+
+
+class FreshStream(Stream):
+    """A stream straight from its quantiser: codes are made when somebody asks for them.
+
+    Parameters
+    ----------
+    x : real, without the offset of the quantiser.
+    grid_step : S, with its gradient scaled.
+    grid : of the consumer that S belongs to.
+    rule, estimator : how gradients pass.
+    """
+
+    def __init__(
+        self, x: Tensor, grid_step: Tensor, grid: Grid, rule: StepRule, estimator: Estimator
+    ) -> None:
+        self._x, self._grid_step = x, grid_step
+        self._grid, self._rule, self._estimator = grid, rule, estimator
+        self.zero = grid.zero
+        self.step = (grid_step.detach() if rule is StepRule.EWGS else grid_step) / (1 << grid.shift)
+
+    @cached_property
+    def codes(self) -> Tensor:  # type: ignore[override]  # an attribute of Stream
+        """``clamp(floor(x/s + 1/2) + z, 0, 255)``, the first rounding alone."""
+        step = self._grid_step / (1 << self._grid.shift)
+        low, high = STREAM.low - self.zero, STREAM.high - self.zero
+        v = self._x / step
+        if self._rule is StepRule.PACT:
+            # Inside, what the consumer reads does not move the step: see tritone.qat.reading.
+            held = step.detach()
+            level = levels(self._x, self._grid_step, self._grid) * (1 << self._grid.shift)
+            v = self._x / held + level * (held / step - 1)
+        return straight_through(round_half_up(v).clamp(low, high), v.clamp(low, high)) + self.zero
+
+    def values(self, bits: int) -> Tensor:
+        """Return what a consumer of ``bits`` bits reads, both roundings at once."""
+        grid = Grid(bits=bits, zero=self.zero)
+        step = self._grid_step * 2.0 ** (grid.shift - self._grid.shift)
+        own = bits == self._grid.bits
+        return read_values(
+            self._x, step, grid, self._rule, self._estimator if own else StraightThrough()
+        )
+
+
+def read(stream: Stream, bits: int) -> Tensor:
+    """Return what a consumer of ``bits`` bits reads, as the exact integers ``a - z_a`` in float32.
+
+    ``a = clamp(z_a + ((u - z + half(r)) >> r), 0, 2**bits - 1)``; the real value is
+    ``(a - z_a) * 2**r * step``.
+    """
+    grid = Grid(bits=bits, zero=stream.zero)
+    r = grid.shift
+    # A division by a power of two is exact, so floor is the arithmetic shift.
+    centred = stream.codes - stream.zero
+    exact = torch.floor((centred + half(r)) / (1 << r)).clamp(grid.low, grid.high)
+    return straight_through(exact, (centred / (1 << r)).clamp(grid.low, grid.high))

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Observations, against what is counted by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tritone.qat.activation_method import ActivationKind, ActivationMethod
+from tritone.qat.convert import convert
+from tritone.qat.method import Method
+from tritone.qat.models.digits import Digits
+from tritone.qat.modules import QuantizedModel
+from tritone.qat.observation import observe
+from tritone.qat.precision import Precision
+
+
+@pytest.fixture
+def images() -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(0, 256, (16, 1, 8, 8), generator=generator).to(torch.uint8)
+
+
+def trained(images: Tensor, kind: ActivationKind) -> QuantizedModel:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        precision = Precision(weights="post4", act_bits=4)
+        method = Method(activations=ActivationMethod(quantizer=kind))
+        model = convert(Digits(1, 10), (1, 8, 8), precision, method)
+    model.train()(images)
+    return model
+
+
+def test_clip_rates(images: Tensor) -> None:
+    """The part of a tensor's codes above the highest level, 15 * 2**4."""
+    model = trained(images, ActivationKind.LSQ)
+    with torch.no_grad():
+        model.nodes[0].output_quantizer.grid_step *= 0.25  # so that a part is clipped
+    made = []
+    hook = model.nodes[0].register_forward_hook(lambda *passed: made.append(passed[2].codes))
+    seen = observe(model, images)
+    hook.remove()
+    # Above the level by less than half a code they still have the code 240.
+    least, most = (float((made[0] > limit).float().mean()) for limit in (240, 239))
+    assert least <= seen.clipped["conv1"] <= most
+    assert 0 < seen.clipped["conv1"] < 0.5
+    assert set(seen.clipped) == {"conv1", "conv2", "conv3"}
+    assert (seen.betas, seen.dead) == ({}, [])
+
+
+def test_the_model_is_left_as_it_was(images: Tensor) -> None:
+    """Its mode and its statistics."""
+    model = trained(images, ActivationKind.ASQ)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    observe(model, images)
+    assert model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_betas_and_dead_adapters(images: Tensor) -> None:
+    """Lowest, quartiles and highest of the images; a dead adapter gives 1/2 and is named."""
+    model = trained(images, ActivationKind.ASQ)
+    adapter = model.nodes[0].output_quantizer.adapter
+    betas = []
+    hook = adapter.register_forward_hook(lambda *passed: betas.append(passed[2]))
+    seen = observe(model, images)
+    hook.remove()
+    expected = np.quantile(betas[0].numpy().reshape(-1), [0, 0.25, 0.5, 0.75, 1])
+    # Both interpolate between float32 near 1.
+    assert seen.betas["conv1"] == pytest.approx(expected.tolist(), abs=2**-22)
+    assert seen.dead == []
+    with torch.no_grad():
+        adapter.last.bias.fill_(-9.0)
+    seen = observe(model, images)
+    assert seen.betas["conv1"] == [0.5] * 5
+    assert seen.dead == ["conv1"]

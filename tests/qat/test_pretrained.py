@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights of others."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from tritone.qat.models.resnet_cifar import ResNetCifar
+from tritone.qat.modules import real_input
+from tritone.qat.pretrained import (
+    Normalization,
+    Pretrained,
+    fold_normalization,
+    load_weights,
+    map_weights,
+    normalized_input,
+)
+
+SHA = "0" * 64
+
+
+def saved(path: Path, content: Any) -> Pretrained:
+    """Return the description of ``content`` saved by torch."""
+    torch.save(content, path)
+    return Pretrained(file=str(path), sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def network() -> nn.Sequential:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        model = nn.Sequential(
+            nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)
+        )
+        for value in model.state_dict().values():
+            if value.is_floating_point():
+                value.uniform_()
+    return model.eval()
+
+
+@pytest.mark.parametrize("wrapper", [None, "state_dict", "model"])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_strips_what_scripts_add(tmp_path: Path, wrapper: str | None, prefix: str) -> None:
+    """A state dict alone or beside other things, of a parallel model or not."""
+    weights = network().state_dict()
+    content: Any = {prefix + key: value for key, value in weights.items()}
+    if wrapper:
+        content = {"epoch": 3, wrapper: content}
+    found = load_weights(saved(tmp_path / "a.th", content))
+    assert set(found) == set(weights)
+    assert all(torch.equal(found[key], value) for key, value in weights.items())
+
+
+def test_reads_safetensors(tmp_path: Path) -> None:
+    """Files without pickles, too."""
+    path = tmp_path / "a.safetensors"
+    safetensors.torch.save_file({"x": torch.arange(3)}, path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert load_weights(Pretrained(file=str(path), sha256=digest))["x"].tolist() == [0, 1, 2]
+
+
+def test_maps_by_kind_and_shape_in_order() -> None:
+    """A network of the same layers under other names gets the same function."""
+    source = ResNetCifar(3, 10, blocks=1).eval()
+    generator = torch.Generator().manual_seed(5)
+    weights: dict[str, Tensor] = {}
+    for index, (key, value) in enumerate(source.state_dict().items()):
+        if value.is_floating_point():
+            value.uniform_(0.1, 1.0, generator=generator)
+        if not key.endswith("num_batches_tracked"):  # old files lack it
+            weights[f"part{index}.{key.rpartition('.')[2]}"] = value.clone()
+    model = ResNetCifar(3, 10, blocks=1).eval()
+    map_weights(model, weights)
+    images = torch.rand(2, 3, 32, 32, generator=generator)
+    assert torch.equal(model(images), source(images))
+
+
+def test_names_win_over_order() -> None:
+    """Where all names agree the order does not matter."""
+    model, weights = network(), network().state_dict()
+    backwards = {key: weights[key] + 1 for key in reversed(weights)}
+    map_weights(model, backwards)
+    assert all(
+        torch.equal(value, backwards[key])
+        for key, value in model.state_dict().items()
+        if value.is_floating_point()
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"0.weight": torch.zeros(4, 3, 5, 5), "extra.bias": torch.zeros(1)},
+            (
+                r"^Weights must have a weight of shape \(4, 3, 3, 3\) for 0\.weight: they are of "
+                r"another model$"
+            ),
+        ),
+        (
+            {"extra.bias": torch.zeros(7)},
+            (
+                r"^Weights must all be used, but extra\.bias of shape \(7,\) is not: they are of "
+                r"another model$"
+            ),
+        ),
+        (
+            {"0.weight": torch.zeros(4, 3, 5, 5)},
+            r"^Weights 0\.weight must have the shape \(4, 3, 3, 3\), not \(4, 3, 5, 5\)$",
+        ),
+    ],
+    ids=["missing", "left over", "shape"],
+)
+def test_refuses_another_model(change: dict[str, Tensor], message: str) -> None:
+    """Nothing is missing, nothing left over."""
+    with pytest.raises(ValueError, match=message):
+        map_weights(network(), {**network().state_dict(), **change})
+
+
+def test_refuses_files(tmp_path: Path) -> None:
+    """A missing file, another one, and one that holds something else."""
+    path = tmp_path / "a.th"
+    with pytest.raises(FileNotFoundError, match=r"^Weights must be in the file .*, which is not"):
+        load_weights(Pretrained(file=str(path), sha256=SHA))
+    pretrained = saved(path, [1, 2])
+    with pytest.raises(ValueError, match=r"^Weights .* must be a state dict, alone or under"):
+        load_weights(pretrained)
+    message = rf"^Weights .* must have the SHA-256 {SHA}, not {pretrained.sha256}$"
+    with pytest.raises(ValueError, match=message):
+        load_weights(Pretrained(file=str(path), sha256=SHA))
+    message = r"^Recipe pretrained sha256 must be 64 hexadecimal digits, not 'abc'$"
+    with pytest.raises(ValueError, match=message):
+        Pretrained(file="a", sha256="abc")
+
+
+def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
+    """torch refuses to unpickle anything but tensors."""
+    with pytest.raises(Exception, match=r"[Ww]eights.only"):
+        load_weights(saved(tmp_path / "a.th", Path("x")))
+
+
+@pytest.mark.parametrize(
+    ("normalization", "mean", "std"),
+    [
+        (Normalization.IMAGENET, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        (Normalization.UNIT, (0, 0, 0), (1, 1, 1)),
+        (Normalization.TRITONE, (128 / 255,) * 3, (64 / 255,) * 3),
+    ],
+)
+@pytest.mark.parametrize("bias", [False, True])
+def test_folding_keeps_the_function(
+    normalization: Normalization, mean: Any, std: Any, bias: bool
+) -> None:
+    """Without padding, the folded layer of (u - 128) / 64 is the layer of the normalised image.
+
+    The definition in float64; a float32 convolution of 27 terms of magnitude below 3 * 1 has an
+    error below 27 * 2**-24 * 81.
+    """
+    layer = nn.Conv2d(3, 4, 3, bias=bias)
+    images = torch.randint(
+        0, 256, (2, 3, 6, 6), generator=torch.Generator().manual_seed(1), dtype=torch.uint8
+    )
+    constants = [torch.tensor(values).double().view(-1, 1, 1) for values in (mean, std)]
+    real = (images.double() / 255 - constants[0]) / constants[1]
+    assert float((normalized_input(images, normalization) - real).abs().max()) < 1e-5
+    offset = layer.bias.detach().double() if bias else None
+    expected = nn.functional.conv2d(real, layer.weight.detach().double(), offset)
+    fold_normalization(nn.Sequential(nn.ReLU(), layer), normalization)
+    found = layer(real_input(images)).detach()
+    assert float((found - expected).abs().max()) < 27 * 2**-24 * 81
