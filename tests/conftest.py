@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tritone.graph import Convolution, Network, Node, Pool, PoolKind, Tensor, Window
+from tritone.graph import Convolution, Network, Node, Pool, PoolKind, Shortcut, Tensor, Window
 from tritone.spec.catalog import codebook
 from tritone.spec.fixed import INPUT_ZERO, LOGIT, MULTIPLIER, SHIFT_MAX, STREAM, half
 from tritone.spec.machine import MachineConfig
@@ -34,13 +34,14 @@ class Spec:
     pad_code: int | None = None
     wide: bool = False
     kind: PoolKind | None = None
+    groups: int = 1
 
 
 def _convolution(
     rng: np.random.Generator, name: str, source: Tensor, spec: Spec, to: Tensor
-) -> Node:
+) -> Convolution:
     book = codebook(spec.codebook)
-    shape = (spec.out, source.shape[0], *spec.kernel)
+    shape = (spec.out, source.shape[0] // spec.groups, *spec.kernel)
     codes = rng.choice(np.array(book.codes, np.uint8), shape)
     scaled = np.array([0 if level is None else level.scaled for level in book.levels])[codes]
     # A spread of a quarter of the range, so that values hit the clamp sometimes but not always.
@@ -67,6 +68,7 @@ def _convolution(
         shift=shift,
         low=top.low,
         high=top.high,
+        groups=spec.groups,
     )
 
 
@@ -160,6 +162,53 @@ def draw_chain(seed: int) -> Network:
     return draw_network(shape, specs, seed)
 
 
+def draw_residual(seed: int) -> Network:
+    """Return three convolutions of which two add a shortcut: grouped, strided, channels padded."""
+    rng = np.random.default_rng(seed)
+    ring = (1, 1, 1, 1)
+    groups, stride, added = (int(n) for n in rng.integers((1, 1, 0), (4, 4, 3)))
+    channels = groups * int(rng.integers(1, 4))
+    size = tuple(int(n) for n in rng.integers(2, 8, 2))
+    tensors = [Tensor(name="input", shape=(channels, *size), zero=INPUT_ZERO, step=1 / 64)]
+    nodes: list[Node] = []
+    outs = (channels, channels + groups * added, 2 * channels + added)
+    for index, out in enumerate(outs):
+        step = stride if index == 1 else 1
+        spec = Spec(
+            out=out, stride=step, pad=ring, zero=128 * (index == 0), groups=(1, groups, 1)[index]
+        )
+        source = tensors[-1]
+        window = Window(kernel=(3, 3), stride=step, pad=ring)
+        shape = (out, *window.output(*source.shape[1:]))
+        to = Tensor(name=f"tensor{index}", shape=shape, zero=spec.zero, step=1.0)
+        node = _convolution(rng, f"layer{index}", source, spec, to)
+        if index:
+            # From the input of the layer, or the network's input for the last one.
+            tensor = source if index == 1 else tensors[0]
+            wanted = rng.choice([-1, 1]) * rng.uniform(0.1, 1.5) * 2.0**node.shift
+            t = max(0, int(np.ceil(np.log2(abs(wanted) / MULTIPLIER.high))))
+            free = out - tensor.shape[0]
+            node = replace(
+                node,
+                shortcut=Shortcut(
+                    tensor=tensor.name,
+                    stride=stride,
+                    channel_offset=int(rng.integers(free + 1)),
+                    multiplier=round(wanted / 2**t),
+                    shift=t,
+                ),
+            )
+        nodes.append(node)
+        tensors.append(to)
+    return Network(
+        name="residual",
+        input="input",
+        output="tensor2",
+        tensors={tensor.name: tensor for tensor in tensors},
+        nodes=tuple(nodes),
+    )
+
+
 @pytest.fixture(scope="session")
 def spec() -> type[Spec]:
     """The description of a layer to draw."""
@@ -176,6 +225,12 @@ def random_network() -> Callable[..., Network]:
 def random_chain() -> Callable[[int], Network]:
     """``random_chain(seed)``: one to four random layers of all kinds, some padding, some zeros."""
     return draw_chain
+
+
+@pytest.fixture(scope="session")
+def random_residual() -> Callable[[int], Network]:
+    """``random_residual(seed)``: convolutions with shortcuts and groups."""
+    return draw_residual
 
 
 @pytest.fixture(scope="session")

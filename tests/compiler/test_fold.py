@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tritone.compiler.fold import Layer, fold
-from tritone.graph import Network, PoolKind
+from tritone.graph import Network, PoolKind, Shortcut
 from tritone.spec.isa import Opcode, PoolMode
 
 
@@ -20,6 +20,28 @@ def _requantized(layer: Layer, total: int) -> int:
     v = 128 * total + int(layer.bias[0])
     y = (v * int(layer.multiplier[0]) + int(layer.offset[0])) // 2**layer.shift
     return sorted((layer.low, y, layer.high))[1]
+
+
+def test_what_the_machine_lacks_is_refused(
+    random_network: Callable[..., Network], spec: Any
+) -> None:
+    """Groups and shortcuts are refused, by the layer's name, with what they would need."""
+    network = random_network((2, 5, 5), [spec(out=2, kernel=(1, 1), groups=2)])
+    message = (
+        r"^Layer layer0 must have one group of channels, not 2: the array sums over all input "
+        r"channels; a machine for it needs a row for each channel$"
+    )
+    with pytest.raises(ValueError, match=message):
+        fold(network)
+    network = random_network((2, 5, 5), [spec(out=2, kernel=(1, 1))])
+    shortcut = Shortcut(tensor="input", multiplier=1, shift=0)
+    node = replace(network.nodes[0], shortcut=shortcut)
+    message = (
+        r"^Layer layer0 must add nothing, not the shortcut input: the machine has no residual path; "
+        r"it needs a second feature memory read in the requantizer$"
+    )
+    with pytest.raises(ValueError, match=message):
+        fold(replace(network, nodes=(node,)))
 
 
 @pytest.mark.parametrize("shift", [0, 1, 2, 7, 14, 20])

@@ -31,6 +31,18 @@ def test_fast_equals_layers(seed: int, random_chain: Callable[[int], Network]) -
         assert (result[name] == values).all(), name
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_fast_equals_layers_with_shortcuts(
+    seed: int, random_residual: Callable[[int], Network]
+) -> None:
+    """Every tensor of random residual networks is equal."""
+    network = random_residual(seed)
+    images = _images(network, 3, seed)
+    expected, result = layers.run(network, images), fast.run(network, images)
+    for name, values in expected.items():
+        assert (result[name] == values).all(), name
+
+
 def test_batches_are_joined_in_order(
     spec: Any, random_network: Callable[..., Network], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,8 +31,9 @@ def _pixel(codes: Any, channel: int, y: int, x: int, outside: int) -> int:
     return int(codes[channel, y, x]) if inside else outside
 
 
-def _value(network: Network, node: Node, codes: Any, channel: int, y: int, x: int) -> int:
-    """Output of ``node`` at one place, from the codes [C, H, W] of its input."""
+def _value(network: Network, node: Node, tensors: Any, channel: int, y: int, x: int) -> int:
+    """Output of ``node`` at one place, from the codes [C, H, W] of every tensor."""
+    codes = tensors[node.input]
     source = network.tensors[node.input]
     z, (top, left, _, _) = source.zero, node.window.pad
     places = [
@@ -48,9 +49,11 @@ def _value(network: Network, node: Node, codes: Any, channel: int, y: int, x: in
     r = 8 - node.bits
     z_a, largest = z // 2**r, 2**node.bits - 1
     even = odd = 0
-    for inner in range(source.shape[0]):
+    inputs = source.shape[0] // node.groups
+    first = channel // (len(node.codes) // node.groups) * inputs
+    for inner in range(inputs):
         for ky, kx, py, px in places:
-            u = _pixel(codes, inner, py, px, -1)
+            u = _pixel(codes, first + inner, py, px, -1)
             a = node.pad_code if u < 0 else _median(0, z_a + _round(u - z, r), largest)
             level = codebook(node.codebook).levels[node.codes[channel, inner, ky, kx]]
             assert level is not None
@@ -58,14 +61,42 @@ def _value(network: Network, node: Node, codes: Any, channel: int, y: int, x: in
             odd += level.odd * (a - z_a)
     v = 128 * even + 181 * odd
     m, d = int(node.multiplier[channel]), int(node.offset[channel])
-    return _median(node.low, (v * m + d) // 2**node.shift, node.high)
+    return _median(
+        node.low,
+        (v * m + _added(network, node, tensors, channel, y, x) + d) // 2**node.shift,
+        node.high,
+    )
+
+
+def _added(network: Network, node: Convolution, tensors: Any, channel: int, y: int, x: int) -> int:
+    shortcut = node.shortcut
+    if shortcut is None:
+        return 0
+    tensor = network.tensors[shortcut.tensor]
+    inner = channel - shortcut.channel_offset
+    if not 0 <= inner < tensor.shape[0]:
+        return 0
+    k = int(tensors[shortcut.tensor][inner, y * shortcut.stride, x * shortcut.stride])
+    return int((k - tensor.zero) * shortcut.multiplier * 2**shortcut.shift)
 
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 1 << 30))
 def test_every_value_is_by_definition(seed: int, random_chain: Callable[[int], Network]) -> None:
     """Values of each layer at random places are those of the definition."""
-    network = random_chain(seed)
+    _check(random_chain(seed), seed)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 1 << 30))
+def test_shortcuts_and_groups_are_by_definition(
+    seed: int, random_residual: Callable[[int], Network]
+) -> None:
+    """The same for residual adds and grouped convolutions."""
+    _check(random_residual(seed), seed)
+
+
+def _check(network: Network, seed: int) -> None:
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 256, (2, *network.tensors["input"].shape), np.uint8)
     tensors = layers.run(network, images)
@@ -75,7 +106,8 @@ def test_every_value_is_by_definition(seed: int, random_chain: Callable[[int], N
         assert result.shape == (2, *network.tensors[node.output].shape)
         for _ in range(6):
             image, *place = (int(n) for n in rng.integers(result.shape))
-            expected = _value(network, node, tensors[node.input][image], *place)
+            seen = {name: values[image] for name, values in tensors.items()}
+            expected = _value(network, node, seen, *place)
             assert result[(image, *place)] == expected, (node.name, image, place)
 
 

@@ -11,7 +11,7 @@ from tritone.golden import layers
 from tritone.qat.export import export
 from tritone.qat.frozen import FrozenModel
 from tritone.qat.modules import QuantizedModel
-from tritone.qat.quantizers import Stream
+from tritone.qat.streams import Stream
 
 
 def test_every_tensor_is_the_golden_one(frozen: FrozenModel, images: Tensor) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from tritone.graph import PoolKind, Window
 from tritone.qat.modules import QuantizedModel, QuantizedPool, average_constants, real_input
-from tritone.qat.quantizers import Stream
+from tritone.qat.streams import Stream
 
 
 def test_real_input() -> None:

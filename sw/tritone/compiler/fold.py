@@ -109,6 +109,16 @@ def _window(name: str, window: Window, output: Tensor) -> Window:
 
 
 def _convolution(node: Convolution, network: Network) -> Layer:
+    if node.groups != 1:
+        raise ValueError(
+            f"Layer {node.name} must have one group of channels, not {node.groups}: the array sums "
+            "over all input channels; a machine for it needs a row for each channel"
+        )
+    if node.shortcut is not None:
+        raise ValueError(
+            f"Layer {node.name} must add nothing, not the shortcut {node.shortcut.tensor}: the machine "
+            "has no residual path; it needs a second feature memory read in the requantizer"
+        )
     source, result = network.tensors[node.input], network.tensors[node.output]
     weights = Weights(book=codebook(node.codebook), codes=node.codes)
     zero, top = source.zero >> node.read_shift, (1 << node.bits) - 1

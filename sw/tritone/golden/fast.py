@@ -14,16 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 from tritone.golden.batch import require_images
-from tritone.graph import Convolution, Network, Pool, PoolKind, Tensor, Window
+from tritone.graph import Convolution, Network, Pool, PoolKind, Shortcut, Tensor, Window
 from tritone.spec.catalog import codebook
 from tritone.spec.fixed import STREAM, half
 
 __all__ = ["run"]
 
 Codes = npt.NDArray[np.int16]
+Sums = npt.NDArray[np.int64]
 
 # Sums below this magnitude are exact in the type. A float64 would hold 2**53; with 2**46 the int64
-# behind it also holds v * M + D, M having 16 bits and D 48.
+# behind it also holds v * M + D, M having 16 bits and D 48, and a shortcut's 55 bits.
 _EXACT: tuple[tuple[type[np.floating[Any]], int], ...] = (
     (np.float32, 1 << 24),
     (np.float64, 1 << 46),
@@ -56,7 +57,11 @@ def run(
         for node in network.nodes:
             codes, source = tensors[node.input], network.tensors[node.input]
             if isinstance(node, Convolution):
-                tensors[node.output] = _convolve(node, source, codes)
+                sums = _convolve(node, source, codes)
+                if node.shortcut is not None:
+                    name = node.shortcut.tensor
+                    _add(sums, node.shortcut, network.tensors[name].zero, tensors[name])
+                tensors[node.output] = _requantize(node, sums)
             else:
                 tensors[node.output] = _pool(node, source, codes)
         for name in kept:
@@ -85,7 +90,8 @@ def _exact_type(node: Convolution, weights: npt.NDArray[np.int64], largest: int)
     )
 
 
-def _convolve(node: Convolution, source: Tensor, codes: Codes) -> Codes:
+def _convolve(node: Convolution, source: Tensor, codes: Codes) -> Sums:
+    """Return v * M + D."""
     levels = codebook(node.codebook).levels
     scaled = np.array([0 if level is None else level.scaled for level in levels], np.int64)
     weights = scaled[node.codes].reshape(len(node.codes), -1)
@@ -96,14 +102,27 @@ def _convolve(node: Convolution, source: Tensor, codes: Codes) -> Codes:
     padded = _pad(activations.astype(kind), node.window, node.pad_code - zero)
     columns = _windows(padded, node.window)  # (channel, kernel y, kernel x, image, y, x)
     shape = columns.shape[3:]
-    sums = weights.astype(kind) @ columns.reshape(weights.shape[1], -1)
-    result = sums.astype(np.int64)
-    result *= node.multiplier[:, None]
-    result += node.offset[:, None]
-    result >>= node.shift
-    np.clip(result, node.low, node.high, out=result)
-    outputs: Codes = result.astype(np.int16).reshape(len(node.codes), *shape)
-    return outputs
+    taps = weights.shape[1]
+    grouped = weights.astype(kind).reshape(node.groups, -1, taps)
+    sums = grouped @ columns.reshape(node.groups, taps, -1)
+    result: Sums = sums.astype(np.int64).reshape(len(node.codes), *shape)
+    result *= node.multiplier[:, None, None, None]
+    result += node.offset[:, None, None, None]
+    return result
+
+
+def _add(sums: Sums, shortcut: Shortcut, zero: int, codes: Codes) -> None:
+    """Add the term of a shortcut to ``sums``, both (channel, image, y, x)."""
+    seen = codes[:, :, :: shortcut.stride, :: shortcut.stride].astype(np.int64) - zero
+    first = shortcut.channel_offset
+    sums[first : first + len(codes)] += seen * (shortcut.multiplier << shortcut.shift)
+
+
+def _requantize(node: Convolution, sums: Sums) -> Codes:
+    sums >>= node.shift
+    np.clip(sums, node.low, node.high, out=sums)
+    codes: Codes = sums.astype(np.int16)
+    return codes
 
 
 def _pool(node: Pool, source: Tensor, codes: Codes) -> Codes:

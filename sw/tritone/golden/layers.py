@@ -8,11 +8,11 @@ import numpy.typing as npt
 
 from tritone.golden.arithmetic import Integers, clamp, multiply_add, round_shift
 from tritone.golden.batch import require_images
-from tritone.graph import Convolution, Network, Pool, PoolKind, Tensor, Window
+from tritone.graph import Convolution, Network, Pool, PoolKind, Shortcut, Tensor, Window
 from tritone.spec.catalog import codebook
 from tritone.spec.fixed import SQRT2_FRACTION, SQRT2_NUMERATOR, STREAM
 
-__all__ = ["convolve", "pool", "rail_sums", "read", "run"]
+__all__ = ["convolve", "pool", "rail_sums", "read", "run", "shortcut_term"]
 
 
 def run(network: Network, images: npt.NDArray[np.uint8]) -> dict[str, Integers]:
@@ -27,7 +27,12 @@ def run(network: Network, images: npt.NDArray[np.uint8]) -> dict[str, Integers]:
     for node in network.nodes:
         codes, source = tensors[node.input], network.tensors[node.input]
         if isinstance(node, Convolution):
-            tensors[node.output] = convolve(node, source, codes)
+            added: Integers | int = 0
+            if node.shortcut is not None:
+                name = node.shortcut.tensor
+                channels = len(node.codes)
+                added = shortcut_term(node.shortcut, network.tensors[name], tensors[name], channels)
+            tensors[node.output] = convolve(node, source, codes, added)
         else:
             tensors[node.output] = pool(node, source, codes)
     return tensors
@@ -49,22 +54,49 @@ def rail_sums(node: Convolution, activations: Integers, zero: int) -> tuple[Inte
     sums = [
         np.zeros((len(activations), len(node.codes), height, width), np.int64) for _ in range(2)
     ]
+    inputs, outputs = node.codes.shape[1], len(node.codes) // node.groups
     for y in range(height):
         for x in range(width):
             seen = _window(padded, node.window, y, x)
             for total, weights in zip(sums, (even, odd), strict=True):
-                total[:, :, y, x] = np.einsum("nchw,ochw->no", seen, weights)
+                for group in range(node.groups):
+                    taken = seen[:, group * inputs : (group + 1) * inputs]
+                    made = slice(group * outputs, (group + 1) * outputs)
+                    total[:, made, y, x] = np.einsum("nchw,ochw->no", taken, weights[made])
     return sums[0], sums[1]
 
 
-def convolve(node: Convolution, source: Tensor, codes: Integers) -> Integers:
-    """Return the output of a convolution whose input ``codes`` belong to the tensor ``source``."""
+def shortcut_term(shortcut: Shortcut, source: Tensor, codes: Integers, channels: int) -> Integers:
+    """Return what a shortcut adds to each of ``channels`` output channels.
+
+    Parameters
+    ----------
+    source, codes : the tensor that the shortcut reads.
+    """
+    height, width = shortcut.output(*codes.shape[2:])
+    term = np.zeros((len(codes), channels, height, width), np.int64)
+    for channel in range(codes.shape[1]):
+        for y in range(height):
+            for x in range(width):
+                k = codes[:, channel, shortcut.stride * y, shortcut.stride * x]
+                scaled = ((k - source.zero) * shortcut.multiplier) << shortcut.shift
+                term[:, shortcut.channel_offset + channel, y, x] = scaled
+    return term
+
+
+def convolve(
+    node: Convolution, source: Tensor, codes: Integers, added: Integers | int = 0
+) -> Integers:
+    """Return the output of a convolution whose input ``codes`` belong to the tensor ``source``.
+
+    ``added`` is the term of its shortcut.
+    """
     zero = source.zero >> node.read_shift
     even, odd = rail_sums(node, read(codes, source.zero, node.bits), zero)
     v = (even << SQRT2_FRACTION) + SQRT2_NUMERATOR * odd
     by_channel = (slice(None), None, None)
     scaled = multiply_add(v, node.multiplier[by_channel], node.offset[by_channel])
-    return clamp(scaled >> node.shift, node.low, node.high)
+    return clamp((scaled + added) >> node.shift, node.low, node.high)
 
 
 def pool(node: Pool, source: Tensor, codes: Integers) -> Integers:

@@ -12,9 +12,10 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from tritone.graph import PoolKind, Window
+from tritone.qat.activations import ActivationQuantizer
 from tritone.qat.modules import INPUT, QuantizedConvolution, QuantizedModel, QuantizedPool
 from tritone.qat.precision import Precision
-from tritone.qat.quantizers import ActivationQuantizer, AlphaStart, WeightQuantizer
+from tritone.qat.quantizers import AlphaStart, WeightQuantizer
 from tritone.spec.catalog import codebook
 
 __all__ = ["convert"]

@@ -25,7 +25,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["round_half_up", "scale_gradient", "straight_through"]
+__all__ = ["SCALE_FLOOR", "round_half_up", "scale_gradient", "straight_through"]
+
+# Scales are kept above it: a scale that reaches 0 gets no gradient any more.
+SCALE_FLOOR = 1e-6
 
 
 def straight_through(exact: Tensor, smooth: Tensor) -> Tensor:

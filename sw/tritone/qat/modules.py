@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tritone.graph import PoolKind, Window
+from tritone.qat.activations import ActivationQuantizer
 from tritone.qat.estimators import straight_through
-from tritone.qat.quantizers import ActivationQuantizer, Stream, WeightQuantizer, read
+from tritone.qat.quantizers import WeightQuantizer
+from tritone.qat.streams import Stream, read
 from tritone.spec.fixed import INPUT_STEP, INPUT_ZERO, MULTIPLIER, STREAM, half
 
 __all__ = [

@@ -8,7 +8,8 @@ import math
 import torch
 from torch import nn
 
-from tritone.qat.quantizers import ActivationQuantizer, WeightQuantizer
+from tritone.qat.activations import ActivationQuantizer
+from tritone.qat.quantizers import WeightQuantizer
 from tritone.qat.recipe import Finetuning, Optimizer, Pretraining
 
 __all__ = ["build_optimizer", "cosine", "set_progress"]

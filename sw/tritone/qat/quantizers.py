@@ -1,43 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The quantisers of weights and of tensors.
-
-Each has an integer view, codes; its forward is that view times its scale.
-"""
+"""The quantisers of weights: codes are their integer view; forward is that view times the scale."""
 
 from __future__ import annotations
 
 from enum import Enum
 from fractions import Fraction
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tritone.qat.estimators import round_half_up, scale_gradient, straight_through
+from tritone.qat.estimators import SCALE_FLOOR, scale_gradient, straight_through
 from tritone.spec.codebook import Codebook
-from tritone.spec.fixed import SQRT2_FRACTION, STREAM, half
+from tritone.spec.fixed import SQRT2_FRACTION
 
-__all__ = ["ActivationQuantizer", "AlphaStart", "Stream", "WeightQuantizer", "read"]
-
-# Scales are kept above it: a scale that reaches 0 gets no gradient any more.
-SCALE_FLOOR = 1e-6
-
-
-class Stream(NamedTuple):
-    """A tensor as its consumers get it.
-
-    Parameters
-    ----------
-    codes : u as exact integers in float32, (N, C, H, W); the gradient is in units of codes.
-    step : real size of a code, a scalar.
-    zero : z, the code of real 0.
-    """
-
-    codes: Tensor
-    step: Tensor
-    zero: int
+__all__ = ["AlphaStart", "WeightQuantizer"]
 
 
 class AlphaStart(Enum):
@@ -121,90 +99,3 @@ class WeightQuantizer(nn.Module):
     @staticmethod
     def _by_channel(alpha: Tensor, weight: Tensor) -> Tensor:
         return alpha.view(-1, *[1] * (weight.ndim - 1))
-
-
-class ActivationQuantizer(nn.Module):
-    """Rounds a tensor to unsigned 8-bit stream codes: ``u = clamp(floor(x/s + 1/2) + z, 0, 255)``.
-
-    What is learnt is the step of the grid that the consumer sees, ``grid_step = 2**r * s`` with
-    r = 8 - bits, so that the learning rates of LSQ hold; its gradient is scaled by LSQ's
-    1/sqrt(N * Qp) on that grid. It starts at ``2 * mean|x| / sqrt(Qp)`` of the first training
-    batch.
-
-    Parameters
-    ----------
-    bits : width of the consumer, 1..8.
-    signed : the tensor can be negative (no ReLU); z is 128 then and 0 otherwise.
-    """
-
-    initialized: Tensor
-
-    def __init__(self, bits: int, signed: bool = False) -> None:
-        super().__init__()
-        if not 1 + signed <= bits <= STREAM.bits:
-            raise ValueError(
-                f"Activation bits must be in {1 + signed}..{STREAM.bits} "
-                f"for a {'signed' if signed else 'non-negative'} tensor, not {bits!r}"
-            )
-        self.bits = bits
-        self.zero = half(STREAM.bits) if signed else 0
-        self.grid_step = nn.Parameter(torch.ones(()))
-        self.register_buffer("initialized", torch.zeros((), dtype=torch.bool))
-
-    @property
-    def read_shift(self) -> int:
-        """r of the consumer."""
-        return STREAM.bits - self.bits
-
-    @property
-    def top(self) -> int:
-        """Qp: the largest activation above zero on the consumer's grid."""
-        return ((1 << self.bits) - 1) - (self.zero >> self.read_shift)
-
-    @property
-    def step(self) -> float:
-        """s, the real size of one stream code."""
-        return float(self.grid_step.detach()) / (1 << self.read_shift)
-
-    @torch.no_grad()
-    def initialize(self, x: Tensor) -> None:
-        """Set the step from a batch."""
-        self.grid_step.copy_((2 * x.abs().mean() / self.top**0.5).clamp_min(SCALE_FLOOR))
-        self.initialized.fill_(True)
-
-    def forward(self, x: Tensor) -> Stream:
-        """Return ``x`` as a stream.
-
-        Raises
-        ------
-        ValueError : no training batch has set the step yet.
-        """
-        if not self.initialized:
-            if not self.training:
-                raise ValueError(
-                    "Activation quantizer must see a training batch first, not be evaluated"
-                )
-            self.initialize(x)
-        with torch.no_grad():
-            self.grid_step.clamp_(min=SCALE_FLOOR)
-        grid_step = scale_gradient(self.grid_step, (x.numel() * self.top) ** -0.5)
-        step = grid_step / (1 << self.read_shift)
-        low, high = STREAM.low - self.zero, STREAM.high - self.zero
-        v = x / step
-        codes = straight_through(round_half_up(v).clamp(low, high), v.clamp(low, high)) + self.zero
-        return Stream(codes, step, self.zero)
-
-
-def read(stream: Stream, bits: int) -> Tensor:
-    """Return what a consumer of ``bits`` bits reads, as the exact integers ``a - z_a`` in float32.
-
-    ``a = clamp(z_a + ((u - z + half(r)) >> r), 0, 2**bits - 1)``; the real value is
-    ``(a - z_a) * 2**r * step``.
-    """
-    r = STREAM.bits - bits
-    zero = stream.zero >> r
-    low, high = -zero, (1 << bits) - 1 - zero
-    # A division by a power of two is exact, so floor is the arithmetic shift.
-    centred = stream.codes - stream.zero
-    exact = torch.floor((centred + half(r)) / (1 << r)).clamp(low, high)
-    return straight_through(exact, (centred / (1 << r)).clamp(low, high))

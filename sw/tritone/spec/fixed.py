@@ -18,6 +18,7 @@ __all__ = [
     "ODD_TERM",
     "OFFSET",
     "SHIFT_MAX",
+    "SHORTCUT_SHIFT_MAX",
     "SQRT2",
     "SQRT2_FRACTION",
     "SQRT2_NUMERATOR",
@@ -96,6 +97,7 @@ VALUE = FixedFormat(bits=36, signed=True, overflow=Overflow.WRAP)  # v; the true
 SUM = FixedFormat(bits=56, signed=True, overflow=Overflow.REFUSE)  # v * M + D
 LOGIT = FixedFormat(bits=16, signed=True)  # result of the last layer
 SHIFT_MAX = 40  # S is in 0..40
+SHORTCUT_SHIFT_MAX = 31  # t is in 0..31: ((k - z_k) * K) << t takes 55 bits, and SUM holds it too
 
 # A raw input byte u means (u - INPUT_ZERO) * INPUT_STEP.
 INPUT_ZERO = 128

@@ -11,7 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tritone.graph import Convolution, Network, Node, Pool, PoolKind, Tensor, Window
+from tritone.graph import (
+    Convolution,
+    Network,
+    Node,
+    Pool,
+    PoolKind,
+    Shortcut,
+    Tensor,
+    Window,
+)
 
 SEED = 20240
 
@@ -35,6 +44,12 @@ def convolution(**change: Any) -> Convolution:
         "high": 255,
     }
     return Convolution(**(values | change))
+
+
+def shortcut(**change: Any) -> Shortcut:
+    """Return a shortcut from the image to the convolution, whose stride it has."""
+    values: dict[str, Any] = {"tensor": "image", "stride": 2, "multiplier": -7, "shift": 9}
+    return Shortcut(**(values | change))
 
 
 def pool(**change: Any) -> Pool:
@@ -91,6 +106,22 @@ def test_round_trip(tmp_path: Path) -> None:
     assert_same(network(), Network.load(tmp_path))
 
 
+def test_round_trip_of_shortcuts_and_groups(tmp_path: Path) -> None:
+    """A grouped layer with a shortcut comes back as it was."""
+    node = convolution(
+        codes=convolution().codes[:2, :1],
+        multiplier=np.array([3, -4], np.int64),
+        offset=np.array([5, 6], np.int64),
+        groups=2,
+        shortcut=shortcut(),
+    )
+    tensors = renamed(FEATURES, shape=(2, 4, 4)) | renamed(POOLED, shape=(2, 2, 2))
+    saved = network((node, pool()), tensors)
+    saved.save(tmp_path)
+    assert_same(saved, Network.load(tmp_path))
+    assert saved.macs(node) == 2 * 9 * 16
+
+
 def test_saving_is_reproducible(tmp_path: Path) -> None:
     """The same network gives the same bytes."""
     for folder in ("a", "b"):
@@ -123,8 +154,8 @@ def test_files_of_another_format_are_refused(tmp_path: Path) -> None:
     path.write_text("[]")
     with pytest.raises(ValueError, match=r"must be a file in the format tritone.network$"):
         Network.load(tmp_path)
-    path.write_text(json.dumps(body | {"version": 2}))
-    with pytest.raises(ValueError, match=r"must have version 1, not 2$"):
+    path.write_text(json.dumps(body | {"version": 1}))
+    with pytest.raises(ValueError, match=r"must have version 2, not 1$"):
         Network.load(tmp_path)
 
 
@@ -132,74 +163,6 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
     """A folder without a network raises FileNotFoundError."""
     with pytest.raises(FileNotFoundError, match=r"network\.json"):
         Network.load(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"codebook": "post9"}, r"^Codebook must be one of "),
-        ({"codes": np.zeros((3, 2, 3, 3), np.int64)}, r"^Layer conv must have uint8 codes "),
-        ({"codes": np.zeros((3, 2, 5, 5), np.uint8)}, r"^Layer conv must have uint8 codes "),
-        (
-            {"codes": np.full((3, 2, 3, 3), 16, np.uint8)},
-            r"^Layer conv must use codes of post4, not \[16\]$",
-        ),
-        (
-            {"codebook": "int4", "codes": np.full((3, 2, 3, 3), 8, np.uint8)},
-            r"^Layer conv must use codes of int4, not \[8\]$",
-        ),
-        ({"bits": 0}, r"^Layer conv must read 1 to 8 bits, not 0$"),
-        ({"bits": 9}, r"^Layer conv must read 1 to 8 bits, not 9$"),
-        ({"pad_code": 16}, r"^Layer conv must pad with a 4-bit activation, not 16$"),
-        ({"multiplier": np.zeros(2, np.int64)}, r"^Layer conv must have one int64 M for each"),
-        ({"offset": np.zeros(3, np.int32)}, r"^Layer conv must have one int64 D for each"),
-        ({"multiplier": np.full(3, 1 << 15)}, r"^Layer conv must have M in 16 signed bits$"),
-        ({"offset": np.full(3, 1 << 47)}, r"^Layer conv must have D in 48 signed bits$"),
-        ({"shift": 41}, r"^Layer conv must have S in 0..40, not 41$"),
-        ({"low": 5, "high": 4}, r"^Layer conv must clamp within -32768..32767, not 5..4$"),
-        ({"high": 40000}, r"^Layer conv must clamp within -32768..32767, not 0..40000$"),
-    ],
-)
-def test_convolutions_are_checked(change: dict[str, Any], message: str) -> None:
-    """Each contract of a convolution has its message."""
-    with pytest.raises(ValueError, match=message):
-        convolution(**change)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"multiplier": -1}, r"^Layer pool must have a multiplier in 0..32767, not -1$"),
-        ({"shift": 34}, r"^Layer pool must have a shift in 0..33, not 34$"),
-    ],
-)
-def test_pools_are_checked(change: dict[str, Any], message: str) -> None:
-    """Each contract of a pool has its message."""
-    with pytest.raises(ValueError, match=message):
-        pool(**change)
-
-
-def test_windows_and_tensors_are_checked() -> None:
-    """Sizes are positive; a zero is a code of its tensor."""
-    refused: tuple[dict[str, Any], ...] = ({"kernel": (0, 3)}, {"kernel": (3, 3), "stride": 0})
-    for change in refused:
-        with pytest.raises(ValueError, match=r"^Window must have positive sizes, not "):
-            Window(**change)
-    with pytest.raises(ValueError, match=r"^Tensor t must have a shape of three positive sizes"):
-        Tensor(name="t", shape=(1, 0, 1), zero=0, step=1.0)
-    with pytest.raises(ValueError, match=r"^Tensor t must have a zero in 0..255, not 256$"):
-        Tensor(name="t", shape=(1, 1, 1), zero=256, step=1.0)
-    with pytest.raises(ValueError, match=r"^Tensor t must have a zero in 0..0, not 1$"):
-        Tensor(name="t", shape=(1, 1, 1), zero=1, step=1.0, wide=True)
-
-
-def test_window_output() -> None:
-    """The sizes of convolutions known by heart."""
-    assert Window(kernel=(3, 3), pad=(1, 1, 1, 1)).output(8, 8) == (8, 8)
-    assert Window(kernel=(3, 3), stride=2, pad=(1, 1, 1, 1)).output(8, 8) == (4, 4)
-    assert Window(kernel=(3, 3), stride=2, pad=(0, 0, 1, 1)).output(8, 8) == (4, 4)
-    assert Window(kernel=(4, 4)).output(4, 4) == (1, 1)
-    assert Window(kernel=(1, 3), pad=(2, 0, 0, 1)).output(5, 8) == (7, 7)
 
 
 def renamed(tensor: Tensor, **change: Any) -> dict[str, Tensor]:
@@ -228,6 +191,54 @@ POOLED = network().tensors["pooled"]
         (
             {"nodes": (convolution(codes=np.zeros((3, 4, 3, 3), np.uint8)),)},
             r"^Layer conv must take 2 input channels, not 4$",
+        ),
+        (
+            {
+                "nodes": (
+                    convolution(
+                        codes=np.zeros((4, 2, 3, 3), np.uint8),
+                        groups=2,
+                        multiplier=np.zeros(4, np.int64),
+                        offset=np.zeros(4, np.int64),
+                    ),
+                )
+            },
+            r"^Layer conv must take 2 input channels, not 4$",
+        ),
+        (
+            {"nodes": (convolution(shortcut=shortcut(tensor="features")),)},
+            r"^Layer conv must add a tensor made before it, not features$",
+        ),
+        (
+            {"nodes": (convolution(shortcut=shortcut(channel_offset=2)),)},
+            r"^Layer conv must add channels within its 3, not 2..3$",
+        ),
+        (
+            {"nodes": (convolution(shortcut=shortcut(stride=1)),)},
+            r"^Layer conv must add \(4, 4\) pixels, not \(7, 8\)$",
+        ),
+        (
+            {
+                "nodes": (
+                    convolution(),
+                    convolution(
+                        name="again",
+                        output="pooled",
+                        shortcut=shortcut(tensor="features", stride=1),
+                    ),
+                ),
+                "tensors": renamed(FEATURES, zero=0, wide=True) | renamed(POOLED, shape=(3, 4, 4)),
+            },
+            r"^Layer again must add 8-bit codes, not the wide tensor features$",
+        ),
+        (
+            {
+                "nodes": (convolution(shortcut=shortcut()),),
+                "tensors": {
+                    "image": Tensor(name="image", shape=(2, 7, 8), zero=0, step=1.0, wide=True)
+                },
+            },
+            r"^Layer conv must read 8-bit codes, not the wide tensor image$",
         ),
         (
             {"tensors": renamed(POOLED, zero=3)},

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The network: its nodes checked against each other, saved and loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import safetensors.numpy
+
+from tritone.graph.nodes import (
+    Convolution,
+    Node,
+    Pool,
+    PoolKind,
+    Shortcut,
+    Tensor,
+    Window,
+    require,
+)
+from tritone.spec.storage import write_atomically
+
+__all__ = ["FORMAT_VERSION", "Network"]
+
+FORMAT_VERSION = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """Nodes in the order of execution; every tensor but the input has one producer."""
+
+    name: str
+    input: str
+    output: str
+    tensors: dict[str, Tensor]
+    nodes: tuple[Node, ...]
+
+    def __post_init__(self) -> None:
+        known = {self.input}
+        for tensor in (self.input, self.output):
+            require(
+                tensor in self.tensors, f"Network {self.name} must describe its tensor {tensor}"
+            )
+        for node in self.nodes:
+            require(
+                node.input in known,
+                f"Layer {node.name} must read a tensor made before it, not {node.input}",
+            )
+            require(
+                node.output in self.tensors,
+                f"Layer {node.name} must write a described tensor, not {node.output}",
+            )
+            require(
+                node.output not in known,
+                f"Tensor {node.output} must be made once, not again by {node.name}",
+            )
+            source, result = self.tensors[node.input], self.tensors[node.output]
+            require(
+                not source.wide,
+                f"Layer {node.name} must read 8-bit codes, not the wide tensor {node.input}",
+            )
+            channels = source.shape[0]
+            if isinstance(node, Convolution):
+                require(
+                    node.codes.shape[1] * node.groups == channels,
+                    f"Layer {node.name} must take {channels} input channels, "
+                    f"not {node.codes.shape[1] * node.groups}",
+                )
+                require(
+                    source.zero % (1 << node.read_shift) == 0,
+                    f"Layer {node.name} must read a zero that is a multiple of "
+                    f"{1 << node.read_shift}, not {source.zero}",
+                )
+                channels = node.codes.shape[0]
+            else:
+                require(
+                    not result.wide and result.zero == source.zero,
+                    f"Layer {node.name} must keep the zero of {node.input}, {source.zero}",
+                )
+            shape = (channels, *node.window.output(*source.shape[1:]))
+            require(
+                result.shape == shape,
+                f"Tensor {node.output} must have the shape {shape}, not {result.shape}",
+            )
+            if isinstance(node, Convolution) and node.shortcut is not None:
+                self._check_shortcut(node, node.shortcut, known)
+            known.add(node.output)
+        require(self.output in known, f"Tensor {self.output} must be made by a layer")
+
+    def _check_shortcut(self, node: Convolution, shortcut: Shortcut, known: set[str]) -> None:
+        require(
+            shortcut.tensor in known,
+            f"Layer {node.name} must add a tensor made before it, not {shortcut.tensor}",
+        )
+        added, result = self.tensors[shortcut.tensor], self.tensors[node.output]
+        require(
+            not added.wide,
+            f"Layer {node.name} must add 8-bit codes, not the wide tensor {shortcut.tensor}",
+        )
+        require(
+            shortcut.channel_offset + added.shape[0] <= result.shape[0],
+            f"Layer {node.name} must add channels within its {result.shape[0]}, not "
+            f"{shortcut.channel_offset}..{shortcut.channel_offset + added.shape[0] - 1}",
+        )
+        pixels = shortcut.output(*added.shape[1:])
+        require(
+            pixels == result.shape[1:],
+            f"Layer {node.name} must add {result.shape[1:]} pixels, not {pixels}",
+        )
+
+    def macs(self, node: Node) -> int:
+        """Return the useful multiply-accumulates of ``node`` for one image; 0 for pools."""
+        if isinstance(node, Pool):
+            return 0
+        _, height, width = self.tensors[node.output].shape
+        return int(node.codes.size) * height * width
+
+    def save(self, folder: Path) -> None:
+        """Write ``network.json`` and ``weights.safetensors``, each whole or not at all."""
+        arrays: dict[str, npt.NDArray[Any]] = {}
+        nodes = []
+        for node in self.nodes:
+            entry: dict[str, Any] = {"type": type(node).__name__}
+            for key, value in vars(node).items():
+                if isinstance(value, np.ndarray):
+                    arrays[f"{node.name}.{key}"] = np.ascontiguousarray(value)
+                elif isinstance(value, Window | Shortcut):
+                    entry[key] = vars(value)
+                else:
+                    entry[key] = value.value if isinstance(value, Enum) else value
+            nodes.append(entry)
+        weights = safetensors.numpy.save(arrays)
+        body = {
+            "format": "tritone.network",
+            "version": FORMAT_VERSION,
+            "name": self.name,
+            "input": self.input,
+            "output": self.output,
+            "tensors": [vars(tensor) for tensor in self.tensors.values()],
+            "nodes": nodes,
+            "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        }
+        body["sha256"] = _checksum(body)
+        write_atomically(folder / "weights.safetensors", weights)
+        write_atomically(folder / "network.json", (json.dumps(body, indent=1) + "\n").encode())
+
+    @classmethod
+    def load(cls, folder: Path) -> Network:
+        """Return the network saved in ``folder``.
+
+        Raises
+        ------
+        ValueError : another format or version, or a checksum that does not hold.
+        FileNotFoundError : a file is missing.
+        """
+        path = folder / "network.json"
+        try:
+            body = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"Network {path} must be JSON, not damaged: {error}") from error
+        if not isinstance(body, dict) or body.get("format") != "tritone.network":
+            raise ValueError(f"Network {path} must be a file in the format tritone.network")
+        if body.get("version") != FORMAT_VERSION:
+            raise ValueError(
+                f"Network {path} must have version {FORMAT_VERSION}, not {body.get('version')}"
+            )
+        if body.pop("sha256", None) != _checksum(body):
+            raise ValueError(f"Network {path} must have its own SHA-256; it was changed or damaged")
+        weights = (folder / "weights.safetensors").read_bytes()
+        if hashlib.sha256(weights).hexdigest() != body["weights_sha256"]:
+            raise ValueError(
+                f"Network {folder}/weights.safetensors must have the SHA-256 in network.json; "
+                "it was changed or damaged"
+            )
+        arrays = safetensors.numpy.load(weights)
+        tensors = [Tensor(**{**entry, "shape": tuple(entry["shape"])}) for entry in body["tensors"]]
+        nodes: list[Node] = []
+        for entry in body["nodes"]:
+            kind = entry.pop("type")
+            entry["window"] = Window(
+                kernel=tuple(entry["window"]["kernel"]),
+                stride=entry["window"]["stride"],
+                pad=tuple(entry["window"]["pad"]),
+            )
+            if kind == "Convolution":
+                own: dict[str, Any] = {
+                    key: arrays[f"{entry['name']}.{key}"]
+                    for key in ("codes", "multiplier", "offset")
+                }
+                shortcut = entry.pop("shortcut")
+                own["shortcut"] = None if shortcut is None else Shortcut(**shortcut)
+                nodes.append(Convolution(**entry, **own))
+            elif kind == "Pool":
+                nodes.append(Pool(**{**entry, "kind": PoolKind(entry["kind"])}))
+            else:
+                raise ValueError(f"Node must be a Convolution or a Pool, not {kind!r}")
+        return cls(
+            name=body["name"],
+            input=body["input"],
+            output=body["output"],
+            tensors={tensor.name: tensor for tensor in tensors},
+            nodes=tuple(nodes),
+        )
+
+
+def _checksum(body: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tensors and nodes of the integer network, each checked by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+import numpy.typing as npt
+
+from tritone.spec.catalog import codebook
+from tritone.spec.fixed import (
+    LOGIT,
+    MULTIPLIER,
+    OFFSET,
+    SHIFT_MAX,
+    SHORTCUT_SHIFT_MAX,
+    STREAM,
+)
+
+__all__ = ["Convolution", "Node", "Pool", "PoolKind", "Shortcut", "Tensor", "Window", "require"]
+
+Integers = npt.NDArray[np.int64]
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise ValueError with ``message`` unless ``condition`` holds."""
+    if not condition:
+        raise ValueError(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tensor:
+    """A stream tensor.
+
+    Parameters
+    ----------
+    name : unique in its network.
+    shape : channels, height, width.
+    zero : code of real 0.
+    step : real size of one code; for people and export checks, never used in integer arithmetic.
+    wide : signed 16-bit logits (zero 0) instead of unsigned 8-bit codes.
+    """
+
+    name: str
+    shape: tuple[int, int, int]
+    zero: int
+    step: float
+    wide: bool = False
+
+    def __post_init__(self) -> None:
+        require(
+            len(self.shape) == 3 and all(size >= 1 for size in self.shape),
+            f"Tensor {self.name} must have a shape of three positive sizes, not {self.shape}",
+        )
+        top = 0 if self.wide else STREAM.high
+        require(
+            0 <= self.zero <= top,
+            f"Tensor {self.name} must have a zero in 0..{top}, not {self.zero}",
+        )
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return self.shape[0] * self.shape[1] * self.shape[2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """A sliding window: kernel (height, width), one stride, padding (top, left, bottom, right)."""
+
+    kernel: tuple[int, int]
+    stride: int = 1
+    pad: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+    def __post_init__(self) -> None:
+        require(
+            all(size >= 1 for size in self.kernel)
+            and self.stride >= 1
+            and all(size >= 0 for size in self.pad),
+            f"Window must have positive sizes, not {self}",
+        )
+
+    def output(self, height: int, width: int) -> tuple[int, int]:
+        """Return the output height and width."""
+        top, left, bottom, right = self.pad
+        return (
+            (height + top + bottom - self.kernel[0]) // self.stride + 1,
+            (width + left + right - self.kernel[1]) // self.stride + 1,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shortcut:
+    """A tensor that a convolution adds to its sum, before the clamp.
+
+    With k the code of channel ``c - channel_offset`` at the pixel (stride * y, stride * x) of
+    ``tensor`` and z_k that tensor's zero, output channel c gets ``((k - z_k) * multiplier) <<
+    shift``; a channel that ``tensor`` does not have gets nothing.
+
+    Parameters
+    ----------
+    multiplier : K.
+    shift : t.
+    """
+
+    tensor: str
+    stride: int = 1
+    channel_offset: int = 0
+    multiplier: int
+    shift: int
+
+    def __post_init__(self) -> None:
+        require(
+            self.stride >= 1,
+            f"Shortcut {self.tensor} must have a positive stride, not {self.stride}",
+        )
+        require(
+            self.channel_offset >= 0,
+            f"Shortcut {self.tensor} must not have a negative channel offset, "
+            f"not {self.channel_offset}",
+        )
+        require(
+            MULTIPLIER.low <= self.multiplier <= MULTIPLIER.high,
+            f"Shortcut {self.tensor} must have K in {MULTIPLIER.bits} signed bits, "
+            f"not {self.multiplier}",
+        )
+        require(
+            0 <= self.shift <= SHORTCUT_SHIFT_MAX,
+            f"Shortcut {self.tensor} must have t in 0..{SHORTCUT_SHIFT_MAX}, not {self.shift}",
+        )
+
+    def output(self, height: int, width: int) -> tuple[int, int]:
+        """Return the height and width of what is added."""
+        return (height - 1) // self.stride + 1, (width - 1) // self.stride + 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convolution:
+    """Convolution with requantisation; linear layers too.
+
+    Parameters
+    ----------
+    codes : weight codes, uint8, (out channels, in channels of a group, kernel height and width).
+    codebook : name in the catalog.
+    bits : b of the activations that it reads.
+    pad_code : activation a outside the input.
+    multiplier, offset : M and D for each output channel, int64.
+    shift, low, high : S and the clamp.
+    groups : both kinds of channels are divided into; a group's outputs see its inputs only.
+    shortcut : what is added, None for nothing.
+    """
+
+    name: str
+    input: str
+    output: str
+    window: Window
+    codebook: str
+    codes: npt.NDArray[np.uint8]
+    bits: int
+    pad_code: int
+    multiplier: Integers
+    offset: Integers
+    shift: int
+    low: int
+    high: int
+    groups: int = 1
+    shortcut: Shortcut | None = None
+
+    def __post_init__(self) -> None:
+        book = codebook(self.codebook)
+        require(
+            self.codes.dtype == np.uint8
+            and self.codes.ndim == 4
+            and self.codes.shape[2:] == self.window.kernel,
+            f"Layer {self.name} must have uint8 codes (out, in, {self.window.kernel}), "
+            f"not {self.codes.shape}",
+        )
+        require(
+            self.groups >= 1 and len(self.codes) % self.groups == 0,
+            f"Layer {self.name} must divide its {len(self.codes)} output channels into groups, "
+            f"not {self.groups}",
+        )
+        unused = set(np.unique(self.codes).tolist()) - {
+            code for code, level in enumerate(book.levels) if level is not None
+        }
+        require(
+            not unused, f"Layer {self.name} must use codes of {book.name}, not {sorted(unused)}"
+        )
+        require(1 <= self.bits <= 8, f"Layer {self.name} must read 1 to 8 bits, not {self.bits}")
+        require(
+            0 <= self.pad_code < 1 << self.bits,
+            f"Layer {self.name} must pad with a {self.bits}-bit activation, not {self.pad_code}",
+        )
+        for label, values, fixed in (
+            ("M", self.multiplier, MULTIPLIER),
+            ("D", self.offset, OFFSET),
+        ):
+            require(
+                values.shape == self.codes.shape[:1] and values.dtype == np.int64,
+                f"Layer {self.name} must have one int64 {label} for each output channel",
+            )
+            require(
+                bool((values >= fixed.low).all() and (values <= fixed.high).all()),
+                f"Layer {self.name} must have {label} in {fixed.bits} signed bits",
+            )
+        require(
+            0 <= self.shift <= SHIFT_MAX,
+            f"Layer {self.name} must have S in 0..{SHIFT_MAX}, not {self.shift}",
+        )
+        require(
+            LOGIT.low <= self.low <= self.high <= LOGIT.high,
+            f"Layer {self.name} must clamp within {LOGIT.low}..{LOGIT.high}, "
+            f"not {self.low}..{self.high}",
+        )
+
+    @property
+    def read_shift(self) -> int:
+        """r of the reader."""
+        return STREAM.bits - self.bits
+
+
+class PoolKind(Enum):
+    """What a pool computes."""
+
+    MAX = "max"
+    AVERAGE = "average"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """Pooling on the 8-bit codes.
+
+    MAX: the largest code of the window, padding being code 0. AVERAGE: with n the size of the
+    window, padding being z,
+    ``y = clamp(((sum - n * z) * multiplier + half(shift)) >> shift, -z, 255 - z) + z``.
+    """
+
+    name: str
+    input: str
+    output: str
+    kind: PoolKind
+    window: Window
+    multiplier: int = 1
+    shift: int = 0
+
+    def __post_init__(self) -> None:
+        require(
+            0 <= self.multiplier <= MULTIPLIER.high,
+            f"Layer {self.name} must have a multiplier in 0..{MULTIPLIER.high}, "
+            f"not {self.multiplier}",
+        )
+        require(
+            0 <= self.shift <= SHIFT_MAX - 7,
+            f"Layer {self.name} must have a shift in 0..{SHIFT_MAX - 7}, not {self.shift}",
+        )
+
+
+Node = Convolution | Pool

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nodes and tensors: refused where they cannot be right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tritone.graph import Convolution, Pool, PoolKind, Shortcut, Tensor, Window
+
+SEED = 20240
+
+
+def convolution(**change: Any) -> Convolution:
+    """Return a 3x3 POST4 convolution from 2 to 3 channels."""
+    generator = np.random.default_rng(SEED)
+    values: dict[str, Any] = {
+        "name": "conv",
+        "input": "image",
+        "output": "features",
+        "window": Window(kernel=(3, 3), stride=2, pad=(1, 1, 1, 1)),
+        "codebook": "post4",
+        "codes": generator.integers(0, 16, (3, 2, 3, 3)).astype(np.uint8),
+        "bits": 4,
+        "pad_code": 8,
+        "multiplier": np.array([-32768, 0, 32767], np.int64),
+        "offset": np.array([-(1 << 47), 0, (1 << 47) - 1], np.int64),
+        "shift": 20,
+        "low": 0,
+        "high": 255,
+    }
+    return Convolution(**(values | change))
+
+
+def pool(**change: Any) -> Pool:
+    """Return a 2x2 average pool behind the convolution."""
+    values: dict[str, Any] = {
+        "name": "pool",
+        "input": "features",
+        "output": "pooled",
+        "kind": PoolKind.AVERAGE,
+        "window": Window(kernel=(2, 2), stride=2),
+        "multiplier": 1 << 10,
+        "shift": 12,
+    }
+    return Pool(**(values | change))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"codebook": "post9"}, r"^Codebook must be one of "),
+        ({"codes": np.zeros((3, 2, 3, 3), np.int64)}, r"^Layer conv must have uint8 codes "),
+        ({"codes": np.zeros((3, 2, 5, 5), np.uint8)}, r"^Layer conv must have uint8 codes "),
+        (
+            {"codes": np.full((3, 2, 3, 3), 16, np.uint8)},
+            r"^Layer conv must use codes of post4, not \[16\]$",
+        ),
+        (
+            {"codebook": "int4", "codes": np.full((3, 2, 3, 3), 8, np.uint8)},
+            r"^Layer conv must use codes of int4, not \[8\]$",
+        ),
+        ({"bits": 0}, r"^Layer conv must read 1 to 8 bits, not 0$"),
+        ({"bits": 9}, r"^Layer conv must read 1 to 8 bits, not 9$"),
+        ({"pad_code": 16}, r"^Layer conv must pad with a 4-bit activation, not 16$"),
+        ({"multiplier": np.zeros(2, np.int64)}, r"^Layer conv must have one int64 M for each"),
+        ({"offset": np.zeros(3, np.int32)}, r"^Layer conv must have one int64 D for each"),
+        ({"multiplier": np.full(3, 1 << 15)}, r"^Layer conv must have M in 16 signed bits$"),
+        ({"offset": np.full(3, 1 << 47)}, r"^Layer conv must have D in 48 signed bits$"),
+        ({"shift": 41}, r"^Layer conv must have S in 0..40, not 41$"),
+        ({"low": 5, "high": 4}, r"^Layer conv must clamp within -32768..32767, not 5..4$"),
+        (
+            {"groups": 2},
+            r"^Layer conv must divide its 3 output channels into groups, not 2$",
+        ),
+        (
+            {"groups": 0},
+            r"^Layer conv must divide its 3 output channels into groups, not 0$",
+        ),
+        ({"high": 40000}, r"^Layer conv must clamp within -32768..32767, not 0..40000$"),
+    ],
+)
+def test_convolutions_are_checked(change: dict[str, Any], message: str) -> None:
+    """Each contract of a convolution has its message."""
+    with pytest.raises(ValueError, match=message):
+        convolution(**change)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"multiplier": -1}, r"^Layer pool must have a multiplier in 0..32767, not -1$"),
+        ({"shift": 34}, r"^Layer pool must have a shift in 0..33, not 34$"),
+    ],
+)
+def test_pools_are_checked(change: dict[str, Any], message: str) -> None:
+    """Each contract of a pool has its message."""
+    with pytest.raises(ValueError, match=message):
+        pool(**change)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"stride": 0}, r"^Shortcut image must have a positive stride, not 0$"),
+        (
+            {"channel_offset": -1},
+            r"^Shortcut image must not have a negative channel offset, not -1$",
+        ),
+        (
+            {"multiplier": 1 << 15},
+            r"^Shortcut image must have K in 16 signed bits, not 32768$",
+        ),
+        (
+            {"multiplier": -(1 << 15) - 1},
+            r"^Shortcut image must have K in 16 signed bits, not -32769$",
+        ),
+        ({"shift": 32}, r"^Shortcut image must have t in 0..31, not 32$"),
+        ({"shift": -1}, r"^Shortcut image must have t in 0..31, not -1$"),
+    ],
+)
+def test_shortcuts_are_checked(change: dict[str, Any], message: str) -> None:
+    """Each contract of a shortcut has its message."""
+    values: dict[str, Any] = {"tensor": "image", "multiplier": 1, "shift": 0}
+    with pytest.raises(ValueError, match=message):
+        Shortcut(**(values | change))
+
+
+def test_shortcut_output() -> None:
+    """Every second pixel, the first one included."""
+    shortcut = Shortcut(tensor="image", stride=2, multiplier=1, shift=0)
+    assert shortcut.output(8, 7) == (4, 4)
+    assert shortcut.output(1, 2) == (1, 1)
+
+
+def test_windows_and_tensors_are_checked() -> None:
+    """Sizes are positive; a zero is a code of its tensor."""
+    refused: tuple[dict[str, Any], ...] = ({"kernel": (0, 3)}, {"kernel": (3, 3), "stride": 0})
+    for change in refused:
+        with pytest.raises(ValueError, match=r"^Window must have positive sizes, not "):
+            Window(**change)
+    with pytest.raises(ValueError, match=r"^Tensor t must have a shape of three positive sizes"):
+        Tensor(name="t", shape=(1, 0, 1), zero=0, step=1.0)
+    with pytest.raises(ValueError, match=r"^Tensor t must have a zero in 0..255, not 256$"):
+        Tensor(name="t", shape=(1, 1, 1), zero=256, step=1.0)
+    with pytest.raises(ValueError, match=r"^Tensor t must have a zero in 0..0, not 1$"):
+        Tensor(name="t", shape=(1, 1, 1), zero=1, step=1.0, wide=True)
+
+
+def test_window_output() -> None:
+    """The sizes of convolutions known by heart."""
+    assert Window(kernel=(3, 3), pad=(1, 1, 1, 1)).output(8, 8) == (8, 8)
+    assert Window(kernel=(3, 3), stride=2, pad=(1, 1, 1, 1)).output(8, 8) == (4, 4)
+    assert Window(kernel=(3, 3), stride=2, pad=(0, 0, 1, 1)).output(8, 8) == (4, 4)
+    assert Window(kernel=(4, 4)).output(4, 4) == (1, 1)
+    assert Window(kernel=(1, 3), pad=(2, 0, 0, 1)).output(5, 8) == (7, 7)
