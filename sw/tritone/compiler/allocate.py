@@ -28,11 +28,13 @@ class Allocation:
     Parameters
     ----------
     places : of the tensors by name.
+    images : of the image; two where the next one is loaded beside the layers.
     weight_bases, parameter_bases, table_bases : first word of each layer.
     tables : the lookup tables in order; layers of one codebook share theirs.
     """
 
     places: Mapping[str, Place]
+    images: tuple[Place, ...]
     weight_bases: Sequence[int]
     parameter_bases: Sequence[int]
     table_bases: Sequence[int]
@@ -54,15 +56,22 @@ def _first_fit(needed: int, taken: list[Place]) -> int:
     return base
 
 
-def _features(layers: Sequence[TiledLayer], machine: MachineConfig) -> dict[str, Place]:
-    """Return a place for every tensor.
+def _features(
+    layers: Sequence[TiledLayer], machine: MachineConfig, images: int
+) -> tuple[dict[str, Place], tuple[Place, ...]]:
+    """Return a place for every tensor, and those of the image.
 
-    It lies in the other group than the layer reads from, on words that no living tensor takes.
+    It lies in the other group than the layer reads from, on words that no living tensor takes. The
+    image may have two places, of which one is always being read or filled: both always live.
     """
+    image = layers[0].layer.input.name
     last_read = {each.layer.output.name: index for index, each in enumerate(layers)}
     for index, each in enumerate(layers):
         last_read[each.layer.input.name] = index
+    if images > 1:
+        last_read[image] = len(layers)
     places: dict[str, Place] = {}
+    others: list[Place] = []
 
     def place(layer: str, index: int, tensor: str, group: int, region: Region) -> None:
         living = [
@@ -70,6 +79,7 @@ def _features(layers: Sequence[TiledLayer], machine: MachineConfig) -> dict[str,
             for name, place in places.items()
             if place.group == group and last_read[name] >= index
         ]
+        living += [place for place in others if place.group == group]
         base = _first_fit(region.words, living)
         _require(
             layer, f"feature words in group {group}", base + region.words, machine.feature_words
@@ -77,11 +87,14 @@ def _features(layers: Sequence[TiledLayer], machine: MachineConfig) -> dict[str,
         places[tensor] = Place(group, base, region)
 
     first = layers[0]
-    place(first.layer.name, -1, first.layer.input.name, 0, first.input)
+    for _ in range(images):
+        if image in places:
+            others.append(places[image])
+        place(first.layer.name, -1, image, 0, first.input)
     for index, each in enumerate(layers):
         group = 1 - places[each.layer.input.name].group
         place(each.layer.name, index, each.layer.output.name, group, each.output)
-    return places
+    return places, (*others, places[image])
 
 
 def _consecutive(
@@ -96,8 +109,14 @@ def _consecutive(
     return bases
 
 
-def allocate(layers: Sequence[TiledLayer], machine: MachineConfig) -> Allocation:
+def allocate(layers: Sequence[TiledLayer], machine: MachineConfig, images: int = 1) -> Allocation:
     """Return the addresses of everything that ``layers`` keep in the memories of ``machine``.
+
+    Parameters
+    ----------
+    layers : in the order of execution; the first one reads the image.
+    machine : whose memories.
+    images : places of the image, 1 or 2.
 
     Raises
     ------
@@ -114,8 +133,10 @@ def allocate(layers: Sequence[TiledLayer], machine: MachineConfig) -> Allocation
             tables += [one.table for one in book.plan.passes]
             _require(each.layer.name, "lookup tables", len(tables), machine.table_words)
         table_bases.append(first_table[book.name] if book is not None else 0)
+    places, image_places = _features(layers, machine, images)
     return Allocation(
-        places=_features(layers, machine),
+        places=places,
+        images=image_places,
         weight_bases=_consecutive(
             layers,
             "weight words",
