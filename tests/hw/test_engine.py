@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import pytest
 from amaranth import Signal
 from amaranth.sim import Simulator
-from layer_by_definition import Bytes, Job, Layer, job
+from layer_by_definition import Bytes, Job, Layer, Shortcut, job
 
 from tritone.spec import timing
 from tritone.spec.isa import MemoryId, Opcode, PoolMode
@@ -32,12 +32,12 @@ def machine(rows: int, columns: int, pixels: int, slots: int, words: int) -> Mac
     )
 
 
-TINY = machine(8, 8, 1, 8, 32)
-TINY_P2 = machine(8, 8, 2, 8, 32)
+TINY = machine(8, 8, 1, 8, 128)
+TINY_P2 = machine(8, 8, 2, 8, 64)
 # Two output groups in a feature word, two channels in a requantiser slot.
-NARROW = machine(16, 8, 2, 4, 16)
+NARROW = machine(16, 8, 2, 4, 32)
 # Four output groups in a feature word, four pixels.
-NARROW_P4 = machine(16, 4, 4, 4, 16)
+NARROW_P4 = machine(16, 4, 4, 4, 32)
 
 
 Words = dict[tuple[int, int, int], int]  # (group, bank, word): contents
@@ -225,6 +225,34 @@ CASES = {
         zero=37,
         pool=PoolMode.SUM,
     ),
+    "a shortcut replaced in place": Layer(
+        channels=(8, 16),
+        size=(3, 7),
+        kernel=(3, 3),
+        pad=(1, 1, 1, 1),
+        shortcut=Shortcut(channels=16, zero=9, in_place=True),
+    ),
+    "a shortcut of stride 2 to the first channels": Layer(
+        channels=(4, 24), size=(3, 5), in_group=1, shortcut=Shortcut(channels=11, stride=2)
+    ),
+    "a shortcut to each of several drains and wide results": Layer(
+        channels=(8, 9),
+        size=(2, 3),
+        codebook="int6",
+        bits=8,
+        wide=True,
+        shortcut=Shortcut(channels=9, zero=255),
+    ),
+    "a pool that adds": Layer(
+        channels=(8, 8),
+        size=(3, 3),
+        kernel=(2, 2),
+        pool=PoolMode.MAX,
+        shortcut=Shortcut(channels=8, stride=2, zero=128),
+    ),
+    "results beside their input": Layer(
+        channels=(8, 8), size=(3, 4), kernel=(3, 3), pad=(1, 1, 1, 1), out_group=0
+    ),
 }
 
 
@@ -235,6 +263,8 @@ SHAPED = [
     "several channel words, 1x1",
     "wide rows",
     "max",
+    "a shortcut replaced in place",
+    "a shortcut of stride 2 to the first channels",
 ]
 
 
