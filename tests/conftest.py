@@ -209,6 +209,109 @@ def draw_residual(seed: int) -> Network:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A layer of a network that is no chain: what it reads and adds, -1 being the image."""
+
+    spec: Spec
+    reads: int
+    adds: int | None = None
+    stride: int = 1
+    offset: int = 0
+
+
+def draw_steps(shape: tuple[int, int, int], steps: Sequence[Step], seed: int) -> Network:
+    """Return the layers ``layer0`` ... with random weights, constants, K and t."""
+    rng = np.random.default_rng(seed)
+    tensors = {-1: Tensor(name="input", shape=shape, zero=INPUT_ZERO, step=1 / 64)}
+    nodes: list[Node] = []
+    for index, step in enumerate(steps):
+        spec, source = step.spec, tensors[step.reads]
+        window = Window(kernel=spec.kernel, stride=spec.stride, pad=spec.pad)
+        to = Tensor(
+            name=f"tensor{index}",
+            shape=(source.shape[0] if spec.kind else spec.out, *window.output(*source.shape[1:])),
+            zero=source.zero if spec.kind else spec.zero,
+            step=1.0,
+            wide=spec.wide,
+        )
+        tensors[index] = to
+        if spec.kind:
+            nodes.append(_pool(f"layer{index}", source, spec, to))
+            continue
+        node = _convolution(rng, f"layer{index}", source, spec, to)
+        if step.adds is not None:
+            wanted = rng.choice([-1, 1]) * rng.uniform(0.3, 1.2) * 2.0**node.shift
+            t = max(0, int(np.ceil(np.log2(abs(wanted) / MULTIPLIER.high))))
+            shortcut = Shortcut(
+                tensor=tensors[step.adds].name,
+                stride=step.stride,
+                channel_offset=step.offset,
+                multiplier=round(wanted / 2**t),
+                shift=t,
+            )
+            node = replace(node, shortcut=shortcut)
+        nodes.append(node)
+    return Network(
+        name="steps",
+        input="input",
+        output=tensors[len(steps) - 1].name,
+        tensors={tensor.name: tensor for tensor in tensors.values()},
+        nodes=tuple(nodes),
+    )
+
+
+def draw_blocks(kind: str, seed: int, channels: int = 8) -> Network:
+    """Return two residual blocks with a shortcut of ``kind`` in the first, and logits.
+
+    identity: of equal shape, any number of channels. pad: stride 2 and ``channels`` to twice as
+    many with zeros around (option A). project: a convolution of 1x1 and stride 2 (option B).
+    """
+    rng = np.random.default_rng(seed)
+    ring = (1, 1, 1, 1)
+    size = tuple(int(n) for n in rng.integers(4, 8, 2))
+    books = ("post4", "int4", "pot4", "ternary")
+
+    def conv(out: int, stride: int = 1, zero: int = 0, kernel: int = 3) -> Spec:
+        return Spec(
+            out=out,
+            kernel=(kernel, kernel),
+            stride=stride,
+            pad=ring if kernel == 3 else (0, 0, 0, 0),
+            codebook=books[int(rng.integers(len(books)))],
+            bits=int(rng.integers(2, 5)),
+            zero=zero,
+        )
+
+    stem = Step(spec=Spec(out=channels, pad=ring, codebook="int8", bits=8, zero=64), reads=-1)
+    wider = 2 * channels
+    if kind == "identity":
+        wider = channels
+        first = [
+            Step(spec=conv(int(rng.integers(1, 20))), reads=0),
+            Step(spec=conv(channels, zero=128), reads=1, adds=0),
+        ]
+    elif kind == "pad":
+        first = [
+            Step(spec=conv(wider, stride=2), reads=0),
+            Step(spec=conv(wider, zero=64), reads=1, adds=0, stride=2, offset=channels // 2),
+        ]
+    else:
+        first = [
+            Step(spec=conv(wider, stride=2), reads=0),
+            Step(spec=conv(wider, stride=2, zero=128, kernel=1), reads=0),
+            Step(spec=conv(wider), reads=1, adds=2),
+        ]
+    made = len(first)
+    second = [
+        Step(spec=conv(wider), reads=made),
+        Step(spec=conv(wider), reads=made + 1, adds=made),
+        Step(spec=Spec(kernel=(2, 2), kind=PoolKind.AVERAGE), reads=made + 2),
+        Step(spec=Spec(out=10, kernel=(1, 1), codebook="int8", bits=8, wide=True), reads=made + 3),
+    ]
+    return draw_steps((3, *size), [stem, *first, *second], seed)
+
+
 @pytest.fixture(scope="session")
 def spec() -> type[Spec]:
     """The description of a layer to draw."""
@@ -231,6 +334,24 @@ def random_chain() -> Callable[[int], Network]:
 def random_residual() -> Callable[[int], Network]:
     """``random_residual(seed)``: convolutions with shortcuts and groups."""
     return draw_residual
+
+
+@pytest.fixture(scope="session")
+def step() -> type[Step]:
+    """The description of a layer of a network that is no chain."""
+    return Step
+
+
+@pytest.fixture(scope="session")
+def network_of_steps() -> Callable[..., Network]:
+    """``network_of_steps(shape, steps, seed)``: layers that read and add what their steps say."""
+    return draw_steps
+
+
+@pytest.fixture(scope="session")
+def residual_blocks() -> Callable[..., Network]:
+    """``residual_blocks(kind, seed, channels)``: two blocks; identity, pad or project."""
+    return draw_blocks
 
 
 @pytest.fixture(scope="session")

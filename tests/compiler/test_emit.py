@@ -187,6 +187,7 @@ def test_metadata_names_tensors(program: Program, network: Network) -> None:
     ]
     for each in program.metadata["tensors"]:
         assert tuple(each["shape"]) == network.tensors[each["name"]].shape
+        assert each["order"] is None
 
 
 def test_fields_that_do_not_fit_are_refused_by_name(

@@ -56,18 +56,63 @@ def _first_fit(needed: int, taken: list[Place]) -> int:
     return base
 
 
+def _groups(layers: Sequence[TiledLayer]) -> dict[str, int]:
+    """Return the feature memory group of every tensor; the image's is 0.
+
+    A shortcut lies in the group of the output, and the input in the other one. Else an output goes
+    to the other group than its input, unless that would break the rule for a shortcut.
+
+    Raises
+    ------
+    ValueError : the shortcuts contradict each other.
+    """
+    # Tensors whose groups depend on each other, with their sides, shared by all of them.
+    related: dict[str, dict[str, int]] = {}
+
+    def relate(one: str, other: str, differ: int) -> bool:
+        ours, theirs = (related.setdefault(name, {name: 0}) for name in (one, other))
+        if ours is theirs:
+            return ours[one] ^ ours[other] == differ
+        flip = ours[one] ^ theirs[other] ^ differ
+        for name, side in theirs.items():
+            ours[name] = side ^ flip
+            related[name] = ours
+        return True
+
+    for each in layers:
+        layer = each.layer
+        if layer.shortcut is None:
+            continue
+        source, result, added = layer.input.name, layer.output.name, layer.shortcut.tensor.name
+        if not (relate(source, result, 1) and relate(added, result, 0)):
+            raise ValueError(
+                f"Layer {layer.name} must have its shortcut {added} in another feature memory "
+                f"group than its input {source}, which other layers forbid; a pool of 1x1 between "
+                "can copy one of them"
+            )
+    for each in layers:
+        relate(each.layer.input.name, each.layer.output.name, 1)
+    image = layers[0].layer.input.name
+    sides = related[image]
+    return {name: side ^ sides[image] for name, side in sides.items()}
+
+
 def _features(
     layers: Sequence[TiledLayer], machine: MachineConfig, images: int
 ) -> tuple[dict[str, Place], tuple[Place, ...]]:
     """Return a place for every tensor, and those of the image.
 
-    It lies in the other group than the layer reads from, on words that no living tensor takes. The
-    image may have two places, of which one is always being read or filled: both always live.
+    It lies on words that no living tensor takes, or replaces the shortcut that its layer is the
+    last to read. The image may have two places, of which one is always being read or filled: both
+    always live.
     """
+    groups = _groups(layers)
     image = layers[0].layer.input.name
     last_read = {each.layer.output.name: index for index, each in enumerate(layers)}
     for index, each in enumerate(layers):
         last_read[each.layer.input.name] = index
+        if each.layer.shortcut is not None:
+            last_read[each.layer.shortcut.tensor.name] = index
     if images > 1:
         last_read[image] = len(layers)
     places: dict[str, Place] = {}
@@ -90,10 +135,19 @@ def _features(
     for _ in range(images):
         if image in places:
             others.append(places[image])
-        place(first.layer.name, -1, image, 0, first.input)
+        place(first.layer.name, -1, image, groups[image], first.input)
     for index, each in enumerate(layers):
-        group = 1 - places[each.layer.input.name].group
-        place(each.layer.name, index, each.layer.output.name, group, each.output)
+        output, added = each.layer.output, each.layer.shortcut
+        if (
+            added is not None
+            and added.stride == 1
+            and last_read[added.tensor.name] == index
+            and each.shortcut == each.output
+            and not output.wide
+        ):
+            places[output.name] = places[added.tensor.name]
+        else:
+            place(each.layer.name, index, output.name, groups[output.name], each.output)
     return places, (*others, places[image])
 
 

@@ -71,24 +71,30 @@ def _parameters(tiled: TiledLayer, machine: MachineConfig) -> bytes:
     )
 
 
-# The fields of a layer that adds nothing.
-_NO_SHORTCUT = dict.fromkeys(
-    (
-        "shortcut_groups",
-        "shortcut_base",
-        "shortcut_row_words",
-        "shortcut_plane_words",
-        "shortcut_stride",
-        "shortcut_zero",
-        "shortcut_multiplier",
-        "shortcut_shift",
-    ),
-    0,
-)
+def _shortcut_fields(tiled: TiledLayer, place: Place | None) -> Fields:
+    """Return the fields of a layer that say what it adds, from ``place``."""
+    added = tiled.layer.shortcut
+    fields = {"shortcut_groups": tiled.shortcut_groups}
+    if added is None or place is None:
+        names = "base row_words plane_words stride zero multiplier shift"
+        return fields | {f"shortcut_{name}": 0 for name in names.split()}
+    return fields | {
+        "shortcut_base": place.base,
+        "shortcut_row_words": place.region.row_words,
+        "shortcut_plane_words": place.region.plane_words,
+        "shortcut_stride": added.stride - 1,
+        "shortcut_zero": added.tensor.zero,
+        "shortcut_multiplier": added.multiplier,
+        "shortcut_shift": added.shift,
+    }
 
 
 def _layer_fields(
-    tiled: TiledLayer, source: Place, result: Place, bases: tuple[int, int, int]
+    tiled: TiledLayer,
+    source: Place,
+    result: Place,
+    added: Place | None,
+    bases: tuple[int, int, int],
 ) -> Fields:
     layer, steps = tiled.layer, tiled.schedule
     weight_base, parameter_base, table_base = bases
@@ -134,7 +140,7 @@ def _layer_fields(
         "high": layer.high,
         "wide": layer.output.wide,
         "pool_mode": layer.pool_mode,
-        **_NO_SHORTCUT,
+        **_shortcut_fields(tiled, added),
     }
 
 
@@ -219,15 +225,20 @@ def _overlap(one: Place, other: Place) -> bool:
 
 
 def _layer(
-    index: int, tiled: TiledLayer, allocation: Allocation, source: Place, result: Place
+    index: int,
+    tiled: TiledLayer,
+    allocation: Allocation,
+    places: Mapping[str, Place],
+    result: Place,
 ) -> bytes:
-    """Return the instruction of a layer.
+    """Return the instruction of a layer whose tensors lie in ``places``.
 
     The first one waits for the image. The result of the image before may still be on its way to
     external memory: a layer that writes over it waits for that.
     """
     layer = tiled.layer
-    place = allocation.places[layer.output.name]
+    place = places[layer.output.name]
+    added = places[layer.shortcut.tensor.name] if layer.shortcut else None
     bases = (
         allocation.weight_bases[index],
         allocation.parameter_bases[index],
@@ -236,7 +247,7 @@ def _layer(
     try:
         return _instruction(
             layer.opcode,
-            _layer_fields(tiled, source, place, bases),
+            _layer_fields(tiled, places[layer.input.name], place, added, bases),
             load=index == 0,
             layer=True,
             store=_overlap(place, result),
@@ -245,12 +256,21 @@ def _layer(
         raise ValueError(f"Layer {layer.name} must fit its instruction: {error}") from error
 
 
+def _order(tiled: TiledLayer, orders: Mapping[str, Sequence[int]]) -> list[int] | None:
+    """Return which channel of the network stands at each place of a layer's output, if not its own."""
+    output = tiled.layer.output
+    plain = list(range(output.shape[0]))
+    order = list(orders.get(output.name, plain))
+    return None if order == plain else order
+
+
 def emit(
     name: str,
     layers: Sequence[TiledLayer],
     allocation: Allocation,
     machine: MachineConfig,
     windows: Windows | None = None,
+    orders: Mapping[str, Sequence[int]] | None = None,
 ) -> Program:
     """Return the program of ``layers``: CHECK, the loads of constants, and the loop over images.
 
@@ -306,11 +326,10 @@ def emit(
     tensors = []
     for number, place in enumerate(allocation.images):
         following = (number + 1) % bodies
-        instructions = []
-        for index, tiled in enumerate(layers):
-            reads_image = tiled.layer.input.name == image.name
-            source = place if reads_image else allocation.places[tiled.layer.input.name]
-            instructions.append(_layer(index, tiled, allocation, source, result))
+        places = {**allocation.places, image.name: place}
+        instructions = [
+            _layer(index, tiled, allocation, places, result) for index, tiled in enumerate(layers)
+        ]
         if bodies > 1:
             fetch = images[following] | {"source": Base.NEXT_IMAGE, "offset": size}
             instructions.insert(1, _instruction(Opcode.LOAD, fetch))
@@ -329,6 +348,7 @@ def emit(
                     "layer": tiled.layer.name,
                     "instruction": where,
                     "shape": list(tiled.layer.output.shape),
+                    "order": _order(tiled, orders or {}),
                     "wide": tiled.layer.output.wide,
                     "bytes": tiled.output.rows * tiled.output.width * machine.rows,
                     "macs": tiled.layer.macs,

@@ -56,6 +56,7 @@ def gather(layers: Sequence[Layer], machine: MachineConfig) -> tuple[Windows, li
         or first.read_shift
         or channels > MAX_WINDOW_CHANNELS
         or any(each.input.name == image.name for each in layers[1:])
+        or any(each.shortcut and each.shortcut.tensor.name == image.name for each in layers)
     ):
         return None
     _, out_height, out_width = first.output.shape

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from tritone.compiler.align import align
 from tritone.compiler.allocate import allocate
 from tritone.compiler.emit import emit
 from tritone.compiler.fold import Layer, fold
@@ -26,7 +27,8 @@ def compile_network(network: Network, machine: MachineConfig) -> Program:
     ValueError : something does not fit; the message names the layer, what it needs and what the
         machine has.
     """
-    plain = fold(network)
+    aligned, orders = align(network)
+    plain = fold(aligned)
     forms: list[tuple[Windows | None, list[Layer]]] = [(None, plain)]
     gathered = gather(plain, machine)
     if gathered is not None:
@@ -37,7 +39,7 @@ def compile_network(network: Network, machine: MachineConfig) -> Program:
             try:
                 tiled = [tile(layer, machine) for layer in layers]
                 places = allocate(tiled, machine, images)
-                return emit(network.name, tiled, places, machine, windows)
+                return emit(network.name, tiled, places, machine, windows, orders)
             except ValueError as error:
                 refusal = error
     raise refusal

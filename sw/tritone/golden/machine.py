@@ -103,7 +103,7 @@ class GoldenMachine:
     def run(self, image: bytes, following: bytes | None = None) -> list[npt.NDArray[np.int16]]:
         """Return the outputs [C, H, W] of the layers, one for each of the program's tensors."""
         return [
-            unpack_dump(dump, entry["shape"], entry["wide"], self._machine.rows)
+            unpack_dump(dump, entry["shape"], entry["wide"], self._machine.rows, entry["order"])
             for dump, entry in zip(
                 self.execute(image, following).dumps,
                 self._program.metadata["tensors"],
@@ -163,6 +163,11 @@ class GoldenMachine:
                 raise ValueError(
                     f"Instruction {index} must have sizes of at least 1 and a stride of 1 or 2, "
                     f"not {', '.join([f'{name} 0' for name in empty] or [str(fields['stride'])])}"
+                )
+            if fields["shortcut_groups"] and fields["in_group"] == fields["out_group"]:
+                raise ValueError(
+                    f"Instruction {index} must read its shortcut from another group than its "
+                    f"input, not both from {fields['in_group']}"
                 )
         return opcode, fields
 
@@ -298,6 +303,11 @@ class GoldenMachine:
         scaled = multiply_add(
             v, self._parameter(fields, "multiplier"), self._parameter(fields, "offset")
         )
+        added = min(fields["shortcut_groups"], fields["out_channels"]) * self._machine.columns
+        if added:
+            codes = self._features.shortcut(fields).astype(np.int64)[:, :added]
+            term = (codes - fields["shortcut_zero"]) * fields["shortcut_multiplier"]
+            scaled[:, :added] += term << fields["shortcut_shift"]
         return clamp(scaled >> fields["shift"], fields["low"], fields["high"])
 
     def _parameter(self, fields: Fields, name: str) -> Integers:
@@ -312,7 +322,7 @@ class GoldenMachine:
 
     def _write_back(self, fields: Fields, y: Integers) -> bytes:
         """Store the results (pixel, channel) and return the stored region."""
-        group = 1 - fields["in_group"]
+        group = fields["out_group"]
         height, width = fields["out_height"], fields["out_width"]
         codes = y.reshape(height, width, -1)
         if fields["wide"]:

@@ -122,6 +122,36 @@ class FeatureMemory:
         values: Bytes = self._words[group, bank, word]
         return values
 
+    def shortcut(self, fields: Mapping[str, int]) -> Bytes:
+        """Return what a layer adds to its output pixels, (pixel, channel), whole channel words.
+
+        Raises
+        ------
+        ValueError : results would replace words of it that another tile reads.
+        """
+        height, width = fields["out_height"], fields["out_width"]
+        words = -(
+            -min(fields["shortcut_groups"], fields["out_channels"]) // self._machine.word_columns
+        )
+        stride, row_words = 1 << fields["shortcut_stride"], fields["shortcut_row_words"]
+        rows = (
+            fields["shortcut_base"]
+            + np.arange(words)[:, None] * fields["shortcut_plane_words"]
+            + np.arange(0, stride * height, stride) * row_words
+        )
+        bank, word = self._place(rows, row_words, stride * (width - 1) + 1)
+        in_place = not fields["wide"] and stride == 1
+        for name in ("base", "row_words", "plane_words"):
+            in_place = in_place and fields[f"shortcut_{name}"] == fields[f"out_{name}"]
+        results = fields["out_base"] + fields["stored_rows"] * fields["out_row_words"]
+        if fields["out_base"] <= word.max() and word.min() < results and not in_place:
+            raise ValueError(
+                f"Layer must write its shortcut in place or not at all, not {fields['out_base']}.."
+                f"{results - 1} over {int(word.min())}..{int(word.max())}"
+            )
+        codes = self._words[fields["out_group"], bank, word][:, :, ::stride]
+        return codes.transpose(1, 2, 0, 3).reshape(height * width, -1)
+
     def write(self, group: int, fields: Mapping[str, int], codes: Bytes) -> None:
         """Write ``codes`` (y, stored x, channel); lanes that have no code stay as they are."""
         height, width, channels = codes.shape
