@@ -170,3 +170,15 @@ def test_full_memories_are_refused(
     )
     with pytest.raises(ValueError, match=message):
         _allocate(network, replace(preset("tiny"), **change))
+
+
+def test_a_second_image_goes_where_there_is_room(
+    spec: Any, random_network: Callable[..., Network]
+) -> None:
+    """Beside the first one if both and the layers fit there, else to the other group."""
+    network = random_network((8, 4, 8), [spec(out=8, kernel=(3, 3)), spec(out=8, kernel=(1, 1))])
+    for words, group in ((64, 0), (32, 1)):
+        machine = replace(preset("tiny"), feature_words=words)
+        layers = [tile(layer, machine) for layer in fold(network)]
+        images = allocate(layers, machine, 2).images
+        assert [(each.group, each.base) for each in images] == [(0, 0), (group, 16 * (1 - group))]

@@ -98,13 +98,13 @@ def _groups(layers: Sequence[TiledLayer]) -> dict[str, int]:
 
 
 def _features(
-    layers: Sequence[TiledLayer], machine: MachineConfig, images: int
+    layers: Sequence[TiledLayer], machine: MachineConfig, second: int | None
 ) -> tuple[dict[str, Place], tuple[Place, ...]]:
     """Return a place for every tensor, and those of the image.
 
     It lies on words that no living tensor takes, or replaces the shortcut that its layer is the
-    last to read. The image may have two places, of which one is always being read or filled: both
-    always live.
+    last to read. The image may have a second place, in the group ``second``; one of the two is
+    always being read or filled, so both always live.
     """
     groups = _groups(layers)
     image = layers[0].layer.input.name
@@ -113,7 +113,7 @@ def _features(
         last_read[each.layer.input.name] = index
         if each.layer.shortcut is not None:
             last_read[each.layer.shortcut.tensor.name] = index
-    if images > 1:
+    if second is not None:
         last_read[image] = len(layers)
     places: dict[str, Place] = {}
     others: list[Place] = []
@@ -132,10 +132,10 @@ def _features(
         places[tensor] = Place(group, base, region)
 
     first = layers[0]
-    for _ in range(images):
-        if image in places:
-            others.append(places[image])
-        place(first.layer.name, -1, image, groups[image], first.input)
+    place(first.layer.name, -1, image, groups[image], first.input)
+    if second is not None:
+        others.append(places[image])
+        place(first.layer.name, -1, image, second, first.input)
     for index, each in enumerate(layers):
         output, added = each.layer.output, each.layer.shortcut
         if (
@@ -149,6 +149,31 @@ def _features(
         else:
             place(each.layer.name, index, output.name, groups[output.name], each.output)
     return places, (*others, places[image])
+
+
+def _places(
+    layers: Sequence[TiledLayer], machine: MachineConfig, images: int
+) -> tuple[dict[str, Place], tuple[Place, ...]]:
+    """Return a place for every tensor, and those of the image.
+
+    The second place of the image goes to the other group where the first one has no room for it,
+    unless a shortcut tells the groups apart: the layer that reads it then writes the group that it
+    reads in every other image.
+    """
+    if images == 1:
+        return _features(layers, machine, None)
+    image = layers[0].layer.input.name
+    bound = any(
+        each.layer.shortcut is not None
+        and image in (each.layer.input.name, each.layer.shortcut.tensor.name)
+        for each in layers
+    )
+    try:
+        return _features(layers, machine, 0)
+    except ValueError:
+        if bound:
+            raise
+        return _features(layers, machine, 1)
 
 
 def _consecutive(
@@ -187,7 +212,7 @@ def allocate(layers: Sequence[TiledLayer], machine: MachineConfig, images: int =
             tables += [one.table for one in book.plan.passes]
             _require(each.layer.name, "lookup tables", len(tables), machine.table_words)
         table_bases.append(first_table[book.name] if book is not None else 0)
-    places, image_places = _features(layers, machine, images)
+    places, image_places = _places(layers, machine, images)
     return Allocation(
         places=places,
         images=image_places,

@@ -166,10 +166,19 @@ PRESETS = {
         MachineConfig(name="ecp5_25", rows=16, columns=16, pixels=1),
         # 512: what the demonstration runs on.
         MachineConfig(name="demo", rows=16, columns=16, pixels=2),
-        # 1024 for the ECP5-85 and the Zynq-7020.
-        MachineConfig(name="ecp5_85", rows=16, columns=16, pixels=4, weight_words=2048),
+        # 1024 for the ECP5-85 and the Zynq-7020. With 16 requantiser lanes an 8-bit first layer of
+        # four drains a tile does not wait for them.
         MachineConfig(
-            name="xc7z020", rows=16, columns=16, pixels=4, weight_words=2048, feature_words=1024
+            name="ecp5_85", rows=16, columns=16, pixels=4, requantizer_slots=4, weight_words=2048
+        ),
+        MachineConfig(
+            name="xc7z020",
+            rows=16,
+            columns=16,
+            pixels=4,
+            requantizer_slots=4,
+            weight_words=2048,
+            feature_words=1024,
         ),
         # Every parameter off its default, for checks of the generator.
         MachineConfig(
