@@ -217,7 +217,7 @@ class Engine(wiring.Component):
         ]
 
         # The shortcut of a tile, read while the requantiser takes the tile's last drain.
-        assert ShortcutReader.LATENCY == requantizer.shortcut_at
+        assert requantizer.shortcut_at == ShortcutReader.LATENCY
         connect(m, shortcuts.line, features.line)
         m.d.comb += [
             shortcuts.valid.eq(requantizer.load & drained.last),

@@ -68,7 +68,8 @@ class FeatureMemory(wiring.Component):
     leaves free.
 
     Timing: ``words`` stand one cycle after ``window`` and ``line_words`` after ``line``; ``data``
-    ``READ_LATENCY`` cycles after the request was taken. What is written in a cycle is read by a request of the next one.
+    ``READ_LATENCY`` cycles after the request was taken. What is written in a cycle is read by a
+    request of the next one.
 
     Parameters
     ----------

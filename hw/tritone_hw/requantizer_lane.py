@@ -33,7 +33,9 @@ _LOW_BITS = 18
 
 
 class RequantizerLane(wiring.Component):
-    """The formula ``clamp(((start + ((128 E + 181 O) << drain_shift)) * M + (Q * K << t) + D) >> S)``.
+    """The formula ``clamp((v * M + ((Q * K) << t) + D) >> S)``.
+
+    In it ``v = start + ((128 E + 181 O) << drain_shift)``.
 
     Timing: one output a cycle, no stalls. Inputs of an output are presented in different cycles,
     counted from that of ``even`` and ``odd``: the class constants say in which. Limits, shifts and

@@ -74,7 +74,7 @@ class DumpedTensor:
 
     def decode(self, region: bytes) -> npt.NDArray[np.int64]:
         """Return the tensor, [C, H, W] in the network's order, that a stored region holds."""
-        channels, height, width = self.shape
+        _, height, width = self.shape
         stored = np.frombuffer(region, np.uint8).reshape(-1, height, self.stored_width, self.rows)
         # [word, y, x, lane] -> [word, lane, y, x]: channel = word * R + lane
         planes = (

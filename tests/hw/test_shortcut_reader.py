@@ -53,7 +53,7 @@ def test_codes_less_their_zero(shape: MachineConfig, stride: int) -> None:
             lines = [*lines[1:], ctx.get(dut.line.payload.address) % len(words)]
             held = due[0] if due[0] is not None else held
             if held is not None:
-                got = [[each for each in pixel] for pixel in ctx.get(dut.codes)]
+                got = [list(pixel) for pixel in ctx.get(dut.codes)]
                 assert got == held
 
             valid, wanted = rng.random() < 0.7, rng.random() < 0.8

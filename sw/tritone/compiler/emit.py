@@ -257,7 +257,7 @@ def _layer(
 
 
 def _order(tiled: TiledLayer, orders: Mapping[str, Sequence[int]]) -> list[int] | None:
-    """Return which channel of the network stands at each place of a layer's output, if not its own."""
+    """Return which channel of the network stands at each place of an output, if not its own."""
     output = tiled.layer.output
     plain = list(range(output.shape[0]))
     order = list(orders.get(output.name, plain))
@@ -331,7 +331,7 @@ def emit(
             _layer(index, tiled, allocation, places, result) for index, tiled in enumerate(layers)
         ]
         if bodies > 1:
-            fetch = images[following] | {"source": Base.NEXT_IMAGE, "offset": size}
+            fetch = {**images[following], "source": Base.NEXT_IMAGE, "offset": size}
             instructions.insert(1, _instruction(Opcode.LOAD, fetch))
         else:
             # All of memory may be in use by the image before.

@@ -43,7 +43,7 @@ class Weights:
 
 @dataclass(frozen=True, kw_only=True)
 class Added:
-    """What a layer adds to its sums: a tensor, channel by channel, at stride 1 or 2, its K and t."""
+    """What a layer adds to its sums: a tensor, at stride 1 or 2; K and t."""
 
     tensor: Tensor
     stride: int

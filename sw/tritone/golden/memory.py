@@ -149,7 +149,7 @@ class FeatureMemory:
                 f"Layer must write its shortcut in place or not at all, not {fields['out_base']}.."
                 f"{results - 1} over {int(word.min())}..{int(word.max())}"
             )
-        codes = self._words[fields["out_group"], bank, word][:, :, ::stride]
+        codes: Bytes = self._words[fields["out_group"], bank, word][:, :, ::stride]
         return codes.transpose(1, 2, 0, 3).reshape(height * width, -1)
 
     def write(self, group: int, fields: Mapping[str, int], codes: Bytes) -> None:
