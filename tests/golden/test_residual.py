@@ -14,7 +14,7 @@ from tritone.compiler import compile_network, pack_images
 from tritone.golden import layers
 from tritone.golden.machine import GoldenMachine
 from tritone.graph import Network
-from tritone.spec.isa import LAYER
+from tritone.spec.isa import LAYER, Opcode
 from tritone.spec.machine import MachineConfig, preset
 from tritone.spec.program import Program
 
@@ -71,6 +71,35 @@ def test_a_shortcut_may_be_the_image(
     )
     for machine in MACHINES:
         compare(network, machine, 3)
+
+
+def test_an_image_that_is_added_is_loaded_as_it_is(
+    step: Any, spec: Any, network_of_steps: Callable[..., Network]
+) -> None:
+    """Not as windows, which a first layer of 3x3 could read."""
+    network = network_of_steps(
+        (3, 5, 5),
+        [
+            step(spec=spec(out=4, pad=(1, 1, 1, 1), codebook="int8", bits=8), reads=-1),
+            step(spec=spec(out=3, pad=(1, 1, 1, 1)), reads=0, adds=-1),
+        ],
+        seed=0,
+    )
+    for machine in MACHINES:
+        compare(network, machine, 0)
+
+
+@pytest.mark.parametrize(("words", "groups"), [(128, {0}), (32, {0, 1})])
+def test_images_in_either_group(
+    words: int, groups: set[int], spec: Any, random_network: Callable[..., Network]
+) -> None:
+    """The round of the second image may read and write the same group."""
+    network = random_network((8, 4, 8), [spec(out=8, kernel=(3, 3)), spec(out=8, kernel=(1, 1))])
+    program = compare(network, replace(preset("tiny"), feature_words=words), 0)
+    records = [LAYER.unpack(word) for word in program.instruction_words()]
+    layers_found = [each for each in records if each["opcode"] == Opcode.CONVOLVE]
+    assert len(layers_found) == 4
+    assert {each["in_group"] for each in layers_found[::2]} == groups
 
 
 def _shortcut_fields(program: Program) -> list[tuple[int, dict[str, int]]]:
