@@ -29,8 +29,8 @@ class MemoryTiming:
     write_latency : cycles from the last beat of a burst to the response.
     """
 
-    read_latency: int = 2
-    write_latency: int = 2
+    read_latency: int
+    write_latency: int
 
 
 # Cycles between the requests for two bursts.

@@ -139,7 +139,7 @@ class PortUse:
     @property
     def cycles(self) -> int:
         """Cycles from the one that accepts the layer to the first in which it has ended."""
-        return START + self._tiles * len(self._steps) + flush(self._machine, self._opcode)
+        return layer_cycles(self._machine, self._layer)
 
     def _ends_tile(self, since_first: int, tiles: int) -> bool:
         """Return whether a tile's last step lies so many cycles behind the layer's first one."""
