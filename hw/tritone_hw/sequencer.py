@@ -289,12 +289,12 @@ class Sequencer(Component):
                     & _nonzero(load, _LOAD_WINDOW_SIZES)
                 )
                 m.d.comb += legal.eq(
-                    sizes
-                    & (load.memory <= max(MemoryId))
-                    & ((load.kernel == 0) | windows)
+                    sizes & (load.memory <= max(MemoryId)) & ((load.kernel == 0) | windows)
                 )
             with m.Case(Opcode.STORE):
-                m.d.comb += legal.eq(_nonzero(store, _STORE_SIZES) & (store.target != Base.NEXT_IMAGE))
+                m.d.comb += legal.eq(
+                    _nonzero(store, _STORE_SIZES) & (store.target != Base.NEXT_IMAGE)
+                )
             with m.Case(Opcode.CONVOLVE, Opcode.POOL):
                 m.d.comb += legal.eq(
                     _nonzero(layer, _LAYER_SIZES)

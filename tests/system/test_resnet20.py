@@ -63,7 +63,7 @@ def test_it_has_the_work_of_resnet20(resnet20: Network) -> None:
 
 
 def test_shortcuts_lie_in_place_where_they_can(program: Program) -> None:
-    """Every sum of equal shape replaces its shortcut; from the first padded one on channels have an order."""
+    """Every sum of equal shape replaces its shortcut; channels move from the first pad on."""
     words, entries = program.instruction_words(), program.metadata["tensors"]
     records = [LAYER.unpack(words[entry["instruction"]]) for entry in entries]
     adding = [each for each in records if each["shortcut_groups"]]
