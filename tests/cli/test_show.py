@@ -61,7 +61,7 @@ def test_a_run_folder(tmp_path: Path, network: Network) -> None:
     titles = ["Training ", "Network random", "Program for tiny", "Simulation of tiny", "digits, "]
     places = [text.index(title) for title in titles]
     assert places == sorted(places)
-    for picture in ("training.png", "levels.png"):
+    for picture in ("training.png", "levels.png", "roofline.png"):
         assert (tmp_path / picture).stat().st_size > 5_000
         assert picture in text.replace("\n", "")
 

@@ -49,7 +49,7 @@ def test_words_take_a_cycle_a_beat(address: int, beats: int, cycles: int) -> Non
 
 
 def test_pixels_take_a_cycle_each() -> None:
-    """32 pixels of a byte in 4 beats; the first beat comes in cycle 4, its first pixel behind it."""
+    """32 pixels of a byte in 4 beats; the first comes in cycle 4, its first pixel behind it."""
     fields = IMAGE | {"beats": 4, "width": 8, "rows": 4}
     assert end(PixelLoad(TINY, fields, 0, 0, MEMORY)) == 4 + 1 + 32
     # 16 bytes a pixel are two beats: beats are more than pixels.

@@ -16,6 +16,7 @@ from tritone.cli.tables import (
     summary_table,
     training_table,
 )
+from tritone.compiler import describe
 from tritone.graph import Network
 from tritone.qat.history import read_history
 from tritone.spec.program import Program
@@ -55,7 +56,7 @@ def _read(path: Path) -> Any:
 
 
 def _show_run(run: Path, console: Console) -> None:
-    from tritone.cli.pictures import draw_levels, draw_training
+    from tritone.cli.pictures import draw_levels, draw_roofline, draw_training
 
     training = simulation = None
     pictures = []
@@ -73,6 +74,8 @@ def _show_run(run: Path, console: Console) -> None:
         console.print(layer_table(network))
     if (run / "program.bin").is_file():
         _show_program(run / "program.bin", console)
+        draw_roofline(describe(Program.load(run / "program.bin")), run / "roofline.png")
+        pictures.append(run / "roofline.png")
     if (run / "sim.json").is_file():
         simulation = _read(run / "sim.json")
         console.print(simulation_table(simulation))

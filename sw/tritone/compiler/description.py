@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tritone.compiler.cycles import predict
 from tritone.spec.isa import LAYER, Opcode
+from tritone.spec.machine import MachineConfig
 from tritone.spec.program import Program
 from tritone.spec.timing import array_cycles, drain_steps, layer_cycles
 
@@ -31,6 +33,7 @@ class LayerCost:
     drains : hand-overs to the requantiser for each tile.
     cycles : from its acceptance to its end.
     capacity : multiply-accumulates of the machine in a cycle.
+    bytes : of its weights, input and output as the machine stores them.
     """
 
     layer: str
@@ -42,6 +45,7 @@ class LayerCost:
     drains: int
     cycles: int
     capacity: int
+    bytes: int
 
     @property
     def utilisation(self) -> float:
@@ -96,6 +100,14 @@ class Description:
         return macs / (self.capacity * self.cycles)
 
 
+def _bytes(machine: MachineConfig, fields: Mapping[str, int]) -> int:
+    """Return the bytes of a layer's weights, input and output."""
+    pixels = fields["in_width"] * fields["in_height"] * fields["in_channels"]
+    pixels += fields["stored_width"] * fields["stored_rows"]
+    weights = fields["out_channels"] * fields["group_words"] * machine.weight_word_bits
+    return pixels * machine.rows + weights // 8
+
+
 def describe(program: Program) -> Description:
     """Return what ``program`` costs on its machine."""
     machine, words = program.machine, program.instruction_words()
@@ -113,6 +125,7 @@ def describe(program: Program) -> Description:
                 drains=len(drain_steps(fields)),
                 cycles=layer_cycles(machine, fields),
                 capacity=machine.macs_per_cycle,
+                bytes=_bytes(machine, fields),
             )
         )
     return Description(
