@@ -138,16 +138,25 @@ class Host:
         ctx.set(dut.layer.payload, dict.fromkeys(work.fields, 0))
 
     async def run(self, ctx, name: str, layer: Layer) -> None:
-        """Run a layer; compare all of the feature memory, and its cycles with the law."""
+        """Run a layer; compare all of the feature memory, and its cycles with the law.
+
+        In every cycle a transfer may use just the ports that the law says.
+        """
         dut, work = self.dut, job(layer, self.shape)
         await self.start(ctx, work)
         predicted = timing.layer_cycles(self.shape, work.fields)
+        use = timing.PortUse(self.shape, work.fields)
         cycles, steps, results = 1, 0, 0
         while ctx.get(dut.busy):
             assert cycles < predicted, f"{name}: still busy"
             assert not ctx.get(dut.layer.ready)
             steps += ctx.get(dut.array_step)
             results += ctx.get(dut.write_back_valid)
+            for group in range(2):
+                ctx.set(dut.feature_read.payload.group, group)
+                ctx.set(dut.feature_write.payload.group, group)
+                assert ctx.get(dut.feature_read.ready) != use.reads(group, cycles), name
+                assert ctx.get(dut.feature_write.ready) != use.writes(group, cycles), name
             await ctx.tick()
             cycles += 1
         ctx.set(dut.layer.valid, 0)
