@@ -1,265 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random networks for the tests of every package."""
+"""Fixtures for the tests of every package."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from random_networks import (
+    Spec,
+    Step,
+    draw_adaptive,
+    draw_blocks,
+    draw_chain,
+    draw_network,
+    draw_residual,
+    draw_steps,
+)
 
-from tritone.graph import Convolution, Gain, Network, Node, Pool, PoolKind, Shortcut, Tensor, Window
-from tritone.spec.catalog import codebook
-from tritone.spec.fixed import INPUT_ZERO, LOGIT, MULTIPLIER, SHIFT_MAX, STREAM, half
+from tritone.graph import Network, PoolKind
 from tritone.spec.machine import MachineConfig
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Spec:
-    """A layer to draw: a convolution to ``out`` channels, or a pool if ``kind`` is given."""
-
-    out: int = 0
-    kernel: tuple[int, int] = (3, 3)
-    stride: int = 1
-    pad: tuple[int, int, int, int] = (0, 0, 0, 0)
-    codebook: str = "post4"
-    bits: int = 4
-    zero: int = 0
-    pad_code: int | None = None
-    wide: bool = False
-    kind: PoolKind | None = None
-    groups: int = 1
-
-
-def _convolution(
-    rng: np.random.Generator, name: str, source: Tensor, spec: Spec, to: Tensor
-) -> Convolution:
-    book = codebook(spec.codebook)
-    shape = (spec.out, source.shape[0] // spec.groups, *spec.kernel)
-    codes = rng.choice(np.array(book.codes, np.uint8), shape)
-    scaled = np.array([0 if level is None else level.scaled for level in book.levels])[codes]
-    # A spread of a quarter of the range, so that values hit the clamp sometimes but not always.
-    spread = np.sqrt((scaled.astype(float) ** 2).sum(axis=(1, 2, 3))) * (1 << spec.bits) / 2
-    real = (3000 if spec.wide else 60) / np.maximum(spread, 1) * rng.uniform(-1.5, 1.5, spec.out)
-    shift = next(
-        s
-        for s in range(SHIFT_MAX, -1, -1)
-        if np.abs(np.round(real * 2.0**s)).max() <= MULTIPLIER.high
-    )
-    top = LOGIT if spec.wide else STREAM
-    center = 0 if spec.wide else 100
-    return Convolution(
-        name=name,
-        input=source.name,
-        output=to.name,
-        window=Window(kernel=spec.kernel, stride=spec.stride, pad=spec.pad),
-        codebook=spec.codebook,
-        codes=codes,
-        bits=spec.bits,
-        pad_code=source.zero >> (8 - spec.bits) if spec.pad_code is None else spec.pad_code,
-        multiplier=np.round(real * 2.0**shift).astype(np.int64),
-        offset=((center + rng.integers(-50, 50, spec.out)) << shift) + half(shift),
-        shift=shift,
-        low=top.low,
-        high=top.high,
-        groups=spec.groups,
-    )
-
-
-def _pool(name: str, source: Tensor, spec: Spec, to: Tensor) -> Node:
-    assert spec.kind is not None
-    size = spec.kernel[0] * spec.kernel[1]
-    average = spec.kind is PoolKind.AVERAGE
-    shift = 14 if average else 0
-    return Pool(
-        name=name,
-        input=source.name,
-        output=to.name,
-        kind=spec.kind,
-        window=Window(kernel=spec.kernel, stride=spec.stride, pad=spec.pad),
-        multiplier=round((1 << shift) / size) if average else 1,
-        shift=shift,
-    )
-
-
-def draw_network(
-    shape: tuple[int, int, int], specs: Sequence[Spec], seed: int = 0, zero: int = INPUT_ZERO
-) -> Network:
-    """Return a chain of layers ``layer0``, ``layer1``, ... with random weights and constants."""
-    rng = np.random.default_rng(seed)
-    tensors = [Tensor(name="input", shape=shape, zero=zero, step=1 / 64)]
-    nodes: list[Node] = []
-    for index, spec in enumerate(specs):
-        source = tensors[-1]
-        window = Window(kernel=spec.kernel, stride=spec.stride, pad=spec.pad)
-        to = Tensor(
-            name=f"tensor{index}",
-            shape=(source.shape[0] if spec.kind else spec.out, *window.output(*source.shape[1:])),
-            zero=source.zero if spec.kind else spec.zero,
-            step=1.0,
-            wide=spec.wide,
-        )
-        make: Any = _pool(f"layer{index}", source, spec, to) if spec.kind else None
-        nodes.append(make or _convolution(rng, f"layer{index}", source, spec, to))
-        tensors.append(to)
-    return Network(
-        name="random",
-        input="input",
-        output=tensors[-1].name,
-        tensors={tensor.name: tensor for tensor in tensors},
-        nodes=tuple(nodes),
-    )
-
-
-def draw_chain(seed: int) -> Network:
-    """Return a random chain of one to four layers of all kinds."""
-    rng = np.random.default_rng(seed)
-
-    def pick(*choices: Any) -> Any:
-        return choices[int(rng.integers(len(choices)))]
-
-    _, *size = shape = tuple(int(n) for n in rng.integers((1, 3, 3), (20, 9, 9)))
-    specs: list[Spec] = []
-    books = ("post4", "int8", "int4", "pot4", "fp4_e2m1", "ternary", "binary", "post5", "int6")
-    layers = pick(1, 2, 3, 4)
-    for index in range(layers):
-        last = index == layers - 1
-        pad = tuple(int(n) for n in rng.integers(0, 3, 4))
-        kernel = tuple(int(rng.integers(1, min(4, n + 1))) for n in size)
-        stride = pick(1, 1, 2)
-        kind = pick(None, None, None, PoolKind.MAX, PoolKind.AVERAGE)
-        if kind is None and last and pick(True, False):
-            # A linear layer: the window is the whole input.
-            kernel, pad, stride = tuple(size), (0, 0, 0, 0), pick(1, 3)
-        bits = pick(1, 2, 3, 4, 4, 5, 6, 8)
-        specs.append(
-            Spec(
-                out=int(rng.integers(1, 20)),
-                kernel=kernel,
-                stride=stride,
-                pad=pad,
-                codebook=pick(*books),
-                bits=bits,
-                zero=pick(0, 128, 0 if last else 128),
-                pad_code=pick(None, int(rng.integers(1 << bits))),
-                wide=last and kind is None and pick(True, False),
-                kind=kind,
-            )
-        )
-        if specs[-1].wide:
-            specs[-1] = replace(specs[-1], zero=0)
-        top, left, bottom, right = pad
-        size = [
-            (size[0] + top + bottom - kernel[0]) // stride + 1,
-            (size[1] + left + right - kernel[1]) // stride + 1,
-        ]
-    return draw_network(shape, specs, seed)
-
-
-def draw_residual(seed: int) -> Network:
-    """Return three convolutions of which two add a shortcut: grouped, strided, channels padded."""
-    rng = np.random.default_rng(seed)
-    ring = (1, 1, 1, 1)
-    groups, stride, added = (int(n) for n in rng.integers((1, 1, 0), (4, 4, 3)))
-    channels = groups * int(rng.integers(1, 4))
-    size = tuple(int(n) for n in rng.integers(2, 8, 2))
-    tensors = [Tensor(name="input", shape=(channels, *size), zero=INPUT_ZERO, step=1 / 64)]
-    nodes: list[Node] = []
-    outs = (channels, channels + groups * added, 2 * channels + added)
-    for index, out in enumerate(outs):
-        step = stride if index == 1 else 1
-        spec = Spec(
-            out=out, stride=step, pad=ring, zero=128 * (index == 0), groups=(1, groups, 1)[index]
-        )
-        source = tensors[-1]
-        window = Window(kernel=(3, 3), stride=step, pad=ring)
-        shape = (out, *window.output(*source.shape[1:]))
-        to = Tensor(name=f"tensor{index}", shape=shape, zero=spec.zero, step=1.0)
-        node = _convolution(rng, f"layer{index}", source, spec, to)
-        if index:
-            # From the input of the layer, or the network's input for the last one.
-            tensor = source if index == 1 else tensors[0]
-            wanted = rng.choice([-1, 1]) * rng.uniform(0.1, 1.5) * 2.0**node.shift
-            t = max(0, int(np.ceil(np.log2(abs(wanted) / MULTIPLIER.high))))
-            free = out - tensor.shape[0]
-            node = replace(
-                node,
-                shortcut=Shortcut(
-                    tensor=tensor.name,
-                    stride=stride,
-                    channel_offset=int(rng.integers(free + 1)),
-                    multiplier=round(wanted / 2**t),
-                    shift=t,
-                ),
-            )
-        nodes.append(node)
-        tensors.append(to)
-    return Network(
-        name="residual",
-        input="input",
-        output="tensor2",
-        tensors={tensor.name: tensor for tensor in tensors},
-        nodes=tuple(nodes),
-    )
-
-
-def draw_adaptive(seed: int) -> Network:
-    """Return a convolution that reads with the beta of the images, which three nodes compute."""
-    rng = np.random.default_rng(seed)
-    channels, hidden, out = (int(n) for n in rng.integers(1, 6, 3))
-    size = tuple(int(n) for n in rng.integers(2, 6, 2))
-    bits, headroom = int(rng.integers(1, 7)), int(rng.integers(0, 3))
-    names = ("input", "features", "mean", "hidden", "beta", "result")
-    shapes = (
-        (2, *size),
-        (channels, *size),
-        (channels, 1, 1),
-        (hidden, 1, 1),
-        (1, 1, 1),
-        (out, *size),
-    )
-    tensors = {
-        name: Tensor(
-            name=name,
-            shape=shape,
-            zero=INPUT_ZERO if name == "input" else 0,
-            step=1.0,
-            wide=name == "beta",
-        )
-        for name, shape in zip(names, shapes, strict=True)
-    }
-    ring = (1, 1, 1, 1)
-    specs = (
-        Spec(out=channels, pad=ring),
-        Spec(kernel=size, kind=PoolKind.AVERAGE),
-        Spec(out=hidden, kernel=(1, 1), codebook="int8", bits=8),
-        Spec(out=1, kernel=(1, 1), codebook="int8", bits=8, wide=True),
-    )
-    nodes: list[Node] = []
-    for spec, source, to in zip(specs, names[:4], names[1:5], strict=True):
-        if spec.kind:
-            nodes.append(_pool(to, tensors[source], spec, tensors[to]))
-        else:
-            nodes.append(_convolution(rng, to, tensors[source], spec, tensors[to]))
-    beta = nodes[-1]
-    assert isinstance(beta, Convolution)
-    # Its values are spread about 3000/4; beyond both bounds of beta are some of them.
-    offset = beta.offset + (int(rng.integers(500, 1500)) << beta.shift)
-    nodes[-1] = replace(beta, low=512, high=2048, offset=offset)
-    reader = Spec(out=out, pad=ring, bits=min(bits, 8 - headroom))
-    node = _convolution(rng, "result", tensors["features"], reader, tensors["result"])
-    gain = Gain(tensor="beta", adapted=bool(rng.integers(2)), headroom=headroom)
-    halved = node.multiplier // 2 if gain.adapted else node.multiplier
-    nodes.append(replace(node, gain=gain, multiplier=halved))
-    return Network(
-        name="adaptive", input="input", output="result", tensors=tensors, nodes=tuple(nodes)
-    )
 
 
 @pytest.fixture(scope="session")
@@ -290,6 +54,24 @@ def random_residual() -> Callable[[int], Network]:
 def random_adaptive() -> Callable[[int], Network]:
     """``random_adaptive(seed)``: a convolution that reads with an adaptive step."""
     return draw_adaptive
+
+
+@pytest.fixture(scope="session")
+def step() -> type[Step]:
+    """The description of a layer of a network that is no chain."""
+    return Step
+
+
+@pytest.fixture(scope="session")
+def network_of_steps() -> Callable[..., Network]:
+    """``network_of_steps(shape, steps, seed)``: layers that read and add what their steps say."""
+    return draw_steps
+
+
+@pytest.fixture(scope="session")
+def residual_blocks() -> Callable[..., Network]:
+    """``residual_blocks(kind, seed, channels)``: two blocks; identity, pad or project."""
+    return draw_blocks
 
 
 @pytest.fixture(scope="session")

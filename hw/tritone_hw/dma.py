@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
@@ -24,13 +24,14 @@ from tritone_hw.memory_loader import MemoryLoader
 from tritone_hw.pixel_unpacker import PixelUnpacker
 from tritone_hw.region_streamer import RegionStreamer
 from tritone_hw.region_walker import REGION
+from tritone_hw.window_gatherer import GATHER_FIELDS, PIXEL_BITS, WindowGatherer
 
 __all__ = ["LOAD_FIELDS", "LOAD_REQUEST", "STORE_REQUEST", "Dma"]
 
 _LOAD = record_layout(LOAD)
 
 # What LOAD says, with the address in external memory and with a destination more: the program.
-LOAD_FIELDS = ("memory", "address", "words", "beats", "width", "rows", "row_words", "pixel_bytes")
+LOAD_FIELDS = ("memory", "words", "beats", "pixel_bytes", "kernel", *GATHER_FIELDS)
 LOAD_REQUEST = StructLayout(
     {"source": ADDRESS_BITS, "program": 1} | {name: _LOAD[name].shape for name in LOAD_FIELDS}
 )
@@ -59,7 +60,7 @@ class Dma(Component):
     read_beat, write_beat : high in each cycle with a beat on the bus.
     program_write : beats of the program, in order; always taken.
     memory_write : beats of weight, parameter and table words.
-    feature_write : words of pixels.
+    feature_write : words of pixels or of windows.
     feature_read : requests for words; ``feature_data`` comes with ``feature_data_valid``.
     bus : AXI4 manager.
     """
@@ -100,20 +101,21 @@ class Dma(Component):
         m.submodules.unpacker = unpacker = PixelUnpacker(self.machine)
         connect(m, reader.bus, flipped(self.bus.read))
         connect(m, loader.writes, flipped(self.memory_write))
-        connect(m, unpacker.words, flipped(self.feature_write))
+        m.submodules.gatherer = gatherer = WindowGatherer(self.machine)
 
         request = self.load.p
         accepted = Signal()
         program = Signal()
         memory = Signal(request.memory.shape())
         pixel_bytes = Signal(request.pixel_bytes.shape())
+        windows = Signal()
         m.d.comb += [
             self.load.ready.eq(~self.loading),
             accepted.eq(self.load.valid & self.load.ready),
             reader.request.valid.eq(accepted),
             reader.request.p.address.eq(request.source),
             reader.request.p.beats.eq(request.beats),
-            self.loading.eq(reader.busy | unpacker.busy),
+            self.loading.eq(reader.busy | unpacker.busy | gatherer.busy),
             self.read_error.eq(reader.error),
             self.read_beat.eq(reader.beat),
             loader.load.eq(accepted),
@@ -127,13 +129,28 @@ class Dma(Component):
             unpacker.region.width.eq(request.width),
             unpacker.region.rows.eq(request.rows),
             unpacker.region.row_words.eq(request.row_words),
+            gatherer.load.eq(accepted & (request.kernel != 0)),
+            gatherer.gather.group.eq(unpacker.region.group),
         ]
+        m.d.comb += [gatherer.gather[name].eq(request[name]) for name in GATHER_FIELDS]
         with m.If(accepted):
             m.d.sync += [
                 program.eq(request.program),
                 memory.eq(request.memory),
                 pixel_bytes.eq(request.pixel_bytes),
+                windows.eq(request.kernel != 0),
             ]
+
+        # Pixels go to memory as they come, or through their windows.
+        pixels, words = unpacker.words, self.feature_write
+        m.d.comb += [
+            gatherer.pixels.payload.eq(pixels.p.data[:PIXEL_BITS]),
+            gatherer.pixels.valid.eq(pixels.valid & windows),
+            gatherer.words.ready.eq(words.ready),
+            pixels.ready.eq(Mux(windows, gatherer.pixels.ready, words.ready)),
+            words.valid.eq(Mux(windows, gatherer.words.valid, pixels.valid)),
+            words.payload.eq(Mux(windows, gatherer.words.payload, pixels.payload)),
+        ]
 
         features = (memory == MemoryId.FEATURE_0) | (memory == MemoryId.FEATURE_1)
         m.d.comb += [

@@ -23,6 +23,7 @@ from tritone_hw.layout import (
 from tritone_hw.loadable_memory import LoadableMemory
 from tritone_hw.pool import Pool
 from tritone_hw.requantizer import Requantizer
+from tritone_hw.shortcut_reader import ShortcutReader
 from tritone_hw.step_generator import StepGenerator, drain_layout, step_layout
 from tritone_hw.write_back import WriteBack, destination_layout
 
@@ -30,7 +31,7 @@ __all__ = ["Engine"]
 
 
 class Engine(wiring.Component):
-    """Step generator, memories, reader, array, pool, requantiser and write-back, wired.
+    """Step generator, memories, readers, array, pool, requantiser and write-back, wired.
 
     The path from a step to its write has a constant latency and never stalls. What a drain needs
     travels beside it.
@@ -129,6 +130,7 @@ class Engine(wiring.Component):
         m.submodules.array = array = self._array
         m.submodules.pool = pool = self._pool
         m.submodules.requantizer = requantizer = self._requantizer
+        m.submodules.shortcut_reader = shortcuts = ShortcutReader(machine)
         m.submodules.write_back = write_back = WriteBack(machine)
 
         layer = Signal(record_layout(LAYER), reset_less=True)
@@ -138,6 +140,7 @@ class Engine(wiring.Component):
             self.memory_write.ready.eq(1),
             generator.layer.eq(layer),
             reader.layer.eq(layer),
+            shortcuts.layer.eq(layer),
             pooling.eq(layer.opcode == Opcode.POOL),
         ]
         m.d.sync += generator.start.eq(self.layer.valid & self.layer.ready)
@@ -209,6 +212,19 @@ class Engine(wiring.Component):
             requantizer.shift.eq(layer.shift),
             requantizer.low.eq(layer.low),
             requantizer.high.eq(layer.high),
+            requantizer.shortcut_multiplier.eq(layer.shortcut_multiplier),
+            requantizer.shortcut_shift.eq(layer.shortcut_shift),
+        ]
+
+        # The shortcut of a tile, read while the requantiser takes the tile's last drain.
+        assert requantizer.shortcut_at == ShortcutReader.LATENCY
+        connect(m, shortcuts.line, features.line)
+        m.d.comb += [
+            shortcuts.valid.eq(requantizer.load & drained.last),
+            shortcuts.place.eq(drained.shortcut),
+            shortcuts.column_group.eq(drained.destination.column_group),
+            shortcuts.words.eq(features.line_words),
+            requantizer.shortcut.eq(shortcuts.codes),
         ]
         parameters = self._memory(
             m,
@@ -221,7 +237,7 @@ class Engine(wiring.Component):
         # From codes to memory.
         m.d.comb += [
             requantizer.parameter.eq(parameters),
-            write_back.group.eq(~layer.in_group),
+            write_back.group.eq(layer.out_group),
             write_back.wide.eq(layer.wide),
             write_back.valid.eq(requantizer.valid),
             write_back.results.eq(requantizer.results),

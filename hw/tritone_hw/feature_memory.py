@@ -16,10 +16,20 @@ from tritone.spec.fixed import STREAM
 from tritone.spec.machine import MachineConfig
 from tritone_hw.layout import feature_read_layout, feature_write_layout
 
-__all__ = ["FeatureMemory", "bank_index", "bank_word", "tile_write_layout", "window_layout"]
+__all__ = [
+    "LINE",
+    "FeatureMemory",
+    "bank_index",
+    "bank_word",
+    "tile_write_layout",
+    "window_layout",
+]
 
 GROUPS = 2
 ADDRESS_BITS = 16
+
+# A read of all banks of a group at one address.
+LINE = StructLayout({"group": 1, "address": ADDRESS_BITS})
 
 
 def bank_index(machine: MachineConfig, x: ValueLike) -> Value:
@@ -53,11 +63,13 @@ def tile_write_layout(machine: MachineConfig) -> StructLayout:
 class FeatureMemory(wiring.Component):
     """Two groups of 2P banks of words of R bytes.
 
-    The layer engine reads with ``window`` and writes with ``tile`` and never waits; transfers use
-    a group's ports in the cycles that the engine leaves free.
+    The layer engine reads with ``window`` and ``line``, never the same group with both, and writes
+    with ``tile``, and never waits; transfers use a group's ports in the cycles that the engine
+    leaves free.
 
-    Timing: ``words`` stand one cycle after ``window``; ``data`` ``READ_LATENCY`` cycles after the
-    request was taken. What is written in a cycle is read by a request of the next one.
+    Timing: ``words`` stand one cycle after ``window`` and ``line_words`` after ``line``; ``data``
+    ``READ_LATENCY`` cycles after the request was taken. What is written in a cycle is read by a
+    request of the next one.
 
     Parameters
     ----------
@@ -65,7 +77,7 @@ class FeatureMemory(wiring.Component):
 
     Attributes
     ----------
-    WINDOW_LATENCY : cycles from ``window`` to ``words``.
+    WINDOW_LATENCY : cycles from ``window`` to ``words``, and from ``line`` to ``line_words``.
     READ_LATENCY : cycles from a request at ``read`` to its ``data``.
 
     Members
@@ -74,11 +86,15 @@ class FeatureMemory(wiring.Component):
         Read of all banks of a group.
     words : Out(ArrayLayout(ArrayLayout(8, R), 2P))
         What it gave, bank by bank.
+    line : In(stream.Signature(LINE, always_ready=True))
+        Read of all banks of a group at one address.
+    line_words : Out(ArrayLayout(ArrayLayout(8, R), 2P))
+        What it gave, bank by bank.
     tile : In(stream.Signature(tile_write_layout(machine), always_ready=True))
         Write of C channels: ``banks`` has a bit for each bank to be written, ``column_groups`` one
         for each C of the R channels.
     read : In(stream.Signature(feature_read_layout(machine)))
-        Read of one word; waits while ``window`` reads the same group.
+        Read of one word; waits while ``window`` or ``line`` reads the same group.
     data, data_valid : Out(8 * R), Out(1)
         What it gave, strobe.
     write : In(stream.Signature(feature_write_layout(machine)))
@@ -92,10 +108,13 @@ class FeatureMemory(wiring.Component):
         if not isinstance(machine, MachineConfig):
             raise TypeError(f"Machine must be a MachineConfig, not {machine!r}")
         self._machine = machine
+        words = ArrayLayout(ArrayLayout(STREAM.bits, machine.rows), machine.banks)
         super().__init__(
             {
                 "window": In(stream.Signature(window_layout(machine), always_ready=True)),
-                "words": Out(ArrayLayout(ArrayLayout(STREAM.bits, machine.rows), machine.banks)),
+                "words": Out(words),
+                "line": In(stream.Signature(LINE, always_ready=True)),
+                "line_words": Out(words),
                 "tile": In(stream.Signature(tile_write_layout(machine), always_ready=True)),
                 "read": In(stream.Signature(feature_read_layout(machine))),
                 "data": Out(machine.feature_word_bits),
@@ -112,7 +131,7 @@ class FeatureMemory(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         machine = self._machine
-        window, tile = self.window.payload, self.tile.payload
+        window, line, tile = self.window.payload, self.line.payload, self.tile.payload
         request, load = self.read.payload, self.write.payload
 
         read_ports, write_ports = [], []
@@ -126,14 +145,19 @@ class FeatureMemory(wiring.Component):
                 write_ports.append(memory.write_port(granularity=machine.columns * STREAM.bits))
 
         m.d.comb += [
-            self.read.ready.eq(~(self.window.valid & (window.group == request.group))),
+            self.read.ready.eq(
+                ~(self.window.valid & (window.group == request.group))
+                & ~(self.line.valid & (line.group == request.group))
+            ),
             self.write.ready.eq(~(self.tile.valid & (tile.group == load.group))),
         ]
         for group in range(GROUPS):
             reading = Signal(name=f"reading{group}")
+            lining = Signal(name=f"lining{group}")
             writing = Signal(name=f"writing{group}")
             m.d.comb += [
                 reading.eq(self.window.valid & (window.group == group)),
+                lining.eq(self.line.valid & (line.group == group)),
                 writing.eq(self.tile.valid & (tile.group == group)),
             ]
             for bank in range(machine.banks):
@@ -141,6 +165,8 @@ class FeatureMemory(wiring.Component):
                 write_port = write_ports[group * machine.banks + bank]
                 with m.If(reading):
                     m.d.comb += read_port.addr.eq(window.addresses[bank])
+                with m.Elif(lining):
+                    m.d.comb += read_port.addr.eq(line.address)
                 with m.Else():
                     m.d.comb += read_port.addr.eq(request.address)
                 with m.If(writing):
@@ -161,10 +187,14 @@ class FeatureMemory(wiring.Component):
                         m.d.comb += write_port.en.eq(~0)
 
         window_group = Signal.like(window.group, reset_less=True)
-        m.d.sync += window_group.eq(window.group)
+        line_group = Signal.like(line.group, reset_less=True)
+        m.d.sync += [window_group.eq(window.group), line_group.eq(line.group)]
         for bank in range(machine.banks):
             choices = Choice(read_ports[g * machine.banks + bank].data for g in range(GROUPS))
-            m.d.comb += self.words[bank].eq(choices[window_group])
+            m.d.comb += [
+                self.words[bank].eq(choices[window_group]),
+                self.line_words[bank].eq(choices[line_group]),
+            ]
 
         taken = Signal()
         source = Signal(1 + ceil_log2(machine.banks), reset_less=True)

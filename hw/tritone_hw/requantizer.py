@@ -11,7 +11,7 @@ from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from tritone.spec.fixed import LOGIT, VALUE
+from tritone.spec.fixed import LOGIT, STREAM, VALUE
 from tritone.spec.isa import LAYER, PARAMETER, PASS_STEP
 from tritone.spec.machine import MachineConfig
 from tritone_hw.layout import record_layout
@@ -23,6 +23,8 @@ _SHIFT = record_layout(LAYER)["shift"].shape
 _PARAMETER_ADDRESS = record_layout(LAYER)["parameter_base"].shape
 _DRAIN_SHIFT = record_layout(PASS_STEP)["shift"].shape
 _LIMIT = signed(LOGIT.bits)
+_SHORTCUT_MULTIPLIER = record_layout(LAYER)["shortcut_multiplier"].shape
+_SHORTCUT_SHIFT = record_layout(LAYER)["shortcut_shift"].shape
 
 
 def _delay(m: Module, value: Value, cycles: int, name: str, reset_less: bool = True) -> list[Value]:
@@ -68,6 +70,11 @@ class Requantizer(wiring.Component):
         Anything.
     shift, low, high : In(6), In(signed(16)), In(signed(16))
         S and the clamp; they do not change while results are under way.
+    shortcut : In(ArrayLayout(ArrayLayout(signed(9), C), P))
+        Codes of the shortcut less their zero, 0 where there is none; of a drain with ``last``, from
+        ``shortcut_at`` cycles after its ``load`` on for ``slots`` cycles.
+    shortcut_multiplier, shortcut_shift : In(signed(16)), In(5)
+        K and t; they do not change while results are under way.
     parameter_address : Out(16)
         Parameter word to read.
     parameter : In(ArrayLayout(record_layout(PARAMETER), slot_channels))
@@ -87,6 +94,7 @@ class Requantizer(wiring.Component):
         columns, pixels = machine.columns, machine.pixels
         self._even = ArrayLayout(ArrayLayout(machine.even_bits, columns), pixels)
         self._odd = ArrayLayout(ArrayLayout(machine.odd_bits, columns), pixels)
+        shortcut = ArrayLayout(ArrayLayout(signed(STREAM.bits + 1), columns), pixels)
         # What a drain needs beside its accumulators.
         self._order = StructLayout(
             {
@@ -111,6 +119,9 @@ class Requantizer(wiring.Component):
                 "shift": In(_SHIFT),
                 "low": In(_LIMIT),
                 "high": In(_LIMIT),
+                "shortcut": In(shortcut),
+                "shortcut_multiplier": In(_SHORTCUT_MULTIPLIER),
+                "shortcut_shift": In(_SHORTCUT_SHIFT),
                 "parameter_address": Out(_PARAMETER_ADDRESS),
                 "parameter": In(ArrayLayout(record_layout(PARAMETER), machine.slot_channels)),
                 "valid": Out(1),
@@ -123,6 +134,11 @@ class Requantizer(wiring.Component):
     def machine(self) -> MachineConfig:
         """Shape of the machine."""
         return self._machine
+
+    @property
+    def shortcut_at(self) -> int:
+        """Cycles from ``load`` to ``shortcut``: hold, those of the lane less the one to select."""
+        return 1 + RequantizerLane.shortcut_at
 
     @property
     def latency(self) -> int:
@@ -176,6 +192,7 @@ class Requantizer(wiring.Component):
             write_port.en.eq(active[value_at]),
         ]
 
+        shortcut_slot = orders[RequantizerLane.shortcut_at - 1].slot
         offset_delay = RequantizerLane.offset_at - start_at
         multipliers, offsets = [], []
         for channel, parameter in enumerate(self.parameter):
@@ -194,6 +211,9 @@ class Requantizer(wiring.Component):
                 m.d.sync += [
                     lane.even.eq(Choice(held_even[pixel][each] for each in own)[held.slot]),
                     lane.odd.eq(Choice(held_odd[pixel][each] for each in own)[held.slot]),
+                    lane.shortcut.eq(
+                        Choice(self.shortcut[pixel][each] for each in own)[shortcut_slot]
+                    ),
                 ]
                 m.d.comb += [
                     lane.drain_shift.eq(fetch.drain_shift),
@@ -207,6 +227,8 @@ class Requantizer(wiring.Component):
                     write_port.data[index].eq(lane.value),
                     lane.multiplier.eq(multipliers[channel]),
                     lane.offset.eq(offsets[channel]),
+                    lane.shortcut_multiplier.eq(self.shortcut_multiplier),
+                    lane.shortcut_shift.eq(self.shortcut_shift),
                     lane.shift.eq(self.shift),
                     lane.low.eq(self.low),
                     lane.high.eq(self.high),

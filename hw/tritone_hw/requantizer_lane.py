@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The arithmetic of one output: accumulate drains, scale, offset, rounding shift and clamp."""
+"""The arithmetic of one output: drains, scale, shortcut, offset, rounding shift and clamp."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tritone.spec.fixed import (
     OFFSET,
     SQRT2_FRACTION,
     SQRT2_NUMERATOR,
+    STREAM,
     SUM,
     VALUE,
 )
@@ -25,17 +26,20 @@ __all__ = ["RequantizerLane"]
 _SHIFT = record_layout(LAYER)["shift"].shape
 _DRAIN_SHIFT = record_layout(PASS_STEP)["shift"].shape
 _LIMIT = signed(LOGIT.bits)
+_SHORTCUT_SHIFT = record_layout(LAYER)["shortcut_shift"].shape
 
 # DSP blocks of ECP5 and 7 series multiply 18 by 18 bits: the product is built from two such.
 _LOW_BITS = 18
 
 
 class RequantizerLane(wiring.Component):
-    """The formula ``clamp(((start + ((128 E + 181 O) << drain_shift)) * M + D) >> S)``.
+    """The formula ``clamp((v * M + ((Q * K) << t) + D) >> S)``.
+
+    In it ``v = start + ((128 E + 181 O) << drain_shift)``.
 
     Timing: one output a cycle, no stalls. Inputs of an output are presented in different cycles,
-    counted from that of ``even`` and ``odd``: the class constants say in which. Limits and
-    ``shift`` do not change under way.
+    counted from that of ``even`` and ``odd``: the class constants say in which. Limits, shifts and
+    K do not change under way.
 
     Parameters
     ----------
@@ -44,6 +48,7 @@ class RequantizerLane(wiring.Component):
     Attributes
     ----------
     start_at : cycle in which ``start`` is presented; ``drain_shift`` is one earlier.
+    shortcut_at : cycle in which ``shortcut`` is presented.
     value_at : cycle in which ``value`` is read and ``multiplier`` presented.
     offset_at : cycle in which ``offset`` is presented.
     latency : cycle in which ``result`` is read.
@@ -58,6 +63,10 @@ class RequantizerLane(wiring.Component):
         What the value starts from: B, or the sum of earlier drains.
     multiplier, offset : In(signed(16)), In(signed(48))
         M, D.
+    shortcut : In(signed(9))
+        Q, the shortcut's code less its zero.
+    shortcut_multiplier, shortcut_shift : In(signed(16)), In(5)
+        K, t.
     shift, low, high : In(6), In(signed(16)), In(signed(16))
         S and the clamp.
     value : Out(36)
@@ -66,9 +75,10 @@ class RequantizerLane(wiring.Component):
         The code.
     """
 
+    shortcut_at = 3
     start_at = 4
     value_at = 5
-    offset_at = 7
+    offset_at = 6
     latency = 11
 
     def __init__(self, even_bits: int, odd_bits: int) -> None:
@@ -80,6 +90,9 @@ class RequantizerLane(wiring.Component):
                 "start": In(VALUE.bits),
                 "multiplier": In(signed(MULTIPLIER.bits)),
                 "offset": In(signed(OFFSET.bits)),
+                "shortcut": In(signed(STREAM.bits + 1)),
+                "shortcut_multiplier": In(signed(MULTIPLIER.bits)),
+                "shortcut_shift": In(_SHORTCUT_SHIFT),
                 "shift": In(_SHIFT),
                 "low": In(_LIMIT),
                 "high": In(_LIMIT),
@@ -115,8 +128,16 @@ class RequantizerLane(wiring.Component):
             ((high_product << _LOW_BITS) + low_product)[: VALUE.bits + MULTIPLIER.bits].as_signed(),
             "product",
         )
-        total = register(product + self.offset, "total")
-        assert len(total) <= SUM.bits
+        # The product takes 51 bits, D 48 and the shortcut 55: their sum always fits.
+        scaled_shortcut = register(self.shortcut * self.shortcut_multiplier, "scaled_shortcut")
+        coarse_shortcut = register(
+            scaled_shortcut << Cat(C(0, 3), self.shortcut_shift[3:]), "coarse_shortcut"
+        )
+        added = register(
+            (coarse_shortcut << self.shortcut_shift[:3])[: SUM.bits].as_signed(), "added"
+        )
+        constant = register((self.offset + added)[: SUM.bits].as_signed(), "constant")
+        total = register((product + constant)[: SUM.bits].as_signed(), "total")
 
         coarse = register(total >> Cat(C(0, 3), self.shift[3:]), "coarse")
         fine = register(coarse >> self.shift[:3], "fine")

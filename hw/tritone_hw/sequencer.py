@@ -10,7 +10,16 @@ from amaranth.lib.wiring import Component, In, Out, connect, flipped
 from amaranth.utils import ceil_log2
 
 from tritone.spec.axi import ADDRESS_BITS, LITE_DATA_BITS
-from tritone.spec.isa import INSTRUCTION_BEATS, LAYER, MAX_PASS_STEPS, Base, MemoryId, Opcode
+from tritone.spec.isa import (
+    INSTRUCTION_BEATS,
+    LAYER,
+    MAX_PASS_STEPS,
+    MAX_WINDOW_CHANNELS,
+    WINDOW_KERNEL,
+    Base,
+    MemoryId,
+    Opcode,
+)
 from tritone.spec.machine import BEAT_BITS, MachineConfig
 from tritone.spec.regmap import ErrorCode
 from tritone_hw.dma import LOAD_FIELDS, LOAD_REQUEST, STORE_REQUEST
@@ -24,6 +33,7 @@ __all__ = ["Sequencer"]
 # Counters run from 1 up to these or from these down to 1: a 0 would not be what anyone means.
 _LOAD_WORD_SIZES = ("beats", "words")
 _LOAD_PIXEL_SIZES = ("beats", "width", "rows")
+_LOAD_WINDOW_SIZES = ("channels", "across", "down")
 _STORE_SIZES = ("width", "rows")
 _LAYER_SIZES = (
     "in_channels",
@@ -109,10 +119,15 @@ class Sequencer(Component):
 
         self._compose_requests(m, word, settings)
         legal = self._legal(m, word)
-        transferring = self.loading | self.storing
-        working = transferring | self.layer_busy
+        working = self.loading | self.storing | self.layer_busy
         header = word.header
-        held = (header.wait_dma & transferring) | (header.wait_layer & self.layer_busy)
+        held = (
+            (header.wait_load & self.loading)
+            | (header.wait_store & self.storing)
+            | (header.wait_layer & self.layer_busy)
+        )
+        last_image = settings["image_count"] <= 1
+        skipped = last_image & (word.load.source == Base.NEXT_IMAGE)
         m.d.comb += [fetcher.rewind.eq(self.start), fetcher.index.eq(index)]
 
         def fail(code: ErrorCode) -> None:
@@ -158,8 +173,8 @@ class Sequencer(Component):
                         with m.If(word.check.fingerprint != self.machine.fingerprint):
                             fail(ErrorCode.FINGERPRINT_MISMATCH)
                     with m.Case(Opcode.LOAD):
-                        m.d.comb += self.load.valid.eq(~self.loading)
-                        with m.If(self.load.valid & self.load.ready):
+                        m.d.comb += self.load.valid.eq(~self.loading & ~skipped)
+                        with m.If(skipped | (self.load.valid & self.load.ready)):
                             m.next = "FETCH"
                     with m.Case(Opcode.STORE):
                         m.d.comb += self.store.valid.eq(~self.storing)
@@ -171,12 +186,12 @@ class Sequencer(Component):
                             m.next = "FETCH"
                             with m.If(dump):
                                 m.next = "AWAIT_LAYER"
-                    with m.Case(Opcode.NEXT), m.If(~working):
+                    with m.Case(Opcode.NEXT):
                         m.d.comb += self.image_done.eq(1)
                         self._advance(m, word, settings)
                         m.d.sync += index.eq(word.next.target)
                         m.next = "FETCH"
-                        with m.If(settings["image_count"] <= 1):
+                        with m.If(last_image):
                             m.next = "DRAIN"
 
             with m.State("AWAIT_LAYER"), m.If(~self.layer_busy):
@@ -210,6 +225,7 @@ class Sequencer(Component):
             Base.PROGRAM: settings["program_address"],
             Base.IMAGE: settings["image_address"],
             Base.RESULT: settings["result_address"],
+            Base.NEXT_IMAGE: settings["image_address"],
         }
         load, store, layer = self.load.p, self.store.p, self.layer.p
         for selector, offset, address in (
@@ -238,7 +254,7 @@ class Sequencer(Component):
         region = self.store.p.region
         m.d.comb += [
             self.store.p.target.eq(settings["dump_address"]),
-            region.group.eq(~word.layer.in_group),
+            region.group.eq(word.layer.out_group),
             region.base.eq(word.layer.out_base),
             region.width.eq(word.layer.stored_width),
             region.rows.eq(word.layer.stored_rows),
@@ -264,16 +280,27 @@ class Sequencer(Component):
                     & (load.pixel_bytes <= ceil_log2(self.machine.rows)),
                     _nonzero(load, _LOAD_WORD_SIZES),
                 )
+                windows = (
+                    pixels
+                    & (load.kernel == WINDOW_KERNEL)
+                    & (load.channels <= MAX_WINDOW_CHANNELS)
+                    & ((load.stride == 1) | (load.stride == 2))
+                    & (load.across <= self.machine.gather_width)
+                    & _nonzero(load, _LOAD_WINDOW_SIZES)
+                )
                 m.d.comb += legal.eq(
-                    sizes & (load.source <= max(Base)) & (load.memory <= max(MemoryId))
+                    sizes & (load.memory <= max(MemoryId)) & ((load.kernel == 0) | windows)
                 )
             with m.Case(Opcode.STORE):
-                m.d.comb += legal.eq(_nonzero(store, _STORE_SIZES) & (store.target <= max(Base)))
+                m.d.comb += legal.eq(
+                    _nonzero(store, _STORE_SIZES) & (store.target != Base.NEXT_IMAGE)
+                )
             with m.Case(Opcode.CONVOLVE, Opcode.POOL):
                 m.d.comb += legal.eq(
                     _nonzero(layer, _LAYER_SIZES)
                     & (layer.pass_steps <= MAX_PASS_STEPS)
                     & ((layer.stride == 1) | (layer.stride == 2))
+                    & ((layer.shortcut_groups == 0) | (layer.in_group != layer.out_group))
                     & steps[last].drain
                 )
         return legal

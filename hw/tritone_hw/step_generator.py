@@ -15,8 +15,10 @@ from amaranth.utils import ceil_log2
 from tritone.spec.isa import LAYER, Opcode
 from tritone.spec.machine import MachineConfig
 from tritone_hw.activation_reader import POSITION
+from tritone_hw.feature_memory import bank_index, bank_word
 from tritone_hw.layout import PASS_STEPS, record_layout
 from tritone_hw.loop_nest import ROUNDS, Loop, LoopNest, RunningSum
+from tritone_hw.shortcut_reader import SHORTCUT_PLACE
 from tritone_hw.write_back import destination_layout
 
 __all__ = ["StepGenerator", "drain_layout", "step_layout"]
@@ -26,7 +28,7 @@ def drain_layout(machine: MachineConfig) -> StructLayout:
     """Return the layout of what the requantiser does with the sums of a drain.
 
     ``shift`` in units of 4, ``first`` and ``last`` drain of its tile, ``parameter`` the first
-    parameter word.
+    parameter word, ``shortcut`` what is added.
     """
     return StructLayout(
         {
@@ -34,6 +36,7 @@ def drain_layout(machine: MachineConfig) -> StructLayout:
             "first": 1,
             "last": 1,
             "parameter": 16,
+            "shortcut": SHORTCUT_PLACE,
             "destination": destination_layout(machine),
         }
     )
@@ -145,6 +148,7 @@ class StepGenerator(wiring.Component):
         self._read(m, nest, word_ends)
         self._weigh(m, nest, pass_step)
         self._deliver(m, nest, word_ends)
+        self._add(m, nest, word_ends)
         return m
 
     @staticmethod
@@ -277,3 +281,21 @@ class StepGenerator(wiring.Component):
         for pixel in range(pixels):
             stored = (last_pixel >= pixel) if pixel else 1
             m.d.comb += destination.pixels[pixel].eq(~nest.last[Loop.TILE] | stored)
+
+    def _add(self, m: Module, nest: LoopNest, word_ends: Value) -> None:
+        """Say where the shortcut of each tile lies; its rows go on as those of the output."""
+        layer, machine, place = self.layer, self._machine, self.step.drained.shortcut
+        stride = layer.shortcut_stride
+        row = {
+            Loop.GROUP: Mux(word_ends, layer.shortcut_plane_words, 0),
+            Loop.ROW: Mux(stride, layer.shortcut_row_words << 1, layer.shortcut_row_words),
+        }
+        x = {Loop.TILE: Mux(stride, machine.banks, machine.pixels)}
+        first_x = self._sum(m, nest, "shortcut_x", 13, 0, x)
+        group = self._sum(m, nest, "group", len(layer.out_channels), 0, {Loop.GROUP: 1})
+        first_row = self._sum(m, nest, "shortcut_row", 16, layer.shortcut_base, row)
+        m.d.comb += [
+            place.wanted.eq(group < layer.shortcut_groups),
+            place.address.eq(first_row + bank_word(machine, first_x)),
+            place.upper.eq(bank_index(machine, first_x)[-1]),
+        ]

@@ -25,6 +25,7 @@ class DumpedTensor:
     name, layer : of the tensor and of the layer that makes it.
     instruction : index of that layer's instruction.
     shape : channels, height, width.
+    order : which channel stands at each place.
     wide : 16-bit values, in two stored pixels each.
     rows : R of the machine, bytes in a stored pixel.
     columns, pixels : C and P of the machine: channels and pixels of one write-back.
@@ -36,6 +37,7 @@ class DumpedTensor:
     layer: str
     instruction: int
     shape: tuple[int, int, int]
+    order: tuple[int, ...]
     wide: bool
     rows: int
     columns: int
@@ -63,15 +65,16 @@ class DumpedTensor:
     def write_back(self, channel: int, y: int, x: int) -> int:
         """Return which write-back of the layer writes that value."""
         _, height, width = self.shape
-        return (channel // self.columns * height + y) * -(-width // self.pixels) + x // self.pixels
+        place = self.order.index(channel)
+        return (place // self.columns * height + y) * -(-width // self.pixels) + x // self.pixels
 
     def region(self, dump: bytes) -> bytes:
         """Return the stored region in the dump of one image."""
         return dump[self.offset : self.offset + self.bytes]
 
     def decode(self, region: bytes) -> npt.NDArray[np.int64]:
-        """Return the tensor, [C, H, W], that a stored region holds."""
-        channels, height, width = self.shape
+        """Return the tensor, [C, H, W] in the network's order, that a stored region holds."""
+        _, height, width = self.shape
         stored = np.frombuffer(region, np.uint8).reshape(-1, height, self.stored_width, self.rows)
         # [word, y, x, lane] -> [word, lane, y, x]: channel = word * R + lane
         planes = (
@@ -80,7 +83,7 @@ class DumpedTensor:
         if self.wide:
             low, high = planes[..., 0::2], planes[..., 1::2]
             planes = (low | high << 8) - (high >> 7 << 16)
-        return planes[:channels, :, :width]
+        return planes[np.argsort(self.order), :, :width]
 
 
 def dumped_tensors(program: Program) -> tuple[DumpedTensor, ...]:
@@ -105,6 +108,7 @@ def _tensors(program: Program, entries: Sequence[dict[str, Any]]) -> Iterator[Du
             layer=entry["layer"],
             instruction=entry["instruction"],
             shape=(channels, height, width),
+            order=tuple(range(channels) if entry["order"] is None else entry["order"]),
             wide=entry["wide"],
             rows=machine.rows,
             columns=machine.columns,

@@ -14,7 +14,7 @@ import safetensors.numpy
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from tritone.compiler import describe, pack_images
+from tritone.compiler import pack_images, predict
 from tritone.golden import fast
 from tritone.graph import Network
 from tritone.spec.machine import MachineConfig
@@ -155,7 +155,7 @@ def _report(
         "divergence": asdict(comparison.divergence) if comparison.divergence else None,
         "cycles": found.free.cycles,
         "cycles_per_image": cycles,
-        "predicted_cycles_per_image": describe(program).cycles,
+        "predicted_cycles_per_image": predict(program, images).cycles / images,
         "mac_cycles_per_image": found.free.array_cycles / images,
         "macs_per_image": macs,
         "utilisation": macs / (machine.macs_per_cycle * cycles),

@@ -62,7 +62,10 @@ def golden_tensors(program: Program, images: bytes) -> list[Tensors]:
     """Return, for each packed image, every tensor that the golden machine computes."""
     golden = GoldenMachine(program)
     size = program.metadata["image"]["bytes"]
-    return [golden.run(images[start : start + size]) for start in range(0, len(images), size)]
+    return [
+        golden.run(images[start : start + size], images[start + size : start + 2 * size] or None)
+        for start in range(0, len(images), size)
+    ]
 
 
 def verify(

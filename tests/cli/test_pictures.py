@@ -7,9 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from tritone.cli.pictures import draw_levels, draw_quantizers, draw_training, level_counts
+from tritone.cli.pictures import (
+    draw_levels,
+    draw_quantizers,
+    draw_roofline,
+    draw_training,
+    level_counts,
+)
+from tritone.compiler import compile_network, describe
 from tritone.graph import Convolution, Network, Tensor, Window
 from tritone.qat.history import EpochRecord, Observation
+from tritone.spec.machine import preset
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -60,7 +68,9 @@ def test_pictures_are_written(tmp_path: Path) -> None:
         ],
         tmp_path / "training.png",
     )
-    for name in ("levels.png", "training.png"):
+    program = compile_network(network([0, 1, 2], "int4"), preset("tiny"))
+    draw_roofline(describe(program), tmp_path / "roofline.png")
+    for name in ("levels.png", "training.png", "roofline.png"):
         data = (tmp_path / name).read_bytes()
         assert data.startswith(PNG)
         assert len(data) > 5_000

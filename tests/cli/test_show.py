@@ -63,7 +63,7 @@ def test_a_run_folder(tmp_path: Path, network: Network) -> None:
     assert places == sorted(places)
     brief = shown(tmp_path, summary=True)
     assert [title in brief for title in titles] == [False, False, False, False, True]
-    for picture in ("training.png", "levels.png"):
+    for picture in ("training.png", "levels.png", "roofline.png"):
         assert (tmp_path / picture).stat().st_size > 5_000
         assert picture in text.replace("\n", "")
 

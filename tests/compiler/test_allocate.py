@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tritone.compiler.align import align
 from tritone.compiler.allocate import allocate
 from tritone.compiler.fold import fold
 from tritone.compiler.tile import tile
@@ -61,6 +62,69 @@ def test_dead_words_are_used_again(spec: Any, random_network: Callable[..., Netw
     assert {(place.group, place.base) for place in places.values()} == {(0, 0), (1, 0)}
 
 
+@pytest.mark.parametrize("kind", ["identity", "pad", "project"])
+def test_shortcuts_lie_in_the_group_that_is_written(
+    kind: str, residual_blocks: Callable[..., Network]
+) -> None:
+    """Input and shortcut in different groups; all that is read later has words of its own."""
+    network, _ = align(residual_blocks(kind, 0))
+    places = _allocate(network, preset("tiny")).places
+    for index, node in enumerate(network.nodes):
+        added = getattr(node, "shortcut", None)
+        if added is not None:
+            assert places[added.tensor].group == places[node.output].group
+            assert places[added.tensor].group != places[node.input].group
+        for other in network.nodes[index + 1 :]:
+            later = {other.input}
+            if getattr(other, "shortcut", None) is not None:
+                later.add(other.shortcut.tensor)
+            made = {network.input} | {each.output for each in network.nodes[:index]}
+            for name in later & made:
+                one, two = places[name], places[node.output]
+                assert (
+                    one.group != two.group
+                    or one.base + one.region.words <= two.base
+                    or two.base + two.region.words <= one.base
+                )
+
+
+def test_results_replace_a_shortcut_that_nobody_reads_again(
+    step: Any, spec: Any, network_of_steps: Callable[..., Network]
+) -> None:
+    """The first sum needs its shortcut kept for the second one, which replaces it."""
+    point = spec(out=8, kernel=(1, 1))
+    network = network_of_steps(
+        (8, 4, 4),
+        [
+            step(spec=point, reads=-1),
+            step(spec=point, reads=0),
+            step(spec=point, reads=1, adds=0),
+            step(spec=point, reads=2),
+            step(spec=point, reads=3, adds=0),
+        ],
+        seed=0,
+    )
+    places = _allocate(network, preset("tiny")).places
+    assert places["tensor2"] != places["tensor0"]
+    assert places["tensor4"] == places["tensor0"]
+
+
+def test_contradictory_shortcuts_are_refused(
+    step: Any, spec: Any, network_of_steps: Callable[..., Network]
+) -> None:
+    """A layer cannot add its own input."""
+    point = spec(out=8, kernel=(1, 1))
+    network = network_of_steps(
+        (8, 4, 4), [step(spec=point, reads=-1), step(spec=point, reads=0, adds=0)], seed=0
+    )
+    message = (
+        r"^Layer layer1 must have its shortcut tensor0 in another feature memory group than its "
+        r"input tensor0, which other layers forbid; a pool of 1x1 between can copy one of them$"
+    )
+    with pytest.raises(ValueError, match=message):
+        _allocate(network, preset("tiny"))
+
+
 def test_constants_lie_one_behind_the_other(
     spec: Any, random_network: Callable[..., Network]
 ) -> None:
@@ -106,3 +170,15 @@ def test_full_memories_are_refused(
     )
     with pytest.raises(ValueError, match=message):
         _allocate(network, replace(preset("tiny"), **change))
+
+
+def test_a_second_image_goes_where_there_is_room(
+    spec: Any, random_network: Callable[..., Network]
+) -> None:
+    """Beside the first one if both and the layers fit there, else to the other group."""
+    network = random_network((8, 4, 8), [spec(out=8, kernel=(3, 3)), spec(out=8, kernel=(1, 1))])
+    for words, group in ((64, 0), (32, 1)):
+        machine = replace(preset("tiny"), feature_words=words)
+        layers = [tile(layer, machine) for layer in fold(network)]
+        images = allocate(layers, machine, 2).images
+        assert [(each.group, each.base) for each in images] == [(0, 0), (group, 16 * (1 - group))]

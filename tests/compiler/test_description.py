@@ -6,9 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
-from tritone.compiler import compile_network, describe
+from tritone.compiler import compile_network, describe, predict
 from tritone.graph import Network, PoolKind
 from tritone.spec.isa import Opcode
 from tritone.spec.machine import preset
@@ -26,7 +24,8 @@ def test_costs_are_counted_by_walking(spec: Any, random_network: Callable[..., N
         ],
     )
     machine = preset("tiny-p2")
-    cost = describe(compile_network(network, machine))
+    program = compile_network(network, machine)
+    cost = describe(program)
     # Two output groups, 5 rows of 3 tiles; 8 walks of 2 x 3 taps in 2 channel words.
     tiles, walk = 2 * 5 * 3, 2 * 3 * 2
     first, pool, last = cost.layers
@@ -39,12 +38,18 @@ def test_costs_are_counted_by_walking(spec: Any, random_network: Callable[..., N
     assert pool.cycles == START + 2 * 2 * 8 + flush(machine, Opcode.POOL)
     assert (last.drains, last.array_cycles) == (1, 4 * 2)
     assert last.cycles == START + 8 + flush(machine, Opcode.CONVOLVE)
-    # 25 pixels in 2 channel words of 8 bytes; 3 results as 2 pixels of 8 bytes.
-    assert cost.transfer_cycles == 2 * 25 + 2
-    assert cost.cycles == first.cycles + pool.cycles + last.cycles + 52
+    assert cost.cycles == predict(program, 4).image_cycles()[3]
+    assert cost.idle_cycles == cost.cycles - first.cycles - pool.cycles - last.cycles
     assert cost.macs == first.macs + last.macs
     assert cost.array_cycles == steps + 8
-    assert cost.utilisation == pytest.approx(cost.macs / (8 * 8 * 2 * cost.cycles), rel=1e-12)
+    assert cost.utilisation == cost.macs / (8 * 8 * 2 * cost.cycles)
+    # 5x5 pixels of 2 words each of 8 bytes on both sides; 2 groups of 2 nibbles of 8x8 weights.
+    assert first.bytes == 2 * (25 * 2 * 8) + 2 * 2 * walk * 32
+    assert first.utilisation == first.macs / (8 * 8 * 2 * first.cycles)
+    assert (first.passes, pool.passes, last.passes) == (8, 1, 1)
+    assert first.credited == 8 * first.utilisation
+    credited = 8 * first.macs + last.macs
+    assert cost.credited == credited / (8 * 8 * 2 * cost.cycles)
 
 
 def test_drains_follow_the_total_shifts(spec: Any, random_network: Callable[..., Network]) -> None:

@@ -63,47 +63,87 @@ def _decode(program: Program) -> list[tuple[Opcode, dict[str, int]]]:
     ]
 
 
-def test_order_and_waits(program: Program) -> None:
-    """CHECK, loads of constants, then image, layers, result and the loop.
-
-    Every transfer waits for the one before it, the image also for the layers of the last one, the
-    first layer for the image, and STORE for the last layer.
-    """
-    order = [
-        (opcode.name, fields["wait_dma"], fields["wait_layer"])
+def _order(program: Program) -> list[tuple[str, str]]:
+    """Name of each instruction and what it waits for besides its own kind."""
+    flags = {"wait_load": "load", "wait_layer": "layer", "wait_store": "store"}
+    return [
+        (opcode.name, " ".join(kind for flag, kind in flags.items() if fields[flag]))
         for opcode, fields in _decode(program)
     ]
-    assert order == [
-        ("CHECK", 0, 0),
-        ("LOAD", 1, 0),
-        ("LOAD", 1, 0),
-        ("LOAD", 1, 0),
-        ("LOAD", 1, 1),
-        ("CONVOLVE", 1, 1),
-        ("POOL", 0, 1),
-        ("CONVOLVE", 0, 1),
-        ("STORE", 1, 1),
-        ("NEXT", 1, 1),
+
+
+def test_order_and_waits(program: Program) -> None:
+    """CHECK, loads of constants and of a first image, then a body for each place of the image.
+
+    The first layer waits for its image, a layer that writes over the result for its store, STORE
+    for the last layer; the next image is loaded beside all layers but the first.
+    """
+    body = [
+        ("CONVOLVE", "load layer store"),
+        ("LOAD", ""),
+        ("POOL", "layer"),
+        ("CONVOLVE", "layer store"),
+        ("STORE", "layer"),
+        ("NEXT", ""),
     ]
+    assert _order(program) == [("CHECK", ""), *[("LOAD", "")] * 4, *body, *body]
     assert all(fields["reserved"] == 0 for _, fields in _decode(program))
 
 
+def test_one_image_at_a_time_where_memory_is_short(
+    spec: Any, random_network: Callable[..., Network]
+) -> None:
+    """Without room for two images, or for the instructions, each waits for the one before it."""
+    # Image and result take 12 words each; with two bodies there are 13 instructions.
+    network = random_network((3, 6, 6), [spec(out=8, pad=(1, 1, 1, 1))])
+    for short in (replace(TINY, feature_words=16), replace(TINY, instruction_words=64)):
+        program = compile_network(network, short)
+        assert _order(program) == [
+            ("CHECK", ""),
+            *[("LOAD", "")] * 3,
+            ("LOAD", "layer store"),
+            ("CONVOLVE", "load layer store"),
+            ("STORE", "layer"),
+            ("NEXT", ""),
+        ]
+        assert _decode(program)[4][1]["source"] == Base.IMAGE
+        assert _decode(program)[7][1]["target"] == 4
+
+
 def test_the_loop_goes_over_images(program: Program) -> None:
-    """NEXT goes back to the image's LOAD and advances by what one image takes."""
+    """Each NEXT goes on to the other body and advances by what one image takes."""
     decoded = _decode(program)
-    image, store, after = decoded[4][1], decoded[8][1], decoded[9][1]
-    assert after["target"] == 4
-    # 36 pixels of 4 bytes; 10 results of 16 bits as 2 pixels of 8 channels in 2 channel words.
-    assert (after["image_bytes"], after["result_bytes"]) == (144, 32)
+    image, following, other = (decoded[index][1] for index in (4, 6, 12))
+    for store, after, target in ((9, 10, 11), (15, 16, 5)):
+        assert decoded[store][1] == decoded[9][1]
+        # 36 pixels of 4 bytes; 10 results of 16 bits as 2 pixels of 8 channels in 2 channel words.
+        sizes = {name: decoded[after][1][name] for name in ("image_bytes", "result_bytes")}
+        assert sizes == {"image_bytes": 144, "result_bytes": 32}
+        assert decoded[after][1]["target"] == target
     assert LOAD.fields == RECORDS[Opcode.LOAD].fields
     expected = {"source": Base.IMAGE, "offset": 0, "memory": MemoryId.FEATURE_0, "address": 0}
     expected |= {"words": 0, "beats": 18, "width": 6, "rows": 6, "row_words": 2, "pixel_bytes": 2}
+    expected |= {"kernel": 0}
     assert {name: image[name] for name in expected} == expected
-    stored = {"target": Base.RESULT, "offset": 0, "group": 1, "base": decoded[7][1]["out_base"]}
+    expected |= {"source": Base.NEXT_IMAGE, "offset": 144}
+    assert {name: other[name] for name in expected} == expected
+    # Behind the 6 rows of 2 words of the first place.
+    assert {name: following[name] for name in expected} == expected | {"address": 12}
+    assert [decoded[index][1]["in_base"] for index in (5, 11)] == [0, 12]
+    store = decoded[9][1]
+    stored = {"target": Base.RESULT, "offset": 0, "group": 1, "base": decoded[8][1]["out_base"]}
     stored |= {"width": 2, "rows": 2, "row_words": 1}
     assert {name: store[name] for name in stored} == stored
     assert {field.name for field in STORE.fields} >= set(stored)
     assert NEXT.bits == 512
+
+
+def test_bodies_differ_in_the_place_of_the_image_only(program: Program) -> None:
+    """All layers but the first are the same in both."""
+    decoded = _decode(program)
+    assert decoded[7:9] == decoded[13:15]
+    first, second = decoded[5][1], decoded[11][1]
+    assert first | {"in_base": 0} == second | {"in_base": 0}
 
 
 def test_loads_cover_the_payload(program: Program) -> None:
@@ -127,7 +167,7 @@ def test_loads_cover_the_payload(program: Program) -> None:
 
 def test_layers_name_their_regions(program: Program, network: Network) -> None:
     """Groups alternate, inputs lie where producers put them, read fields follow the bits."""
-    layers = [fields for _, fields in _decode(program)[5:8]]
+    layers = [_decode(program)[index][1] for index in (5, 7, 8)]
     assert [fields["in_group"] for fields in layers] == [0, 1, 0]
     for before, after in pairwise(layers):
         for mine, theirs in (
@@ -182,11 +222,12 @@ def test_metadata_names_tensors(program: Program, network: Network) -> None:
     ]
     assert rows == [
         ("tensor0", "layer0", 5, False, 2 * 36 * 8, 12 * 3 * 9 * 36),
-        ("tensor1", "layer1", 6, False, 2 * 9 * 8, 0),
-        ("tensor2", "layer2", 7, True, 2 * 2 * 8, 10 * 12 * 9),
+        ("tensor1", "layer1", 7, False, 2 * 9 * 8, 0),
+        ("tensor2", "layer2", 8, True, 2 * 2 * 8, 10 * 12 * 9),
     ]
     for each in program.metadata["tensors"]:
         assert tuple(each["shape"]) == network.tensors[each["name"]].shape
+        assert each["order"] is None
 
 
 def test_fields_that_do_not_fit_are_refused_by_name(

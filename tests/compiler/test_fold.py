@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tritone.compiler import compile_network
-from tritone.compiler.fold import Layer, fold
+from tritone.compiler.fold import Added, Layer, fold
 from tritone.graph import Network, PoolKind, Shortcut
 from tritone.spec.isa import Opcode, PoolMode
 from tritone.spec.machine import preset
@@ -24,27 +24,26 @@ def _requantized(layer: Layer, total: int) -> int:
     return sorted((layer.low, y, layer.high))[1]
 
 
-def test_what_the_machine_lacks_is_refused(
-    random_network: Callable[..., Network], spec: Any
-) -> None:
-    """Groups and shortcuts are refused, by the layer's name, with what they would need."""
-    network = random_network((2, 5, 5), [spec(out=2, kernel=(1, 1), groups=2)])
+def test_strides_of_shortcuts(random_network: Callable[..., Network], spec: Any) -> None:
+    """1 and 2, or any where there is one pixel; else the layer and a remedy are named."""
+    for size, stride, expected in ((5, 1, 1), (5, 2, 2), (3, 5, 1)):
+        pixels = (size - 1) // stride + 1
+        own = spec(out=2, kernel=(size - pixels + 1, size - pixels + 1))
+        network = random_network((2, size, size), [own])
+        shortcut = Shortcut(tensor="input", multiplier=-5, shift=3, stride=stride)
+        nodes = (replace(network.nodes[0], shortcut=shortcut),)
+        (layer,) = fold(replace(network, nodes=nodes))
+        assert layer.shortcut == Added(
+            tensor=network.tensors["input"], stride=expected, multiplier=-5, shift=3
+        )
+    network = random_network((2, 7, 7), [spec(out=2, kernel=(5, 5))])
+    shortcut = Shortcut(tensor="input", multiplier=1, shift=0, stride=3)
     message = (
-        r"^Layer layer0 must have one group of channels, not 2: the array sums over all input "
-        r"channels; a machine for it needs a row for each channel$"
+        r"^Layer layer0 must add input with a stride of 1 or 2, not 3; a pool in front of it can "
+        r"take the rest$"
     )
     with pytest.raises(ValueError, match=message):
-        fold(network)
-    network = random_network((2, 5, 5), [spec(out=2, kernel=(1, 1))])
-    shortcut = Shortcut(tensor="input", multiplier=1, shift=0)
-    node = replace(network.nodes[0], shortcut=shortcut)
-    message = (
-        r"^Layer layer0 must add nothing, not the shortcut input: "
-        r"the machine has no residual path; "
-        r"it needs a second feature memory read in the requantizer$"
-    )
-    with pytest.raises(ValueError, match=message):
-        fold(replace(network, nodes=(node,)))
+        fold(replace(network, nodes=(replace(network.nodes[0], shortcut=shortcut),)))
 
 
 def test_adaptive_steps_are_refused(random_adaptive: Callable[[int], Network]) -> None:

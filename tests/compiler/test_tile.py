@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tritone.compiler.fold import fold
-from tritone.compiler.tile import Region, tile
+from tritone.compiler.tile import Region, TiledLayer, tile
 from tritone.graph import Network, PoolKind, Tensor
 from tritone.spec.catalog import codebook
 from tritone.spec.machine import MachineConfig, preset
@@ -63,3 +63,30 @@ def test_pools_have_no_weights(spec: Any, random_network: Callable[..., Network]
     tiled = tile(fold(network)[0], preset("tiny-p2"))
     assert (tiled.walk, tiled.planes, tiled.plane_words, tiled.group_words) == (6, 0, 0, 0)
     assert (tiled.groups, len(tiled.weight_words)) == (3, 0)
+
+
+def test_shortcuts_take_whole_output_groups(
+    step: Any, spec: Any, network_of_steps: Callable[..., Network]
+) -> None:
+    """As many groups as the shortcut has; a last one that is not full must be the output's too."""
+    machine = preset("tiny")
+
+    def tiled(channels: int, out: int) -> TiledLayer:
+        network = network_of_steps(
+            (channels, 3, 3),
+            [
+                step(spec=spec(out=4, kernel=(1, 1)), reads=-1),
+                step(spec=spec(out=out, kernel=(1, 1)), reads=0, adds=-1),
+            ],
+            seed=0,
+        )
+        return tile(fold(network)[1], machine)
+
+    for channels, out, groups in ((8, 8, 1), (5, 5, 1), (11, 11, 2), (8, 20, 1), (16, 17, 2)):
+        assert tiled(channels, out).shortcut_groups == groups
+    assert tiled(16, 17).shortcut == Region(channels=2, height=3, width=3, row_words=2)
+    message = (
+        r"^Layer layer1 must add input to all of its 13 channels or to a multiple of 8, not to 12$"
+    )
+    with pytest.raises(ValueError, match=message):
+        tiled(12, 13)

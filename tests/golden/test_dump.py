@@ -33,3 +33,9 @@ def test_another_size_is_refused() -> None:
         ValueError, match=r"^Dump of a tensor \(11, 3, 5\) must be 240 bytes long, not 239$"
     ):
         unpack_dump(bytes(239), (11, 3, 5), False, 8)
+
+
+def test_channels_come_in_the_order_of_the_network() -> None:
+    """Place i holds channel order[i]."""
+    values = unpack_dump(bytes(range(8)), (3, 1, 1), False, 8, [2, 0, 1])
+    assert values.reshape(-1).tolist() == [1, 2, 0]

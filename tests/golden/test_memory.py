@@ -50,12 +50,71 @@ def test_loaded_pixels_are_unpacked() -> None:
     memory = FeatureMemory(MACHINE)
     memory._words[:] = 77
     fields = {"rows": 2, "width": 3, "row_words": 1, "address": 5, "pixel_bytes": 1, "beats": 2}
+    fields["kernel"] = 0
     memory.load(1, fields, bytes(range(1, 17)))
     stored = memory.region(1, {"base": 5, "rows": 2, "width": 3, "row_words": 1})
     assert stored.reshape(6, 8).tolist() == [
         [1 + 2 * n, 2 + 2 * n, 0, 0, 0, 0, 0, 0] for n in range(6)
     ]
     assert (memory._words[0] == 77).all()
+
+
+WINDOWS = {
+    "rows": 4,
+    "width": 5,
+    "row_words": 2,
+    "address": 3,
+    "pixel_bytes": 2,
+    "beats": 10,
+    "kernel": 3,
+    "channels": 3,
+    "stride": 2,
+    "pad_top": 1,
+    "pad_left": 2,
+    "pad_code": 200,
+    "across": 8,
+    "down": 6,
+    "plane_words": 9,
+}
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_windows_are_gathered(channels: int, stride: int) -> None:
+    """The bytes of 3x3 pixels, tap by tap, in words of 8; behind them zeros, outside the code."""
+    memory = FeatureMemory(MACHINE)
+    memory._words[:] = 77
+    image = np.random.default_rng(channels).integers(0, 256, (4, 5, 4)).astype(np.uint8)
+    memory.load(0, WINDOWS | {"channels": channels, "stride": stride}, image.tobytes())
+    height, width = (4, 6) if stride == 1 else (2, 3)
+    for oy, ox in np.ndindex(height, width):
+        taps = []
+        for ky, kx in np.ndindex(3, 3):
+            y, x = oy * stride + ky - 1, ox * stride + kx - 2
+            inside = 0 <= y < 4 and 0 <= x < 5
+            taps += image[y, x, :channels].tolist() if inside else [200] * channels
+        taps += [0] * (-len(taps) % 8)
+        for plane in range(len(taps) // 8):
+            word = memory._words[0, ox % 4, 3 + 9 * plane + 2 * oy + ox // 4]
+            assert word.tolist() == taps[8 * plane : 8 * plane + 8]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kernel": 5}, r"^Windows must be 3x3 and have 1..4 channels, not 5x5 and 3$"),
+        ({"channels": 0}, r"^Windows must be 3x3 and have 1..4 channels, not 3x3 and 0$"),
+        ({"stride": 3}, r"^Windows must have a stride of 1 or 2 and channels .*, not 3 and 3$"),
+        ({"pixel_bytes": 1, "beats": 5}, r"channels of the 2 bytes, not 2 and 3$"),
+        ({"across": 6}, r"^Windows must reach over the image, not 6 rows, 6 across$"),
+        ({"down": 4}, r"^Windows must reach over the image, not 4 rows, 8 across$"),
+        ({"across": 65}, r"^Windows must be gathered from at most 64 columns, not 65$"),
+    ],
+)
+def test_windows_that_cannot_be_gathered_are_refused(change: dict[str, int], message: str) -> None:
+    """Kernel, channels, stride, and what the machine's lines hold."""
+    with pytest.raises(ValueError, match=message):
+        FeatureMemory(MACHINE).load(0, {**WINDOWS, **change}, bytes(80))
 
 
 @pytest.mark.parametrize(
@@ -70,6 +129,7 @@ def test_loaded_pixels_are_unpacked() -> None:
 def test_loads_that_do_not_fit_are_refused(change: dict[str, int], message: str) -> None:
     """Bytes of a pixel, beats, row words and memory."""
     fields = {"rows": 2, "width": 3, "row_words": 1, "address": 0, "pixel_bytes": 1, "beats": 2}
+    fields["kernel"] = 0
     with pytest.raises(ValueError, match=message):
         FeatureMemory(MACHINE).load(0, {**fields, **change}, bytes(200))
 

@@ -18,11 +18,21 @@ from tritone.spec.codebook import Codebook
 from tritone.spec.isa import PARAMETER, PASS_STEP, MemoryId, Opcode, PoolMode
 from tritone.spec.machine import MachineConfig
 
-__all__ = ["Bytes", "Job", "Layer", "job"]
+__all__ = ["Bytes", "Job", "Layer", "Shortcut", "job"]
 
 Integers = npt.NDArray[np.int64]
 Fields = dict[str, int]
 Bytes = dict[tuple[int, int, int, int], int]  # (group, bank, word, lane): a channel of a pixel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shortcut:
+    """A tensor that the first ``channels`` output channels add; drawn from the layer's seed."""
+
+    channels: int
+    stride: int = 1
+    zero: int = 0
+    in_place: bool = False  # the results replace it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +51,8 @@ class Layer:
     wide: bool = False
     pool: PoolMode | None = None
     in_group: int = 0
+    out_group: int | None = None  # the other one
+    shortcut: Shortcut | None = None
     drain_each_walk: bool = False
     seed: int = 0
 
@@ -218,6 +230,49 @@ def _region(tensor: Integers, shape: MachineConfig, group: int, base: int) -> By
     }
 
 
+def _shortcut(
+    layer: Layer,
+    shape: MachineConfig,
+    rng: np.random.Generator,
+    shift: int,
+    group: int,
+    out: Fields,
+) -> tuple[Integers | int, Fields, Bytes]:
+    """Return what is added to the sums (channel, y, x), the fields that say so, and the tensor."""
+    names = "groups base row_words plane_words stride zero multiplier shift"
+    blank = {f"shortcut_{name}": int(rng.integers(0, 2)) for name in names.split()}
+    if layer.shortcut is None:
+        return 0, blank | {"shortcut_groups": 0}, {}
+    wanted = layer.shortcut
+    height, width = ((size - 1) * wanted.stride + 1 for size in layer.out_size)
+    if wanted.stride == 2:
+        height, width = height + int(rng.integers(2)), width + int(rng.integers(2))
+    k = rng.integers(0, 256, (wanted.channels, height, width), dtype=np.int64)
+    t = int(rng.integers(max(0, shift - 15), max(0, shift - 9) + 1))
+    factor = int(rng.choice([-1, 1]) * rng.uniform(0.2, 0.9) * 2.0 ** (shift - t))
+    groups = -(-wanted.channels // shape.columns)
+    added = np.zeros((groups * shape.columns, *layer.out_size), np.int64)
+    added[: wanted.channels] = k[:, :: wanted.stride, :: wanted.stride] - wanted.zero
+    row_words = -(-width // shape.banks)
+    base = out["out_base"]
+    if not wanted.in_place:
+        base += -(-layer.channels[1] // shape.rows) * out["out_plane_words"] + int(rng.integers(3))
+    # Lanes behind its last channel are the zero that nothing is added for.
+    filled = np.full((groups * shape.columns, height, width), wanted.zero, np.int64)
+    filled[: wanted.channels] = k
+    fields = {
+        "shortcut_groups": groups,
+        "shortcut_base": base,
+        "shortcut_row_words": row_words,
+        "shortcut_plane_words": height * row_words,
+        "shortcut_stride": wanted.stride - 1,
+        "shortcut_zero": wanted.zero,
+        "shortcut_multiplier": factor,
+        "shortcut_shift": t,
+    }
+    return (added * factor) << t, fields, _region(filled, shape, group, base)
+
+
 def job(layer: Layer, shape: MachineConfig) -> Job:
     """Return the layer laid out for a machine, at random places of its memories."""
     rng = np.random.default_rng([layer.seed, shape.pixels])
@@ -233,7 +288,19 @@ def job(layer: Layer, shape: MachineConfig) -> Job:
     offset = np.concatenate([offset, rng.integers(*limits, unused) << shift])
     bias = np.concatenate([work.bias, np.zeros(unused, np.int64)])
     values = np.concatenate([work.values, np.zeros((unused, *layer.out_size), np.int64)])
+    stored_width = layer.out_size[1] * (1 + layer.wide)
+    out_row_words = -(-stored_width // shape.banks)
+    bases = map(int, rng.integers(0, 4, 5))
+    in_base, out_base, weight_base, table_base, parameter_base = bases
+    place = {"out_base": out_base, "out_plane_words": layer.out_size[0] * out_row_words}
+    out_group = 1 - layer.in_group if layer.out_group is None else layer.out_group
+    if out_group == layer.in_group:
+        in_words = -(-layer.channels[0] // shape.rows) * layer.size[0]
+        place["out_base"] += in_base + in_words * -(-layer.size[1] // shape.banks)
+    added, shortcut, tensor = _shortcut(layer, shape, rng, shift, out_group, place)
     scaled = values * multiplier[:, None, None] + offset[:, None, None]
+    if layer.shortcut is not None:
+        scaled[: len(added)] += added
     results = np.clip(scaled >> shift, *limits)
     assert layer.pool is not None or len(np.unique(results)) > min(4, results.size // 2), "dull"
 
@@ -253,10 +320,10 @@ def job(layer: Layer, shape: MachineConfig) -> Job:
     channel_words = -(-layer.channels[0] // shape.rows)
     walk = layer.kernel[0] * layer.kernel[1] * channel_words
     r = 8 - layer.bits if layer.pool is None else 0
-    in_base, out_base, weight_base, table_base, parameter_base = map(int, rng.integers(0, 4, 5))
     fields = {
         "opcode": Opcode.CONVOLVE if layer.pool is None else Opcode.POOL,
-        "wait_dma": 0,
+        "wait_load": 0,
+        "wait_store": 0,
         "wait_layer": 0,
         "reserved": 0,
         "in_group": layer.in_group,
@@ -266,7 +333,7 @@ def job(layer: Layer, shape: MachineConfig) -> Job:
         "in_row_words": in_row_words,
         "in_plane_words": layer.size[0] * in_row_words,
         "in_channels": channel_words if layer.pool is None else 1,
-        "out_base": out_base,
+        "out_base": place["out_base"],
         "out_width": width,
         "out_height": height,
         "out_row_words": row_words,
@@ -296,6 +363,8 @@ def job(layer: Layer, shape: MachineConfig) -> Job:
         "high": limits[1],
         "wide": layer.wide,
         "pool_mode": layer.pool or 0,
+        "out_group": out_group,
+        **shortcut,
     }
     return Job(
         fields=fields,
@@ -304,6 +373,6 @@ def job(layer: Layer, shape: MachineConfig) -> Job:
             MemoryId.TABLE: [0] * table_base + work.tables,
             MemoryId.PARAMETER: [0] * parameter_base + parameters,
         },
-        input=_region(u, shape, layer.in_group, in_base),
-        output=_region(stored, shape, 1 - layer.in_group, out_base),
+        input=_region(u, shape, layer.in_group, in_base) | tensor,
+        output=_region(stored, shape, out_group, place["out_base"]),
     )

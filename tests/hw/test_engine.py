@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import pytest
 from amaranth import Signal
 from amaranth.sim import Simulator
-from layer_by_definition import Bytes, Job, Layer, job
+from layer_by_definition import Bytes, Job, Layer, Shortcut, job
 
 from tritone.spec import timing
 from tritone.spec.isa import MemoryId, Opcode, PoolMode
@@ -32,12 +32,12 @@ def machine(rows: int, columns: int, pixels: int, slots: int, words: int) -> Mac
     )
 
 
-TINY = machine(8, 8, 1, 8, 32)
-TINY_P2 = machine(8, 8, 2, 8, 32)
+TINY = machine(8, 8, 1, 8, 128)
+TINY_P2 = machine(8, 8, 2, 8, 64)
 # Two output groups in a feature word, two channels in a requantiser slot.
-NARROW = machine(16, 8, 2, 4, 16)
+NARROW = machine(16, 8, 2, 4, 32)
 # Four output groups in a feature word, four pixels.
-NARROW_P4 = machine(16, 4, 4, 4, 16)
+NARROW_P4 = machine(16, 4, 4, 4, 32)
 
 
 Words = dict[tuple[int, int, int], int]  # (group, bank, word): contents
@@ -138,16 +138,25 @@ class Host:
         ctx.set(dut.layer.payload, dict.fromkeys(work.fields, 0))
 
     async def run(self, ctx, name: str, layer: Layer) -> None:
-        """Run a layer; compare all of the feature memory, and its cycles with the law."""
+        """Run a layer; compare all of the feature memory, and its cycles with the law.
+
+        In every cycle a transfer may use just the ports that the law says.
+        """
         dut, work = self.dut, job(layer, self.shape)
         await self.start(ctx, work)
         predicted = timing.layer_cycles(self.shape, work.fields)
+        use = timing.PortUse(self.shape, work.fields)
         cycles, steps, results = 1, 0, 0
         while ctx.get(dut.busy):
             assert cycles < predicted, f"{name}: still busy"
             assert not ctx.get(dut.layer.ready)
             steps += ctx.get(dut.array_step)
             results += ctx.get(dut.write_back_valid)
+            for group in range(2):
+                ctx.set(dut.feature_read.payload.group, group)
+                ctx.set(dut.feature_write.payload.group, group)
+                assert ctx.get(dut.feature_read.ready) != use.reads(group, cycles), name
+                assert ctx.get(dut.feature_write.ready) != use.writes(group, cycles), name
             await ctx.tick()
             cycles += 1
         ctx.set(dut.layer.valid, 0)
@@ -225,6 +234,34 @@ CASES = {
         zero=37,
         pool=PoolMode.SUM,
     ),
+    "a shortcut replaced in place": Layer(
+        channels=(8, 16),
+        size=(3, 7),
+        kernel=(3, 3),
+        pad=(1, 1, 1, 1),
+        shortcut=Shortcut(channels=16, zero=9, in_place=True),
+    ),
+    "a shortcut of stride 2 to the first channels": Layer(
+        channels=(4, 24), size=(3, 5), in_group=1, shortcut=Shortcut(channels=11, stride=2)
+    ),
+    "a shortcut to each of several drains and wide results": Layer(
+        channels=(8, 9),
+        size=(2, 3),
+        codebook="int6",
+        bits=8,
+        wide=True,
+        shortcut=Shortcut(channels=9, zero=255),
+    ),
+    "a pool that adds": Layer(
+        channels=(8, 8),
+        size=(3, 3),
+        kernel=(2, 2),
+        pool=PoolMode.MAX,
+        shortcut=Shortcut(channels=8, stride=2, zero=128),
+    ),
+    "results beside their input": Layer(
+        channels=(8, 8), size=(3, 4), kernel=(3, 3), pad=(1, 1, 1, 1), out_group=0
+    ),
 }
 
 
@@ -235,6 +272,8 @@ SHAPED = [
     "several channel words, 1x1",
     "wide rows",
     "max",
+    "a shortcut replaced in place",
+    "a shortcut of stride 2 to the first channels",
 ]
 
 

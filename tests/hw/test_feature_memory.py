@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The feature memory against a dictionary of bytes, all four ports at once."""
+"""The feature memory against a dictionary of bytes, all five ports at once."""
 
 from __future__ import annotations
 
@@ -48,9 +48,14 @@ def test_reads_give_what_was_written(shape: MachineConfig) -> None:
     async def bench(ctx) -> None:
         answers: list[bytes | None] = [None] * FeatureMemory.READ_LATENCY
         windows: list[list[bytes] | None] = [None] * FeatureMemory.WINDOW_LATENCY
+        lines: list[list[bytes] | None] = [None] * FeatureMemory.WINDOW_LATENCY
         for _ in range(600):
-            window, tile, read, write = (rng.random() < 0.6 for _ in range(4))
+            window, tile, read, write, line = (rng.random() < 0.6 for _ in range(5))
             groups = [rng.randrange(2) for _ in range(4)]
+            line_group = 1 - groups[0] if window else rng.randrange(2)
+            line_address = rng.randrange(WORDS)
+            ctx.set(dut.line.valid, line)
+            ctx.set(dut.line.payload, {"group": line_group, "address": line_address})
             addresses = [rng.randrange(WORDS) for _ in range(banks)]
             ctx.set(dut.window.valid, window)
             ctx.set(dut.window.payload, {"group": groups[0], "addresses": addresses})
@@ -91,7 +96,12 @@ def test_reads_give_what_was_written(shape: MachineConfig) -> None:
                 packed = b"".join(windows[0])
                 assert ctx.get(dut.words.as_value()) == int.from_bytes(packed, "little")
 
+            if lines[0] is not None:
+                packed = b"".join(lines[0])
+                assert ctx.get(dut.line_words.as_value()) == int.from_bytes(packed, "little")
+
             read_taken = not (window and groups[0] == groups[2])
+            read_taken &= not (line and line_group == groups[2])
             write_taken = not (tile and groups[1] == groups[3])
             assert ctx.get(dut.read.ready) == read_taken
             assert ctx.get(dut.write.ready) == write_taken
@@ -100,6 +110,8 @@ def test_reads_give_what_was_written(shape: MachineConfig) -> None:
             answers = [*answers[1:], memory[read_key] if read and read_taken else None]
             words = [memory[groups[0], bank, word] for bank, word in enumerate(addresses)]
             windows = [*windows[1:], words if window else None]
+            words = [memory[line_group, bank, line_address] for bank in range(banks)]
+            lines = [*lines[1:], words if line else None]
             if tile:
                 for bank in range(banks):
                     if chosen[bank]:

@@ -30,6 +30,7 @@ class Drain:
 
     even: list[list[int]]
     odd: list[list[int]]
+    shortcut: list[list[int]]
     shift: int
     first: bool
     last: bool
@@ -45,6 +46,8 @@ class Layer:
     shift: int
     low: int
     high: int
+    factor: int
+    shortcut_shift: int
     parameters: list[list[dict[str, int]]]
 
 
@@ -71,6 +74,7 @@ def expected_results(
                 value = wrap(start + more * 16**drain.shift, 36)
                 values[pixel, column] = value
                 scaled = value * parameter["multiplier"] + parameter["offset"]
+                scaled += drain.shortcut[pixel][column] * layer.factor * 2**layer.shortcut_shift
                 codes[pixel][column] = min(max(scaled // 2**layer.shift, layer.low), layer.high)
         if drain.last:
             answers.append((drain.tag, codes))
@@ -86,6 +90,7 @@ def run(machine: MachineConfig, layer: Layer, drains: list[Drain]) -> None:
     ]
     got: list[tuple[int, int, list[list[int]]]] = []
     due = []
+    added = {}  # cycle: shortcut
 
     async def bench(ctx) -> None:
         cycle = 0
@@ -106,10 +111,14 @@ def run(machine: MachineConfig, layer: Layer, drains: list[Drain]) -> None:
             await ctx.tick()
             cycle += 1
             ctx.set(dut.parameter.as_value(), words[address % len(words)])
+            if cycle in added:
+                ctx.set(dut.shortcut, added.pop(cycle))
 
         ctx.set(dut.shift, layer.shift)
         ctx.set(dut.low, layer.low)
         ctx.set(dut.high, layer.high)
+        ctx.set(dut.shortcut_multiplier, layer.factor)
+        ctx.set(dut.shortcut_shift, layer.shortcut_shift)
         noise = random.Random(len(drains))
         for drain in drains:
             for _ in range(drain.wait):
@@ -124,6 +133,7 @@ def run(machine: MachineConfig, layer: Layer, drains: list[Drain]) -> None:
             ctx.set(dut.tag, drain.tag)
             if drain.last:
                 due.append(cycle + dut.latency)
+                added[cycle + dut.shortcut_at] = drain.shortcut
             await tick()
             ctx.set(dut.load, 0)
             # Everything is sampled with the strobe: what follows must not matter.
@@ -173,6 +183,10 @@ def random_drains(
                 Drain(
                     even=sums(EVEN_BITS),
                     odd=sums(ODD_BITS),
+                    shortcut=[
+                        [extreme(rng, -255, 255) for _ in range(machine.columns)]
+                        for _ in range(machine.pixels)
+                    ],
                     shift=rng.randrange(4),
                     first=index == 0,
                     last=index == group - 1,
@@ -190,6 +204,8 @@ def random_layer(rng: random.Random, machine: MachineConfig, shift: int, words: 
         shift=shift,
         low=low,
         high=high,
+        factor=extreme(rng, -(2**15), 2**15 - 1),
+        shortcut_shift=rng.randrange(32),
         parameters=[
             [
                 {

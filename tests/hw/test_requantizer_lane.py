@@ -16,6 +16,7 @@ PORTS = {
     "even": 0,
     "odd": 0,
     "drain_shift": RequantizerLane.start_at - 1,
+    "shortcut": RequantizerLane.shortcut_at,
     "start": RequantizerLane.start_at,
     "multiplier": RequantizerLane.value_at,
     "offset": RequantizerLane.offset_at,
@@ -27,8 +28,16 @@ def wrap(value: int, bits: int) -> int:
     return (value + 2 ** (bits - 1)) % 2**bits - 2 ** (bits - 1)
 
 
-def run(shift: int, low: int, high: int, outputs: list[Output]) -> None:
+def run(
+    shift: int,
+    low: int,
+    high: int,
+    outputs: list[Output],
+    factor: int = 0,
+    shortcut_shift: int = 0,
+) -> None:
     """Push an output a cycle through the lane and compare all values and results."""
+    outputs = [{"shortcut": 0, **each} for each in outputs]
     dut = RequantizerLane(20, 19)
     values, results = [], []
 
@@ -36,6 +45,8 @@ def run(shift: int, low: int, high: int, outputs: list[Output]) -> None:
         ctx.set(dut.shift, shift)
         ctx.set(dut.low, low)
         ctx.set(dut.high, high)
+        ctx.set(dut.shortcut_multiplier, factor)
+        ctx.set(dut.shortcut_shift, shortcut_shift)
         for cycle in range(len(outputs) + dut.latency):
             for port, at in PORTS.items():
                 if 0 <= cycle - at < len(outputs):
@@ -57,7 +68,9 @@ def run(shift: int, low: int, high: int, outputs: list[Output]) -> None:
     ]
     assert values == [each % 2**36 for each in sums]
     scaled = [
-        wrap(total, 36) * each["multiplier"] + each["offset"]
+        wrap(total, 36) * each["multiplier"]
+        + each["offset"]
+        + each["shortcut"] * factor * 2**shortcut_shift
         for total, each in zip(sums, outputs, strict=True)
     ]
     assert results == [min(max(each // 2**shift, low), high) for each in scaled]
@@ -105,6 +118,30 @@ def test_clamp(low: int, high: int) -> None:
     )
 
 
+@pytest.mark.parametrize("factor", [-(2**15), -1, 1, 2**15 - 1])
+def test_corners_of_the_shortcut(factor: int) -> None:
+    """The three terms add up exactly at the ends of all of them, for every t."""
+    for shortcut_shift in range(32):
+        outputs = [
+            {
+                "even": 0,
+                "odd": 0,
+                "drain_shift": 0,
+                "start": start,
+                "multiplier": multiplier,
+                "offset": offset,
+                "shortcut": shortcut,
+            }
+            for start, multiplier, offset, shortcut in itertools.product(
+                (-(2**35), 1, 2**35 - 1),
+                (-(2**15), 2**15 - 1),
+                (-(2**47), 2**47 - 1),
+                (-255, -1, 0, 1, 255),
+            )
+        ]
+        run(40, -(2**15), 2**15 - 1, outputs, factor, shortcut_shift)
+
+
 def test_random_outputs() -> None:
     """Neighbouring outputs do not disturb each other."""
     rng = random.Random(5)
@@ -121,7 +158,10 @@ def test_random_outputs() -> None:
                     "start": rng.getrandbits(36) - 2**35,
                     "multiplier": rng.getrandbits(16) - 2**15,
                     "offset": rng.getrandbits(48) - 2**47,
+                    "shortcut": rng.randint(-255, 255),
                 }
                 for _ in range(200)
             ],
+            rng.getrandbits(16) - 2**15,
+            rng.randrange(32),
         )

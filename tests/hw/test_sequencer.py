@@ -1,161 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs on the sequencer, among transfers and an engine that only take their time."""
+"""Programs on the sequencer: order, waiting, dumps, and what stops it."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from amaranth.sim import Simulator
+from sequencer_surroundings import (
+    BASES,
+    DRAIN,
+    DUMP,
+    IMAGE_BYTES,
+    KINDS,
+    LAYER,
+    LOAD,
+    MACHINE,
+    MOST,
+    RESULT_BYTES,
+    STORE,
+    Surroundings,
+    instruction,
+    next_image,
+)
 
-from tritone.spec.isa import PASS_STEP, RECORDS, Base, MemoryId, Opcode
-from tritone.spec.machine import preset
+from tritone.spec.isa import Base, MemoryId, Opcode
 from tritone.spec.regmap import ErrorCode
-from tritone_hw.sequencer import Sequencer
-
-MACHINE = preset("tiny")
-MOST = MACHINE.instruction_words // 8
-BASES = {Base.PROGRAM: 0x1000, Base.IMAGE: 0x20000, Base.RESULT: 0x30000}
-DUMP = 0x40000
-IMAGE_BYTES, RESULT_BYTES = 0x68, 0x18
-LOAD = {"memory": MemoryId.WEIGHT, "words": 2, "beats": 4}
-STORE = {"width": 3, "rows": 2, "row_words": 2}
-KINDS = ("load", "store", "layer")
-SIZES = "in_channels out_width out_height out_channels stored_width stored_rows"
-SIZES += " kernel_height kernel_width pass_steps stride"
-DRAIN = PASS_STEP.pack(dict.fromkeys((each.name for each in PASS_STEP.fields), 0) | {"drain": 1})
-LAYER = dict.fromkeys(SIZES.split(), 1) | {"steps": DRAIN}
-
-
-def instruction(opcode: Opcode, **values: int) -> int:
-    """Return an instruction whose other fields are 0."""
-    record = RECORDS[opcode]
-    fields = dict.fromkeys((each.name for each in record.fields), 0) | values
-    return record.pack(fields | {"opcode": opcode})
-
-
-def next_image(target: int = 0, **values: int) -> int:
-    """Return a NEXT."""
-    distances = {"image_bytes": IMAGE_BYTES, "result_bytes": RESULT_BYTES}
-    return instruction(Opcode.NEXT, target=target, **(distances | values))
-
-
-@dataclass
-class Surroundings:
-    """What a sequencer is connected to.
-
-    Parameters
-    ----------
-    program : what the load of the program delivers.
-    seed : of these times.
-    fail_load, fail_store : number of the load or store that meets an error.
-    cycles : range of the times that everything takes.
-    events : ("load" | "store" | "layer", request, other things under way) in order.
-    images : images done.
-    """
-
-    program: Sequence[int]
-    seed: int = 0
-    fail_load: int = -1
-    fail_store: int = -1
-    cycles: tuple[int, int] = (1, 60)
-    events: list[tuple[str, Any, set[str]]] = field(default_factory=list)
-    images: int = 0
-
-    def __post_init__(self) -> None:
-        self.dut = Sequencer(MACHINE)
-        self.simulator = Simulator(self.dut)
-        dut = self.dut
-        for kind, port, busy, error in (
-            ("load", dut.load, dut.loading, dut.read_error),
-            ("store", dut.store, dut.storing, dut.write_error),
-            ("layer", dut.layer, dut.layer_busy, None),
-        ):
-            self.simulator.add_process(self._server(kind, port, busy, error))
-
-    def _server(self, kind: str, port: Any, busy: Any, error: Any) -> Callable[[Any], Any]:
-        async def run(ctx: Any) -> None:
-            rng = random.Random(f"{kind} {self.seed}")
-            number = 0
-            works = (self.dut.loading, self.dut.storing, self.dut.layer_busy)
-            while True:
-                ctx.set(port.ready, 1)
-                valid = False
-                while not valid:
-                    ports = (port.valid, port.payload, *works)
-                    _, _, valid, request, *busy_now = await ctx.tick().sample(*ports)
-                working = {name for name, now in zip(KINDS, busy_now, strict=True) if now}
-                self.events.append((kind, request, working))
-                ctx.set(port.ready, 0)
-                ctx.set(busy, 1)
-                if kind == "load" and request.program:
-                    await self._deliver(ctx, request.beats)
-                await self._rest(ctx, rng.randrange(*self.cycles))
-                failing = {"load": self.fail_load, "store": self.fail_store}.get(kind)
-                if number == failing:
-                    ctx.set(error, 1)
-                    await ctx.tick()
-                    ctx.set(error, 0)
-                    await self._rest(ctx, rng.randrange(1, 20))
-                if kind == "store":
-                    region = request.region
-                    end = request.target + region.width * region.rows * MACHINE.rows
-                    ctx.set(self.dut.store_end, end)
-                ctx.set(busy, 0)
-                number += 1
-
-        return run
-
-    async def _rest(self, ctx: Any, cycles: int) -> None:
-        # Not repeat(): a process that is left there when the simulation ends gives a warning.
-        for _ in range(cycles):
-            await ctx.tick()
-
-    async def _deliver(self, ctx: Any, beats: int) -> None:
-        stream = self.dut.program_write
-        ctx.set(stream.valid, 1)
-        for number in range(beats):
-            ctx.set(stream.payload, self.program[number // 8] >> 64 * (number % 8) & (2**64 - 1))
-            await ctx.tick()
-        ctx.set(stream.valid, 0)
-
-    async def run(
-        self, ctx: Any, images: int = 1, dump: bool = False, instructions: int | None = None
-    ) -> ErrorCode:
-        """Start, wait for the end, return its code."""
-        dut = self.dut
-        settings = {
-            "program_address": BASES[Base.PROGRAM],
-            "image_address": BASES[Base.IMAGE],
-            "result_address": BASES[Base.RESULT],
-            "dump_address": DUMP,
-            "image_count": images,
-            "program_instructions": (len(self.program) if instructions is None else instructions),
-            "dump": dump,
-            "start": 1,
-        }
-        for name, value in settings.items():
-            ctx.set(getattr(dut, name), value)
-        await ctx.tick()
-        for name in settings:
-            ctx.set(getattr(dut, name), 0)  # they are taken over at start
-        self.images = 0
-        stop = False
-        while not stop:
-            ports = (dut.stop, dut.error, dut.image_done, dut.loading, dut.storing, dut.layer_busy)
-            _, _, stop, error, done, *busy = await ctx.tick().sample(*ports)
-            self.images += done
-            assert not (done and any(busy))
-        assert not any(busy)
-        return ErrorCode(error)
-
-    def simulate(self, simulate: Any, bench: Callable[[Any], Any]) -> None:
-        """Run a testbench."""
-        self.simulator.add_testbench(bench)
-        simulate(self.simulator)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -177,7 +47,7 @@ def test_a_program(seed: int, simulate: Any) -> None:
         instruction(Opcode.CHECK, fingerprint=MACHINE.fingerprint),
         instruction(Opcode.LOAD, offset=0x300, **LOAD),
         instruction(Opcode.LOAD, source=Base.IMAGE, wait_layer=1, **load),
-        instruction(Opcode.CONVOLVE, wait_dma=1, **layer),
+        instruction(Opcode.CONVOLVE, wait_load=1, **layer),
         instruction(Opcode.POOL, **layer),
         instruction(Opcode.STORE, target=Base.RESULT, offset=8, wait_layer=1, **store),
         next_image(2),
@@ -215,14 +85,14 @@ def test_a_program(seed: int, simulate: Any) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_waiting(seed: int, simulate: Any) -> None:
-    """wait_dma waits for all transfers, wait_layer for the layer; without them things overlap."""
+    """Each flag waits for its kind, an instruction always for its own; other things overlap."""
     rng = random.Random(seed)
-    waits = [(rng.randrange(2), rng.randrange(2)) for _ in range(40)]
+    waits = [{kind for kind in KINDS if rng.random() < 0.3} for _ in range(40)]
     opcodes = [rng.choice((Opcode.LOAD, Opcode.STORE, Opcode.CONVOLVE)) for _ in waits]
     fields = {Opcode.LOAD: LOAD, Opcode.STORE: STORE, Opcode.CONVOLVE: LAYER}
     program = [
-        instruction(opcode, wait_dma=dma, wait_layer=layer, **fields[opcode])
-        for opcode, (dma, layer) in zip(opcodes, waits, strict=True)
+        instruction(opcode, **{f"wait_{kind}": 1 for kind in kinds}, **fields[opcode])
+        for opcode, kinds in zip(opcodes, waits, strict=True)
     ]
     around = Surroundings([*program, next_image()], seed)
     own = {Opcode.LOAD: "load", Opcode.STORE: "store", Opcode.CONVOLVE: "layer"}
@@ -233,21 +103,53 @@ def test_waiting(seed: int, simulate: Any) -> None:
         assert await around.run(ctx) is ErrorCode.NONE
         events = around.events[1:]
         assert [kind for kind, _, _ in events] == [own[opcode] for opcode in opcodes]
-        for (kind, _, working), (dma, layer) in zip(events, waits, strict=True):
-            assert kind not in working
-            assert not (dma and working & {"load", "store"})
-            assert not (layer and "layer" in working)
+        for (kind, _, working), kinds in zip(events, waits, strict=True):
+            assert not working & (kinds | {kind})
             overlaps += bool(working)
 
     around.simulate(simulate, bench)
     assert overlaps > 3
 
 
+def test_the_next_image_comes_beside_the_layers(simulate: Any) -> None:
+    """NEXT waits for nothing, and the last image has none behind it; all ends before the run."""
+    image = {"memory": MemoryId.FEATURE_0, "beats": 1, "width": 1, "rows": 1}
+    program = [
+        instruction(Opcode.LOAD, source=Base.IMAGE, **image),
+        instruction(Opcode.CONVOLVE, wait_load=1, **LAYER),
+        instruction(Opcode.LOAD, source=Base.NEXT_IMAGE, offset=IMAGE_BYTES, **image),
+        instruction(Opcode.STORE, target=Base.RESULT, wait_layer=1, **STORE),
+        next_image(1),
+    ]
+    around = Surroundings(program, cycles=(80, 81))
+
+    async def bench(ctx: Any) -> None:
+        assert await around.run(ctx, images=3) is ErrorCode.NONE
+        assert around.images == 3
+        events = around.events[1:]
+        body = ["layer", "load", "store"]
+        assert [kind for kind, *_ in events] == ["load", *body, *body, "layer", "store"]
+        loads = [request.source for kind, request, _ in events if kind == "load"]
+        assert loads == [BASES[Base.IMAGE] + image * IMAGE_BYTES for image in range(3)]
+        stores = [request.target for kind, request, _ in events if kind == "store"]
+        assert stores == [BASES[Base.RESULT] + image * RESULT_BYTES for image in range(3)]
+        # The load comes beside its layer, the store and then the next layer beside the load.
+        assert [working for _, _, working in events[1:6]] == [
+            set(),
+            {"layer"},
+            {"load"},
+            {"store"},
+            {"layer", "store"},
+        ]
+
+    around.simulate(simulate, bench)
+
+
 def test_dumps(simulate: Any) -> None:
     """Every layer's stored region goes out behind it, before anything else starts."""
     layers = [
-        LAYER | {"in_group": 0, "out_base": 3, "stored_width": 5, "stored_rows": 4},
-        LAYER | {"in_group": 1, "out_base": 0, "stored_width": 2, "stored_rows": 9},
+        LAYER | {"in_group": 0, "out_group": 0, "out_base": 3, "stored_width": 5, "stored_rows": 4},
+        LAYER | {"in_group": 0, "out_group": 1, "out_base": 0, "stored_width": 2, "stored_rows": 9},
     ]
     program = [
         instruction(Opcode.CONVOLVE, out_row_words=3, **layers[0]),
@@ -271,7 +173,7 @@ def test_dumps(simulate: Any) -> None:
                 region = request.region
                 assert not working
                 assert request.target == address
-                assert region.group == 1 - layer["in_group"]
+                assert region.group == layer["out_group"]
                 assert region.base == layer["out_base"]
                 assert (region.width, region.rows) == (layer["stored_width"], layer["stored_rows"])
                 assert region.row_words == row_words
@@ -283,16 +185,28 @@ def test_dumps(simulate: Any) -> None:
 
 BAD_LAYERS = [LAYER | {name: 0} for name in LAYER] + [LAYER | {"pass_steps": 9}]
 PIXELS = LOAD | {"memory": MemoryId.FEATURE_0, "words": 0, "width": 4, "rows": 4}
+WINDOWS = {"kernel": 3, "channels": 4, "stride": 2, "across": MACHINE.gather_width, "down": 1}
+BAD_WINDOWS = [
+    {"kernel": 1},
+    {"channels": 0},
+    {"channels": 5},
+    {"stride": 0},
+    {"across": 0},
+    {"across": MACHINE.gather_width + 1},
+    {"down": 0},
+]
 ILLEGAL = [
     0,
     *range(7, 16),
     *(instruction(Opcode.CONVOLVE, **fields) for fields in BAD_LAYERS),
     instruction(Opcode.POOL, **(LAYER | {"stride": 3})),
+    instruction(Opcode.CONVOLVE, **(LAYER | {"shortcut_groups": 1})),
     instruction(Opcode.CONVOLVE, **(LAYER | {"pass_steps": 8, "steps": DRAIN * 0x01010101010101})),
     instruction(Opcode.LOAD, **(LOAD | {"beats": 0})),
     instruction(Opcode.LOAD, **(LOAD | {"words": 0})),
     instruction(Opcode.LOAD, **(LOAD | {"memory": 5})),
-    instruction(Opcode.LOAD, **(LOAD | {"source": 3})),
+    instruction(Opcode.LOAD, **(LOAD | WINDOWS)),
+    *(instruction(Opcode.LOAD, **(PIXELS | WINDOWS | fields)) for fields in BAD_WINDOWS),
     instruction(Opcode.LOAD, **(PIXELS | {"width": 0})),
     instruction(Opcode.LOAD, **(PIXELS | {"rows": 0})),
     instruction(Opcode.LOAD, **(PIXELS | {"pixel_bytes": 4})),
@@ -315,7 +229,8 @@ def test_illegal_instructions(simulate: Any) -> None:
             assert ctx.get(around.dut.instruction) == 2
             assert [kind for kind, _, _ in around.events] == ["load", "load", "layer"]
             assert around.images == 0
-        around.program = [instruction(Opcode.LOAD, **PIXELS), *before, next_image()]
+        pixels = [instruction(Opcode.LOAD, **PIXELS), instruction(Opcode.LOAD, **PIXELS, **WINDOWS)]
+        around.program = [*pixels, *before, next_image()]
         assert await around.run(ctx) is ErrorCode.NONE
 
     around.simulate(simulate, bench)

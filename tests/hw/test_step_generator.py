@@ -45,10 +45,22 @@ def draw(rng: random.Random, opcode: Opcode) -> tuple[Fields, list[Fields]]:
         "kernel_height": rng.randrange(1, 4),
         "kernel_width": rng.randrange(1, 4),
         "stride": rng.randrange(1, 3),
+        "shortcut_groups": rng.randrange(6),
         "pass_steps": count,
         "steps": sum(PASS_STEP.pack(step) << 8 * index for index, step in enumerate(steps)),
     }
     return layer, steps
+
+
+def shortcut(
+    layer: Fields, shape: MachineConfig, group: int, y: int, first: int
+) -> tuple[bool, int, bool]:
+    """Return whether a tile adds, the word of the pixels it adds, and their half of the banks."""
+    stride = 1 << layer["shortcut_stride"]
+    word = layer["shortcut_base"] + group // shape.word_columns * layer["shortcut_plane_words"]
+    word += stride * y * layer["shortcut_row_words"] + stride * first // shape.banks
+    upper = stride * first % shape.banks >= shape.pixels
+    return group < layer["shortcut_groups"], word % (1 << 16), upper
 
 
 def expected_steps(layer: Fields, steps: list[Fields], shape: MachineConfig) -> Iterator[Fields]:
@@ -98,6 +110,7 @@ def expected_steps(layer: Fields, steps: list[Fields], shape: MachineConfig) -> 
                                 + word * layer["out_plane_words"]
                                 + y * layer["out_row_words"],
                                 "out_x": first * (2 if layer["wide"] else 1),
+                                "shortcut": shortcut(layer, shape, group, y, first),
                                 "pixels": [first + p < layer["out_width"] for p in range(pixels)],
                                 "end": group == layer["out_channels"] - 1
                                 and y == layer["out_height"] - 1
@@ -143,6 +156,11 @@ def test_steps_are_those_of_the_nested_loops(shape: MachineConfig) -> None:
                 "parameter": step.drained.parameter,
                 "out_row": to.row,
                 "out_x": to.x,
+                "shortcut": (
+                    bool(step.drained.shortcut.wanted),
+                    step.drained.shortcut.address,
+                    bool(step.drained.shortcut.upper),
+                ),
                 "pixels": [bool(to.pixels >> p & 1) for p in range(shape.pixels)],
                 "end": to.end,
             }

@@ -22,6 +22,7 @@ TENSOR = DumpedTensor(
     layer="l",
     instruction=0,
     shape=(21, 3, 5),
+    order=tuple(range(21)),
     wide=False,
     rows=ROWS,
     columns=COLUMNS,
@@ -48,6 +49,17 @@ def test_bytes_are_channel_word_row_pixel_lane() -> None:
     assert np.array_equal(TENSOR.decode(bytes(region)), values)
     dump = bytes(7) + bytes(region) + bytes(9)
     assert TENSOR.region(dump) == bytes(region)
+
+
+def test_channels_come_in_the_order_of_the_network() -> None:
+    """Place i holds channel order[i], and is written with the places beside it."""
+    order = tuple(np.random.default_rng(3).permutation(21).tolist())
+    tensor = replace(TENSOR, order=order)
+    region = np.random.default_rng(2).bytes(TENSOR.bytes)
+    stored, values = TENSOR.decode(region), tensor.decode(region)
+    for index, channel in enumerate(order):
+        assert np.array_equal(values[channel], stored[index])
+        assert tensor.write_back(channel, 1, 2) == TENSOR.write_back(index, 1, 2)
 
 
 def test_wide_values_are_two_pixels_in_twos_complement() -> None:

@@ -23,17 +23,21 @@ from tritone.spec.isa import (
 )
 from tritone.spec.record import Record
 
-# Written by hand from docs/reference.md of version 1: (record, field, offset, bits).
+# Written by hand from docs/reference.md of version 2: (record, field, offset, bits).
 FROZEN = [
     (HEADER, "opcode", 0, 4),
-    (HEADER, "wait_dma", 4, 1),
+    (HEADER, "wait_load", 4, 1),
     (HEADER, "wait_layer", 5, 1),
+    (HEADER, "wait_store", 6, 1),
     (CHECK, "fingerprint", 8, 64),
     (LOAD, "source", 8, 2),
     (LOAD, "offset", 10, 32),
     (LOAD, "memory", 42, 3),
     (LOAD, "beats", 77, 24),
     (LOAD, "pixel_bytes", 141, 3),
+    (LOAD, "kernel", 144, 4),
+    (LOAD, "pad_code", 161, 8),
+    (LOAD, "plane_words", 193, 16),
     (STORE, "group", 42, 1),
     (STORE, "row_words", 87, 12),
     (NEXT, "target", 8, 16),
@@ -45,6 +49,10 @@ FROZEN = [
     (LAYER, "steps", 303, 64),
     (LAYER, "low", 389, 16),
     (LAYER, "pool_mode", 422, 1),
+    (LAYER, "out_group", 423, 1),
+    (LAYER, "shortcut_base", 432, 16),
+    (LAYER, "shortcut_zero", 477, 8),
+    (LAYER, "shortcut_shift", 501, 5),
     (PASS_STEP, "drain", 7, 1),
     (PARAMETER, "bias", 0, 40),
     (PARAMETER, "multiplier", 40, 16),
@@ -54,8 +62,8 @@ FROZEN = [
 
 @pytest.mark.parametrize(("record", "name", "offset", "bits"), FROZEN)
 def test_fields_stay_where_they_are(record: Record, name: str, offset: int, bits: int) -> None:
-    """A field keeps its place and width within version 1."""
-    assert ISA_VERSION == 1
+    """A field keeps its place and width within version 2."""
+    assert ISA_VERSION == 2
     found = {field.name: (place, field.bits) for place, field in record.placed()}
     assert found[name] == (offset, bits)
 
@@ -77,7 +85,7 @@ def test_numbers_of_enumerations_stay() -> None:
         "FEATURE_0",
         "FEATURE_1",
     ]
-    assert [each.name for each in Base] == ["PROGRAM", "IMAGE", "RESULT"]
+    assert [each.name for each in Base] == ["PROGRAM", "IMAGE", "RESULT", "NEXT_IMAGE"]
     assert [each.name for each in PoolMode] == ["MAX", "SUM"]
 
 
@@ -85,7 +93,7 @@ def test_a_load_assembled_by_hand() -> None:
     """LOAD 3 words of table memory from byte 0x140 of the program to word 2, 6 beats, waiting."""
     word = (
         2  # opcode LOAD
-        | 1 << 4  # wait_dma
+        | 1 << 4  # wait_load
         | 0 << 8  # from PROGRAM
         | 0x140 << 10
         | 2 << 42  # TABLE
@@ -96,8 +104,9 @@ def test_a_load_assembled_by_hand() -> None:
     assert word == 0xC000_6000_4800_0005_0012
     assert LOAD.unpack(word) == {
         "opcode": Opcode.LOAD,
-        "wait_dma": 1,
+        "wait_load": 1,
         "wait_layer": 0,
+        "wait_store": 0,
         "reserved": 0,
         "source": Base.PROGRAM,
         "offset": 0x140,
@@ -109,6 +118,15 @@ def test_a_load_assembled_by_hand() -> None:
         "rows": 0,
         "row_words": 0,
         "pixel_bytes": 0,
+        "kernel": 0,
+        "channels": 0,
+        "stride": 0,
+        "pad_top": 0,
+        "pad_left": 0,
+        "pad_code": 0,
+        "across": 0,
+        "down": 0,
+        "plane_words": 0,
     }
     assert LOAD.pack(LOAD.unpack(word)) == word
 

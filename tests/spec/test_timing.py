@@ -88,3 +88,39 @@ def test_flush_grows_with_the_pipeline() -> None:
     assert timing.array_latency(large) == timing.array_latency(small) + 1
     assert timing.pool_latency(large) == timing.pool_latency(small)
     assert timing.requantizer_latency(large) == timing.requantizer_latency(small)
+
+
+@pytest.mark.parametrize("machine", [preset("tiny"), TINY_P2, preset("full")], ids=str)
+@pytest.mark.parametrize("fields", LAYERS, ids=range(len(LAYERS)))
+@pytest.mark.parametrize("out_group", [0, 1])
+def test_ports_are_used_by_steps_and_results(
+    machine: MachineConfig, fields: dict[str, int], out_group: int
+) -> None:
+    """A read for each step, a write for each tile; the last write in the last cycle."""
+    fields = fields | {"in_group": 0, "out_group": out_group}
+    use = timing.PortUse(machine, fields)
+    end = timing.layer_cycles(machine, fields)
+    assert use.cycles == end
+    cycles = range(end + 50)
+    reads = [cycle for cycle in cycles if use.reads(0, cycle)]
+    writes = [cycle for cycle in cycles if use.writes(out_group, cycle)]
+    tiles = fields["out_channels"] * fields["out_height"]
+    tiles *= -(-fields["out_width"] // machine.pixels)
+    steps, _ = walked(machine, fields)
+    assert (len(reads), len(writes)) == (steps, tiles)
+    assert reads[0] >= timing.START
+    assert writes[-1] == end - 1
+    assert not any(use.writes(1 - out_group, cycle) for cycle in cycles)
+    assert not any(use.reads(1, cycle) for cycle in cycles)
+
+
+def test_shortcuts_are_read_for_the_groups_that_add_them() -> None:
+    """Two of three output groups of 4 tiles; each tile's before its results are written."""
+    fields = LAYERS[1] | {"in_group": 0, "out_group": 1, "shortcut_groups": 2}
+    use = timing.PortUse(TINY_P2, fields)
+    cycles = range(timing.layer_cycles(TINY_P2, fields))
+    reads = [cycle for cycle in cycles if use.reads(1, cycle)]
+    writes = [cycle for cycle in cycles if use.writes(1, cycle)]
+    assert (len(reads), len(writes)) == (8, 12)
+    assert len({write - read for read, write in zip(reads, writes, strict=False)}) == 1
+    assert reads[0] < writes[0]

@@ -99,3 +99,25 @@ def test_random_networks_are_equal(
     assert str(found.comparison.divergence) == "None"
     expected = fast.run(network, images(network, 1, seed=2), logits_only=True)[network.output]
     assert (found.logits == expected.reshape(1, -1)).all()
+
+
+RESIDUAL_MACHINES = [preset("tiny"), preset("tiny-p2"), preset("tiny-p4"), HALF]
+
+
+@pytest.mark.parametrize("kind", ["identity", "pad", "project"])
+@pytest.mark.parametrize("machine", RESIDUAL_MACHINES, ids=lambda machine: machine.name)
+def test_residual_networks_are_equal(
+    machine: MachineConfig,
+    kind: str,
+    machine_model: Callable[[MachineConfig], Any],
+    residual_blocks: Callable[..., Network],
+    tmp_path: Path,
+) -> None:
+    """Shortcuts of equal shape, with padded channels and with a convolution of their own."""
+    for seed in range(3):
+        network = residual_blocks(kind, seed)
+        found = run(network, machine, machine_model(machine), 2, tmp_path)
+        assert str(found.comparison.divergence) == "None"
+        assert found.logit_mismatches == 0
+        expected = layers.run(network, images(network, 2, seed=2))[network.output]
+        assert (found.logits == expected.reshape(2, -1)).all()

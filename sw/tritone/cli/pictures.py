@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of a run: how the training went, and which levels the weights use."""
+"""Pictures of a run: how the training went, which levels the weights use, what limits layers."""
 
 from __future__ import annotations
 
@@ -11,14 +11,19 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from tritone.compiler import Description
 from tritone.graph import Convolution, Network
 from tritone.qat.history import EpochRecord
 from tritone.spec.catalog import codebook
+from tritone.spec.machine import BEAT_BYTES
 from tritone.spec.storage import write_atomically
 
-__all__ = ["draw_levels", "draw_quantizers", "draw_training", "level_counts"]
+__all__ = ["draw_levels", "draw_quantizers", "draw_roofline", "draw_training", "level_counts"]
 
 _DOTS_PER_INCH = 120
+
+# Layers that use less of the array than this get their names in the roofline.
+_NAMED_BELOW = 0.9
 
 
 def _save(figure: Figure, path: Path) -> None:
@@ -109,4 +114,30 @@ def draw_levels(network: Network, path: Path) -> None:
         axis.set_ylabel("weights")
         axis.set_xlim(-1.05, 1.05)
     axes[-1].set_xlabel("level (alpha = 1)")
+    _save(figure, path)
+
+
+def draw_roofline(cost: Description, path: Path) -> None:
+    """Draw the predicted multiply-accumulates a cycle of each layer, passes counted, and two roofs.
+
+    One is the array's. The other, the bus's, would hold for layers whose weights, input and output
+    did not stay on the chip: what lies above it needs the memories that the machine has.
+    """
+    layers = [layer for layer in cost.layers if layer.macs]
+    reuse = np.array([layer.passes * layer.macs / layer.bytes for layer in layers])
+    rate = np.array([layer.credited * layer.capacity for layer in layers])
+    figure = Figure(figsize=(7, 5), layout="constrained")
+    axis = figure.subplots()
+    line = np.geomspace(min(1.0, reuse.min() / 2), max(cost.capacity, reuse.max()) * 2, 200)
+    axis.loglog(line, np.full_like(line, cost.capacity), label="array")
+    axis.loglog(line, BEAT_BYTES * line, linestyle="--", label=f"bus, {BEAT_BYTES} bytes a cycle")
+    axis.loglog(reuse, rate, "o", label="layers")
+    for layer, x, y in zip(layers, reuse, rate, strict=True):
+        # The layers at the roof lie one over the other.
+        if layer.credited < _NAMED_BELOW:
+            axis.annotate(layer.layer, (x, y), fontsize="x-small")
+    axis.set_ylim(top=4 * cost.capacity)
+    axis.set_xlabel("multiply-accumulates for each byte of weights, input and output")
+    axis.set_ylabel("multiply-accumulates a cycle")
+    axis.legend()
     _save(figure, path)

@@ -16,6 +16,7 @@ from tritone.cli.tables import (
     summary_table,
     training_table,
 )
+from tritone.compiler import describe
 from tritone.graph import Network
 from tritone.qat.history import read_history
 from tritone.spec.program import Program
@@ -57,7 +58,12 @@ def _read(path: Path) -> Any:
 
 
 def _show_run(run: Path, console: Console, summary: bool) -> None:
-    from tritone.cli.pictures import draw_levels, draw_quantizers, draw_training
+    from tritone.cli.pictures import (
+        draw_levels,
+        draw_quantizers,
+        draw_roofline,
+        draw_training,
+    )
 
     tables, pictures = [], []
     training = simulation = None
@@ -76,7 +82,10 @@ def _show_run(run: Path, console: Console, summary: bool) -> None:
         pictures.append(run / "levels.png")
         tables.append(layer_table(network))
     if (run / "program.bin").is_file():
-        tables.append(program_table(Program.load(run / "program.bin")))
+        program = Program.load(run / "program.bin")
+        tables.append(program_table(program))
+        draw_roofline(describe(program), run / "roofline.png")
+        pictures.append(run / "roofline.png")
     if (run / "sim.json").is_file():
         simulation = _read(run / "sim.json")
         tables.append(simulation_table(simulation))

@@ -121,17 +121,20 @@ def program_table(program: Program) -> Group:
     return _grid(
         f"Program for {machine.name} ({machine.fingerprint:016x}): {program.instructions} "
         f"instructions, {_size(len(program.payload))} bytes;\n{_size(cost.cycles)} cycles an image "
-        f"predicted, {_percent(100 * cost.utilisation)} of the multiply-accumulates used",
-        ("layer", "output", "MACs", "array cycles", "drains", "cycles", "used"),
+        f"predicted, {_size(cost.idle_cycles)} of them between layers;\n"
+        f"{_percent(100 * cost.utilisation)} of the multiply-accumulates used, "
+        f"{_percent(100 * cost.credited)} with each pass counted",
+        ("layer", "output", "MACs", "passes", "drains", "cycles", "used", "with passes"),
         (
             (
                 layer.layer,
                 _shape(layer.shape),
                 _size(layer.macs),
-                _size(layer.array_cycles),
+                layer.passes,
                 layer.drains,
                 _size(layer.cycles),
-                _percent(100 * layer.macs / (machine.macs_per_cycle * layer.cycles)),
+                _percent(100 * layer.utilisation),
+                _percent(100 * layer.credited),
             )
             for layer in cost.layers
         ),

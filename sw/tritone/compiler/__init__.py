@@ -7,8 +7,17 @@ there is.
 
 from __future__ import annotations
 
+from tritone.compiler.cycles import Prediction, predict
 from tritone.compiler.description import Description, LayerCost, describe
 from tritone.compiler.images import pack_images
 from tritone.compiler.network import compile_network
 
-__all__ = ["Description", "LayerCost", "compile_network", "describe", "pack_images"]
+__all__ = [
+    "Description",
+    "LayerCost",
+    "Prediction",
+    "compile_network",
+    "describe",
+    "pack_images",
+    "predict",
+]

@@ -28,11 +28,13 @@ class Allocation:
     Parameters
     ----------
     places : of the tensors by name.
+    images : of the image; two where the next one is loaded beside the layers.
     weight_bases, parameter_bases, table_bases : first word of each layer.
     tables : the lookup tables in order; layers of one codebook share theirs.
     """
 
     places: Mapping[str, Place]
+    images: tuple[Place, ...]
     weight_bases: Sequence[int]
     parameter_bases: Sequence[int]
     table_bases: Sequence[int]
@@ -54,15 +56,67 @@ def _first_fit(needed: int, taken: list[Place]) -> int:
     return base
 
 
-def _features(layers: Sequence[TiledLayer], machine: MachineConfig) -> dict[str, Place]:
-    """Return a place for every tensor.
+def _groups(layers: Sequence[TiledLayer]) -> dict[str, int]:
+    """Return the feature memory group of every tensor; the image's is 0.
 
-    It lies in the other group than the layer reads from, on words that no living tensor takes.
+    A shortcut lies in the group of the output, and the input in the other one. Else an output goes
+    to the other group than its input, unless that would break the rule for a shortcut.
+
+    Raises
+    ------
+    ValueError : the shortcuts contradict each other.
     """
+    # Tensors whose groups depend on each other, with their sides, shared by all of them.
+    related: dict[str, dict[str, int]] = {}
+
+    def relate(one: str, other: str, differ: int) -> bool:
+        ours, theirs = (related.setdefault(name, {name: 0}) for name in (one, other))
+        if ours is theirs:
+            return ours[one] ^ ours[other] == differ
+        flip = ours[one] ^ theirs[other] ^ differ
+        for name, side in theirs.items():
+            ours[name] = side ^ flip
+            related[name] = ours
+        return True
+
+    for each in layers:
+        layer = each.layer
+        if layer.shortcut is None:
+            continue
+        source, result, added = layer.input.name, layer.output.name, layer.shortcut.tensor.name
+        if not (relate(source, result, 1) and relate(added, result, 0)):
+            raise ValueError(
+                f"Layer {layer.name} must have its shortcut {added} in another feature memory "
+                f"group than its input {source}, which other layers forbid; a pool of 1x1 between "
+                "can copy one of them"
+            )
+    for each in layers:
+        relate(each.layer.input.name, each.layer.output.name, 1)
+    image = layers[0].layer.input.name
+    sides = related[image]
+    return {name: side ^ sides[image] for name, side in sides.items()}
+
+
+def _features(
+    layers: Sequence[TiledLayer], machine: MachineConfig, second: int | None
+) -> tuple[dict[str, Place], tuple[Place, ...]]:
+    """Return a place for every tensor, and those of the image.
+
+    It lies on words that no living tensor takes, or replaces the shortcut that its layer is the
+    last to read. The image may have a second place, in the group ``second``; one of the two is
+    always being read or filled, so both always live.
+    """
+    groups = _groups(layers)
+    image = layers[0].layer.input.name
     last_read = {each.layer.output.name: index for index, each in enumerate(layers)}
     for index, each in enumerate(layers):
         last_read[each.layer.input.name] = index
+        if each.layer.shortcut is not None:
+            last_read[each.layer.shortcut.tensor.name] = index
+    if second is not None:
+        last_read[image] = len(layers)
     places: dict[str, Place] = {}
+    others: list[Place] = []
 
     def place(layer: str, index: int, tensor: str, group: int, region: Region) -> None:
         living = [
@@ -70,6 +124,7 @@ def _features(layers: Sequence[TiledLayer], machine: MachineConfig) -> dict[str,
             for name, place in places.items()
             if place.group == group and last_read[name] >= index
         ]
+        living += [place for place in others if place.group == group]
         base = _first_fit(region.words, living)
         _require(
             layer, f"feature words in group {group}", base + region.words, machine.feature_words
@@ -77,11 +132,48 @@ def _features(layers: Sequence[TiledLayer], machine: MachineConfig) -> dict[str,
         places[tensor] = Place(group, base, region)
 
     first = layers[0]
-    place(first.layer.name, -1, first.layer.input.name, 0, first.input)
+    place(first.layer.name, -1, image, groups[image], first.input)
+    if second is not None:
+        others.append(places[image])
+        place(first.layer.name, -1, image, second, first.input)
     for index, each in enumerate(layers):
-        group = 1 - places[each.layer.input.name].group
-        place(each.layer.name, index, each.layer.output.name, group, each.output)
-    return places
+        output, added = each.layer.output, each.layer.shortcut
+        if (
+            added is not None
+            and added.stride == 1
+            and last_read[added.tensor.name] == index
+            and each.shortcut == each.output
+            and not output.wide
+        ):
+            places[output.name] = places[added.tensor.name]
+        else:
+            place(each.layer.name, index, output.name, groups[output.name], each.output)
+    return places, (*others, places[image])
+
+
+def _places(
+    layers: Sequence[TiledLayer], machine: MachineConfig, images: int
+) -> tuple[dict[str, Place], tuple[Place, ...]]:
+    """Return a place for every tensor, and those of the image.
+
+    The second place of the image goes to the other group where the first one has no room for it,
+    unless a shortcut tells the groups apart: the layer that reads it then writes the group that it
+    reads in every other image.
+    """
+    if images == 1:
+        return _features(layers, machine, None)
+    image = layers[0].layer.input.name
+    bound = any(
+        each.layer.shortcut is not None
+        and image in (each.layer.input.name, each.layer.shortcut.tensor.name)
+        for each in layers
+    )
+    try:
+        return _features(layers, machine, 0)
+    except ValueError:
+        if bound:
+            raise
+        return _features(layers, machine, 1)
 
 
 def _consecutive(
@@ -96,8 +188,14 @@ def _consecutive(
     return bases
 
 
-def allocate(layers: Sequence[TiledLayer], machine: MachineConfig) -> Allocation:
+def allocate(layers: Sequence[TiledLayer], machine: MachineConfig, images: int = 1) -> Allocation:
     """Return the addresses of everything that ``layers`` keep in the memories of ``machine``.
+
+    Parameters
+    ----------
+    layers : in the order of execution; the first one reads the image.
+    machine : whose memories.
+    images : places of the image, 1 or 2.
 
     Raises
     ------
@@ -114,8 +212,10 @@ def allocate(layers: Sequence[TiledLayer], machine: MachineConfig) -> Allocation
             tables += [one.table for one in book.plan.passes]
             _require(each.layer.name, "lookup tables", len(tables), machine.table_words)
         table_bases.append(first_table[book.name] if book is not None else 0)
+    places, image_places = _places(layers, machine, images)
     return Allocation(
-        places=_features(layers, machine),
+        places=places,
+        images=image_places,
         weight_bases=_consecutive(
             layers,
             "weight words",

@@ -3,14 +3,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tritone.compiler.cycles import predict
 from tritone.spec.isa import LAYER, Opcode
-from tritone.spec.machine import BEAT_BYTES
+from tritone.spec.machine import MachineConfig
 from tritone.spec.program import Program
 from tritone.spec.timing import array_cycles, drain_steps, layer_cycles
 
 __all__ = ["Description", "LayerCost", "describe"]
+
+# The image whose cycles count: the first ones also load the program and fill the machine.
+_STEADY_IMAGE = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +29,11 @@ class LayerCost:
     shape : C, H, W of its output.
     macs : useful multiply-accumulates; 0 for pools.
     array_cycles : cycles in which the array takes a step; 0 for pools.
+    passes : walks over the window: codebook passes times activation nibbles.
     drains : hand-overs to the requantiser for each tile.
     cycles : from its acceptance to its end.
+    capacity : multiply-accumulates of the machine in a cycle.
+    bytes : of its weights, input and output as the machine stores them.
     """
 
     layer: str
@@ -33,8 +41,21 @@ class LayerCost:
     shape: tuple[int, int, int]
     macs: int
     array_cycles: int
+    passes: int
     drains: int
     cycles: int
+    capacity: int
+    bytes: int
+
+    @property
+    def utilisation(self) -> float:
+        """Useful multiply-accumulates over those that the array could do."""
+        return self.macs / (self.capacity * self.cycles)
+
+    @property
+    def credited(self) -> float:
+        """Utilisation with each pass counted as work of its own."""
+        return self.passes * self.utilisation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +65,12 @@ class Description:
     Parameters
     ----------
     layers : in the order of execution.
-    transfer_cycles : beats of the image and the result.
+    cycles : of an image in a long run, from the end of the one before to its end.
     capacity : multiply-accumulates of the machine in a cycle.
     """
 
     layers: tuple[LayerCost, ...]
-    transfer_cycles: int
+    cycles: int
     capacity: int
 
     @property
@@ -63,14 +84,28 @@ class Description:
         return sum(cost.array_cycles for cost in self.layers)
 
     @property
-    def cycles(self) -> int:
-        """Cycles of layers and transfers; the bus's latency and the dispatch come on top."""
-        return sum(cost.cycles for cost in self.layers) + self.transfer_cycles
+    def idle_cycles(self) -> int:
+        """Cycles without a layer."""
+        return self.cycles - sum(cost.cycles for cost in self.layers)
 
     @property
     def utilisation(self) -> float:
         """Useful multiply-accumulates over those that the array could do in ``cycles``."""
         return self.macs / (self.capacity * self.cycles)
+
+    @property
+    def credited(self) -> float:
+        """Utilisation with each pass counted as work of its own."""
+        macs = sum(cost.passes * cost.macs for cost in self.layers)
+        return macs / (self.capacity * self.cycles)
+
+
+def _bytes(machine: MachineConfig, fields: Mapping[str, int]) -> int:
+    """Return the bytes of a layer's weights, input and output."""
+    pixels = fields["in_width"] * fields["in_height"] * fields["in_channels"]
+    pixels += fields["stored_width"] * fields["stored_rows"]
+    weights = fields["out_channels"] * fields["group_words"] * machine.weight_word_bits
+    return pixels * machine.rows + weights // 8
 
 
 def describe(program: Program) -> Description:
@@ -86,13 +121,15 @@ def describe(program: Program) -> Description:
                 shape=tuple(entry["shape"]),
                 macs=entry["macs"],
                 array_cycles=array_cycles(machine, fields),
+                passes=fields["pass_steps"],
                 drains=len(drain_steps(fields)),
                 cycles=layer_cycles(machine, fields),
+                capacity=machine.macs_per_cycle,
+                bytes=_bytes(machine, fields),
             )
         )
-    size = program.metadata["image"]["bytes"] + program.metadata["result"]["bytes"]
     return Description(
         layers=tuple(costs),
-        transfer_cycles=size // BEAT_BYTES,
+        cycles=predict(program, _STEADY_IMAGE + 1).image_cycles()[_STEADY_IMAGE],
         capacity=machine.macs_per_cycle,
     )

@@ -7,14 +7,17 @@ from collections.abc import Mapping, Sequence
 
 from tritone.compiler.allocate import Allocation, Place
 from tritone.compiler.fold import require_format
+from tritone.compiler.gather import Windows
 from tritone.compiler.images import image_bytes, pixel_bits
 from tritone.compiler.tile import TiledLayer
+from tritone.graph import Tensor
 from tritone.spec.fixed import BIAS, OFFSET, STREAM
 from tritone.spec.isa import (
     INSTRUCTION_BEATS,
     INSTRUCTION_BITS,
     PARAMETER,
     RECORDS,
+    WINDOW_KERNEL,
     Base,
     MemoryId,
     Opcode,
@@ -29,9 +32,22 @@ Fields = Mapping[str, int]
 _INSTRUCTION_BYTES = INSTRUCTION_BITS // 8
 
 
-def _instruction(opcode: Opcode, *, dma: bool, layer: bool, fields: Fields) -> bytes:
-    """Return an instruction that waits for transfers (``dma``) or for layers."""
-    header = {"opcode": opcode, "wait_dma": dma, "wait_layer": layer, "reserved": 0}
+def _instruction(
+    opcode: Opcode,
+    fields: Fields,
+    *,
+    load: bool = False,
+    layer: bool = False,
+    store: bool = False,
+) -> bytes:
+    """Return an instruction that waits for a load, a layer or a store."""
+    header = {
+        "opcode": opcode,
+        "wait_load": load,
+        "wait_layer": layer,
+        "wait_store": store,
+        "reserved": 0,
+    }
     return RECORDS[opcode].pack({**header, **fields}).to_bytes(_INSTRUCTION_BYTES, "little")
 
 
@@ -55,8 +71,30 @@ def _parameters(tiled: TiledLayer, machine: MachineConfig) -> bytes:
     )
 
 
+def _shortcut_fields(tiled: TiledLayer, place: Place | None) -> Fields:
+    """Return the fields of a layer that say what it adds, from ``place``."""
+    added = tiled.layer.shortcut
+    fields = {"shortcut_groups": tiled.shortcut_groups}
+    if added is None or place is None:
+        names = "base row_words plane_words stride zero multiplier shift"
+        return fields | {f"shortcut_{name}": 0 for name in names.split()}
+    return fields | {
+        "shortcut_base": place.base,
+        "shortcut_row_words": place.region.row_words,
+        "shortcut_plane_words": place.region.plane_words,
+        "shortcut_stride": added.stride - 1,
+        "shortcut_zero": added.tensor.zero,
+        "shortcut_multiplier": added.multiplier,
+        "shortcut_shift": added.shift,
+    }
+
+
 def _layer_fields(
-    tiled: TiledLayer, source: Place, result: Place, bases: tuple[int, int, int]
+    tiled: TiledLayer,
+    source: Place,
+    result: Place,
+    added: Place | None,
+    bases: tuple[int, int, int],
 ) -> Fields:
     layer, steps = tiled.layer, tiled.schedule
     weight_base, parameter_base, table_base = bases
@@ -65,6 +103,7 @@ def _layer_fields(
     _, out_height, out_width = layer.output.shape
     return {
         "in_group": source.group,
+        "out_group": result.group,
         "in_base": source.base,
         "in_width": in_width,
         "in_height": in_height,
@@ -101,7 +140,26 @@ def _layer_fields(
         "high": layer.high,
         "wide": layer.output.wide,
         "pool_mode": layer.pool_mode,
+        **_shortcut_fields(tiled, added),
     }
+
+
+# The fields of a LOAD of words that say nothing there.
+_NO_WINDOWS = dict.fromkeys(
+    (
+        "kernel",
+        "channels",
+        "stride",
+        "pad_top",
+        "pad_left",
+        "pad_code",
+        "across",
+        "down",
+        "plane_words",
+    ),
+    0,
+)
+_NO_PIXELS = dict.fromkeys(("width", "rows", "row_words", "pixel_bytes"), 0) | _NO_WINDOWS
 
 
 def _loads(
@@ -119,35 +177,107 @@ def _loads(
             "address": 0,
             "words": words,
             "beats": len(data) // BEAT_BYTES,
-            "width": 0,
-            "rows": 0,
-            "row_words": 0,
-            "pixel_bytes": 0,
         }
-        loads.append((fields, data))
+        loads.append((fields | _NO_PIXELS, data))
         start += len(data)
     return loads
 
 
-def _load_image(place: Place, shape: tuple[int, int, int], machine: MachineConfig) -> Fields:
-    return {
+def _load_image(
+    place: Place, image: Tensor, windows: Windows | None, machine: MachineConfig
+) -> Fields:
+    """Return the fields of a LOAD of the image, or of its windows, into ``place``."""
+    channels, height, width = image.shape
+    fields = {
         "source": Base.IMAGE,
         "offset": 0,
         "memory": MemoryId.FEATURE_1 if place.group else MemoryId.FEATURE_0,
         "address": place.base,
         "words": 0,
-        "beats": image_bytes(shape, machine) // BEAT_BYTES,
-        "width": place.region.width,
-        "rows": place.region.rows,
+        "beats": image_bytes(image.shape, machine) // BEAT_BYTES,
+        "width": width,
+        "rows": -(-channels // machine.rows) * height,
         "row_words": place.region.row_words,
-        "pixel_bytes": pixel_bits(shape[0], machine),
+        "pixel_bytes": pixel_bits(channels, machine),
+    }
+    if windows is None:
+        return fields | _NO_WINDOWS
+    return fields | {
+        "kernel": WINDOW_KERNEL,
+        "channels": channels,
+        "stride": windows.stride,
+        "pad_top": windows.pad_top,
+        "pad_left": windows.pad_left,
+        "pad_code": windows.pad_code,
+        "across": windows.across,
+        "down": windows.down,
+        "plane_words": place.region.plane_words,
     }
 
 
+def _overlap(one: Place, other: Place) -> bool:
+    """Return whether two places share words."""
+    return (
+        one.group == other.group
+        and one.base < other.base + other.region.words
+        and other.base < one.base + one.region.words
+    )
+
+
+def _layer(
+    index: int,
+    tiled: TiledLayer,
+    allocation: Allocation,
+    places: Mapping[str, Place],
+    result: Place,
+) -> bytes:
+    """Return the instruction of a layer whose tensors lie in ``places``.
+
+    The first one waits for the image. The result of the image before may still be on its way to
+    external memory: a layer that writes over it waits for that.
+    """
+    layer = tiled.layer
+    place = places[layer.output.name]
+    added = places[layer.shortcut.tensor.name] if layer.shortcut else None
+    bases = (
+        allocation.weight_bases[index],
+        allocation.parameter_bases[index],
+        allocation.table_bases[index],
+    )
+    try:
+        return _instruction(
+            layer.opcode,
+            _layer_fields(tiled, places[layer.input.name], place, added, bases),
+            load=index == 0,
+            layer=True,
+            store=_overlap(place, result),
+        )
+    except ValueError as error:
+        raise ValueError(f"Layer {layer.name} must fit its instruction: {error}") from error
+
+
+def _order(tiled: TiledLayer, orders: Mapping[str, Sequence[int]]) -> list[int] | None:
+    """Return which channel of the network stands at each place of an output, if not its own."""
+    output = tiled.layer.output
+    plain = list(range(output.shape[0]))
+    order = list(orders.get(output.name, plain))
+    return None if order == plain else order
+
+
 def emit(
-    name: str, layers: Sequence[TiledLayer], allocation: Allocation, machine: MachineConfig
+    name: str,
+    layers: Sequence[TiledLayer],
+    allocation: Allocation,
+    machine: MachineConfig,
+    windows: Windows | None = None,
+    orders: Mapping[str, Sequence[int]] | None = None,
 ) -> Program:
     """Return the program of ``layers``: CHECK, the loads of constants, and the loop over images.
+
+    With one place for the image the loop is LOAD, the layers, STORE and NEXT. With two the first
+    image is loaded before the loop, which has a body for each place: the first layer, the LOAD of
+    the next image into the other place, the other layers, STORE and NEXT. The result is stored
+    beside the layers of the next image.
 
     Raises
     ------
@@ -162,59 +292,21 @@ def emit(
         (MemoryId.WEIGHT, len(weights) * 8 // machine.weight_word_bits, weights),
     ]
     present = sum(1 for _, words, _ in contents if words)
-    # CHECK and the loads of constants; then the image, the layers, STORE and NEXT.
-    loop = 1 + present
-    count = loop + 1 + len(layers) + 2
+    bodies = len(allocation.images)
+    # CHECK and the loads of constants; a first image; in each body LOAD, the layers, STORE, NEXT.
+    loop = 1 + present + (bodies - 1)
+    body = len(layers) + 3
+    count = loop + bodies * body
     if count * INSTRUCTION_BEATS > machine.instruction_words:
         raise ValueError(
             f"Network {name} must fit {machine.instruction_words} instruction words, "
             f"not {count * INSTRUCTION_BEATS}"
         )
     loads = _loads(count * _INSTRUCTION_BYTES, contents)
-    image, output = layers[0].layer.input, layers[-1].layer.output
-    result = allocation.places[output.name]
+    image = windows.image if windows else layers[0].layer.input
+    output = layers[-1].layer.output
+    size, result = image_bytes(image.shape, machine), allocation.places[output.name]
     result_bytes = result.region.rows * result.region.width * machine.rows * STREAM.bits // 8
-    # Every LOAD waits for the one before it, the first layer for the image, STORE for the last
-    # layer.
-    code = [
-        _instruction(
-            Opcode.CHECK, dma=False, layer=False, fields={"fingerprint": machine.fingerprint}
-        )
-    ]
-    for fields, _ in loads:
-        code.append(_instruction(Opcode.LOAD, dma=True, layer=False, fields=fields))
-    fields = _load_image(allocation.places[image.name], image.shape, machine)
-    code.append(_instruction(Opcode.LOAD, dma=True, layer=True, fields=fields))
-    tensors = []
-    for index, tiled in enumerate(layers):
-        layer = tiled.layer
-        bases = (
-            allocation.weight_bases[index],
-            allocation.parameter_bases[index],
-            allocation.table_bases[index],
-        )
-        places = allocation.places[layer.input.name], allocation.places[layer.output.name]
-        try:
-            word = _instruction(
-                layer.opcode,
-                dma=index == 0,
-                layer=True,
-                fields=_layer_fields(tiled, *places, bases),
-            )
-        except ValueError as error:
-            raise ValueError(f"Layer {layer.name} must fit its instruction: {error}") from error
-        tensors.append(
-            {
-                "name": layer.output.name,
-                "layer": layer.name,
-                "instruction": len(code),
-                "shape": list(layer.output.shape),
-                "wide": layer.output.wide,
-                "bytes": tiled.output.rows * tiled.output.width * machine.rows,
-                "macs": layer.macs,
-            }
-        )
-        code.append(word)
     store = {
         "target": Base.RESULT,
         "offset": 0,
@@ -224,10 +316,46 @@ def emit(
         "rows": result.region.rows,
         "row_words": result.region.row_words,
     }
-    code.append(_instruction(Opcode.STORE, dma=True, layer=True, fields=store))
-    size = image_bytes(image.shape, machine)
-    after = {"target": loop, "image_bytes": size, "result_bytes": result_bytes}
-    code.append(_instruction(Opcode.NEXT, dma=True, layer=True, fields=after))
+
+    code = [_instruction(Opcode.CHECK, {"fingerprint": machine.fingerprint})]
+    code += [_instruction(Opcode.LOAD, fields) for fields, _ in loads]
+    images = [_load_image(place, image, windows, machine) for place in allocation.images]
+    if bodies > 1:
+        code.append(_instruction(Opcode.LOAD, images[0]))
+    assert len(code) == loop
+    tensors = []
+    for number, place in enumerate(allocation.images):
+        following = (number + 1) % bodies
+        places = {**allocation.places, image.name: place}
+        instructions = [
+            _layer(index, tiled, allocation, places, result) for index, tiled in enumerate(layers)
+        ]
+        if bodies > 1:
+            fetch = {**images[following], "source": Base.NEXT_IMAGE, "offset": size}
+            instructions.insert(1, _instruction(Opcode.LOAD, fetch))
+        else:
+            # All of memory may be in use by the image before.
+            instructions.insert(0, _instruction(Opcode.LOAD, images[0], layer=True, store=True))
+        instructions.append(_instruction(Opcode.STORE, store, layer=True))
+        after = {"target": loop + following * body, "image_bytes": size}
+        after["result_bytes"] = result_bytes
+        instructions.append(_instruction(Opcode.NEXT, after))
+        if number == 0:
+            own = [loop + 1 + index - (bodies > 1 and index == 0) for index in range(len(layers))]
+            tensors = [
+                {
+                    "name": tiled.layer.output.name,
+                    "layer": tiled.layer.name,
+                    "instruction": where,
+                    "shape": list(tiled.layer.output.shape),
+                    "order": _order(tiled, orders or {}),
+                    "wide": tiled.layer.output.wide,
+                    "bytes": tiled.output.rows * tiled.output.width * machine.rows,
+                    "macs": tiled.layer.macs,
+                }
+                for where, tiled in zip(own, layers, strict=True)
+            ]
+        code += instructions
     assert len(code) == count
     return Program(
         machine=machine,

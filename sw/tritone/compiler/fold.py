@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from tritone.graph import Convolution, Network, Pool, PoolKind, Tensor, Window
+from tritone.graph import Convolution, Network, Pool, PoolKind, Shortcut, Tensor, Window
 from tritone.spec.catalog import codebook
 from tritone.spec.codebook import MAX_PASSES, Codebook
 from tritone.spec.fixed import LOGIT, OFFSET, SQRT2_FRACTION, STREAM, VALUE, FixedFormat, half
 from tritone.spec.isa import Opcode, PoolMode
 
-__all__ = ["Integers", "Layer", "Weights", "fold", "require_format"]
+__all__ = ["Added", "Integers", "Layer", "Weights", "fold", "require_format"]
 
 Integers = npt.NDArray[np.int64]
 
@@ -42,6 +42,16 @@ class Weights:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Added:
+    """What a layer adds to its sums: a tensor, at stride 1 or 2; K and t."""
+
+    tensor: Tensor
+    stride: int
+    multiplier: int
+    shift: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Layer:
     """One CONVOLVE or POOL.
 
@@ -56,6 +66,7 @@ class Layer:
     bias : what takes back the zero points, for each output channel.
     multiplier, offset, shift, low, high : M and D for each output channel, S, clamp.
     macs : useful multiply-accumulates.
+    shortcut : what is added to the first output channels.
     """
 
     name: str
@@ -73,6 +84,7 @@ class Layer:
     low: int
     high: int
     macs: int
+    shortcut: Added | None = None
 
     @property
     def opcode(self) -> Opcode:
@@ -108,23 +120,30 @@ def _window(name: str, window: Window, output: Tensor) -> Window:
     return window
 
 
-def _convolution(node: Convolution, network: Network) -> Layer:
-    if node.groups != 1:
+def _added(name: str, shortcut: Shortcut, network: Network, output: Tensor) -> Added:
+    """Return a shortcut with a stride that the machine has; a single output pixel has none."""
+    stride = 1 if output.shape[1:] == (1, 1) else shortcut.stride
+    if stride not in (1, 2):
         raise ValueError(
-            f"Layer {node.name} must have one group of channels, not {node.groups}: the array sums "
-            "over all input channels; a machine for it needs a row for each channel"
+            f"Layer {name} must add {shortcut.tensor} with a stride of 1 or 2, not {stride}; "
+            "a pool in front of it can take the rest"
         )
+    # The network's channels have been aligned.
+    assert shortcut.channel_offset == 0
+    return Added(
+        tensor=network.tensors[shortcut.tensor],
+        stride=stride,
+        multiplier=shortcut.multiplier,
+        shift=shortcut.shift,
+    )
+
+
+def _convolution(node: Convolution, network: Network) -> Layer:
     if node.gain is not None:
         raise ValueError(
             f"Layer {node.name} must have a fixed step, not the adaptive one of "
             f"{node.gain.tensor}: the machine has no gain stage in its reader; "
             "freeze beta at its mean (static), or train with another quantizer"
-        )
-    if node.shortcut is not None:
-        raise ValueError(
-            f"Layer {node.name} must add nothing, not the shortcut {node.shortcut.tensor}: "
-            "the machine has no residual path; "
-            "it needs a second feature memory read in the requantizer"
         )
     if not codebook(node.codebook).runs:
         raise ValueError(
@@ -138,7 +157,8 @@ def _convolution(node: Convolution, network: Network) -> Layer:
     positive = weights.scaled.clip(min=0).sum(axis=(1, 2, 3))
     negative = weights.scaled.clip(max=0).sum(axis=(1, 2, 3))
     # A weight meets a - z_a, anything from -z_a to top - z_a. With v in 36 bits and M in 16 the
-    # product takes 51 bits, and its sum with D, in 48 bits, always fits the 56 of the requantiser.
+    # product takes 51 bits, and its sum with D, in 48 bits, and a shortcut, in 55 bits, always fits
+    # the 56 of the requantiser.
     low = positive * -zero + negative * (top - zero)
     high = positive * (top - zero) + negative * -zero
     require_format(node.name, "sums", int(low.min()), int(high.max()), VALUE)
@@ -164,6 +184,7 @@ def _convolution(node: Convolution, network: Network) -> Layer:
         low=node.low,
         high=node.high,
         macs=network.macs(node),
+        shortcut=_added(node.name, node.shortcut, network, result) if node.shortcut else None,
     )
 
 
@@ -204,7 +225,7 @@ def _pool(node: Pool, network: Network) -> Layer:
 
 
 def fold(network: Network) -> list[Layer]:
-    """Return the layers of ``network`` in the order of execution.
+    """Return the layers of ``network``, which is aligned, in the order of execution.
 
     Raises
     ------

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from tritone.compiler.align import align
 from tritone.compiler.allocate import allocate
 from tritone.compiler.emit import emit
-from tritone.compiler.fold import fold
+from tritone.compiler.fold import Layer, fold
+from tritone.compiler.gather import Windows, gather
 from tritone.compiler.tile import tile
 from tritone.graph import Network
 from tritone.spec.machine import MachineConfig
@@ -17,10 +19,27 @@ __all__ = ["compile_network"]
 def compile_network(network: Network, machine: MachineConfig) -> Program:
     """Return the program that runs ``network`` on ``machine``.
 
+    Of these the first that fits: windows of the image are gathered and the next image is loaded
+    beside the layers; only gathered; only beside; neither.
+
     Raises
     ------
     ValueError : something does not fit; the message names the layer, what it needs and what the
         machine has.
     """
-    layers = [tile(layer, machine) for layer in fold(network)]
-    return emit(network.name, layers, allocate(layers, machine), machine)
+    aligned, orders = align(network)
+    plain = fold(aligned)
+    forms: list[tuple[Windows | None, list[Layer]]] = [(None, plain)]
+    gathered = gather(plain, machine)
+    if gathered is not None:
+        forms.insert(0, gathered)
+    refusal: ValueError
+    for windows, layers in forms:
+        for images in (2, 1):
+            try:
+                tiled = [tile(layer, machine) for layer in layers]
+                places = allocate(tiled, machine, images)
+                return emit(network.name, tiled, places, machine, windows, orders)
+            except ValueError as error:
+                refusal = error
+    raise refusal

@@ -67,7 +67,9 @@ class TiledLayer:
     layer : what it computes.
     schedule : its pass steps and B.
     input, output : regions.
+    shortcut : region of what is added, if anything.
     groups : output groups of C channels.
+    shortcut_groups : those that add the shortcut.
     tiles : tiles of P pixels in all rows of an output group.
     walk : steps of one walk: window size times input channel words.
     planes : weight nibbles.
@@ -78,7 +80,9 @@ class TiledLayer:
     schedule: Schedule
     input: Region
     output: Region
+    shortcut: Region | None
     groups: int
+    shortcut_groups: int
     tiles: int
     walk: int
     planes: int
@@ -118,8 +122,30 @@ def _weight_words(layer: Layer, groups: int, machine: MachineConfig) -> npt.NDAr
     return np.asarray(flat[..., 0] | (flat[..., 1] << NIBBLE_BITS), np.uint8)
 
 
+def _shortcut_groups(layer: Layer, machine: MachineConfig) -> int:
+    """Return the output groups that add the shortcut.
+
+    The last one may have channels that only one of the two tensors has; where these are the
+    output's the shortcut's lanes there would have to hold its zero, which nothing promises.
+    """
+    if layer.shortcut is None:
+        return 0
+    channels, all_channels = layer.shortcut.tensor.shape[0], layer.output.shape[0]
+    if channels < all_channels and channels % machine.columns:
+        raise ValueError(
+            f"Layer {layer.name} must add {layer.shortcut.tensor.name} to all of its "
+            f"{all_channels} channels or to a multiple of {machine.columns}, not to {channels}"
+        )
+    return -(-channels // machine.columns)
+
+
 def tile(layer: Layer, machine: MachineConfig) -> TiledLayer:
-    """Return ``layer`` cut to the shape of ``machine``."""
+    """Return ``layer`` cut to the shape of ``machine``.
+
+    Raises
+    ------
+    ValueError : its sums or its shortcut are not what the machine can do.
+    """
     source, result = Region.of(layer.input, machine), Region.of(layer.output, machine)
     groups = -(-layer.output.shape[0] // machine.columns)
     _, height, width = layer.output.shape
@@ -129,7 +155,9 @@ def tile(layer: Layer, machine: MachineConfig) -> TiledLayer:
         schedule=plan_passes(layer, machine),
         input=source,
         output=result,
+        shortcut=Region.of(layer.shortcut.tensor, machine) if layer.shortcut else None,
         groups=groups,
+        shortcut_groups=_shortcut_groups(layer, machine),
         tiles=height * -(-width // machine.pixels),
         walk=kernel * (source.channels if layer.opcode is Opcode.CONVOLVE else 1),
         planes=layer.weights.book.plan.planes if layer.weights else 0,

@@ -15,7 +15,13 @@ __all__ = ["Bytes", "unpack_dump"]
 Bytes = npt.NDArray[np.uint8]
 
 
-def unpack_dump(data: bytes, shape: Sequence[int], wide: bool, rows: int) -> npt.NDArray[np.int16]:
+def unpack_dump(
+    data: bytes,
+    shape: Sequence[int],
+    wide: bool,
+    rows: int,
+    order: Sequence[int] | None = None,
+) -> npt.NDArray[np.int16]:
     """Return the values [C, H, W] in a dump.
 
     Parameters
@@ -24,6 +30,7 @@ def unpack_dump(data: bytes, shape: Sequence[int], wide: bool, rows: int) -> npt
     shape : C, H, W of the tensor.
     wide : a value is signed, its low byte in stored pixel 2x and its high byte in 2x + 1.
     rows : R of the machine.
+    order : which channel stands at each place, if not its own.
     """
     channels, height, width = shape
     stored = 2 * width if wide else width
@@ -35,6 +42,8 @@ def unpack_dump(data: bytes, shape: Sequence[int], wide: bool, rows: int) -> npt
         )
     region = np.frombuffer(data, np.uint8).reshape(words, height, stored, rows)
     codes = region.transpose(0, 3, 1, 2).reshape(words * rows, height, stored)[:channels]
+    if order is not None:
+        codes = codes[np.argsort(order)]
     if not wide:
         return codes.astype(np.int16)
     values = codes[..., 0::2].astype(np.uint16) | (

@@ -100,17 +100,24 @@ class GoldenMachine:
         self._operands: dict[tuple[int, int], Operand] = {}
         self._next = 0
 
-    def run(self, image: bytes) -> list[npt.NDArray[np.int16]]:
+    def run(self, image: bytes, following: bytes | None = None) -> list[npt.NDArray[np.int16]]:
         """Return the outputs [C, H, W] of the layers, one for each of the program's tensors."""
         return [
-            unpack_dump(dump, entry["shape"], entry["wide"], self._machine.rows)
+            unpack_dump(dump, entry["shape"], entry["wide"], self._machine.rows, entry["order"])
             for dump, entry in zip(
-                self.execute(image).dumps, self._program.metadata["tensors"], strict=True
+                self.execute(image, following).dumps,
+                self._program.metadata["tensors"],
+                strict=True,
             )
         ]
 
-    def execute(self, image: bytes) -> Execution:
+    def execute(self, image: bytes, following: bytes | None = None) -> Execution:
         """Run from where the last image ended up to NEXT.
+
+        Parameters
+        ----------
+        image : the image; the ``following`` one of the call before, if that had one.
+        following : the image behind it; None ends the run, and the next call begins a new one.
 
         Raises
         ------
@@ -118,8 +125,9 @@ class GoldenMachine:
             accumulator out of range.
         """
         size = self._program.metadata["image"]["bytes"]
-        if len(image) != size:
-            raise ValueError(f"Image must be {size} bytes long, not {len(image)}")
+        for each in (image, following):
+            if each is not None and len(each) != size:
+                raise ValueError(f"Image must be {size} bytes long, not {len(each)}")
         dumps: list[bytes] = []
         result = bytearray()
         while True:
@@ -131,7 +139,7 @@ class GoldenMachine:
                 case Opcode.CHECK:
                     self._check(fields)
                 case Opcode.LOAD:
-                    self._load(fields, image)
+                    self._load(fields, image, following)
                 case Opcode.STORE:
                     self._store(fields, result)
                 case Opcode.CONVOLVE | Opcode.POOL:
@@ -139,7 +147,7 @@ class GoldenMachine:
                     y = self._convolve(fields, index) if convolve else self._pool(fields)
                     dumps.append(self._write_back(fields, y))
                 case Opcode.NEXT:
-                    self._next = fields["target"]
+                    self._next = fields["target"] if following is not None else 0
                     return Execution(tuple(dumps), bytes(result))
 
     def _decode(self, index: int) -> tuple[Opcode, Fields]:
@@ -156,6 +164,11 @@ class GoldenMachine:
                     f"Instruction {index} must have sizes of at least 1 and a stride of 1 or 2, "
                     f"not {', '.join([f'{name} 0' for name in empty] or [str(fields['stride'])])}"
                 )
+            if fields["shortcut_groups"] and fields["in_group"] == fields["out_group"]:
+                raise ValueError(
+                    f"Instruction {index} must read its shortcut from another group than its "
+                    f"input, not both from {fields['in_group']}"
+                )
         return opcode, fields
 
     def _check(self, fields: Fields) -> None:
@@ -166,11 +179,19 @@ class GoldenMachine:
                 f"not {fields['fingerprint']:016x}"
             )
 
-    def _load(self, fields: Fields, image: bytes) -> None:
-        if fields["source"] not in (Base.PROGRAM, Base.IMAGE):
-            raise ValueError(f"LOAD must read the program or an image, not {fields['source']}")
-        source = self._program.payload if fields["source"] == Base.PROGRAM else image
+    def _load(self, fields: Fields, image: bytes, following: bytes | None) -> None:
         start, size = fields["offset"], fields["beats"] * BEAT_BYTES
+        match fields["source"]:
+            case Base.PROGRAM:
+                source = self._program.payload
+            case Base.IMAGE:
+                source = image
+            case Base.NEXT_IMAGE:
+                if following is None:
+                    return
+                source = image + following
+            case _:
+                raise ValueError(f"LOAD must read the program or an image, not {fields['source']}")
         data = source[start : start + size]
         if len(data) != size:
             raise ValueError(f"LOAD must find {size} bytes at {start}, not {len(data)}")
@@ -282,6 +303,11 @@ class GoldenMachine:
         scaled = multiply_add(
             v, self._parameter(fields, "multiplier"), self._parameter(fields, "offset")
         )
+        added = min(fields["shortcut_groups"], fields["out_channels"]) * self._machine.columns
+        if added:
+            codes = self._features.shortcut(fields).astype(np.int64)[:, :added]
+            term = (codes - fields["shortcut_zero"]) * fields["shortcut_multiplier"]
+            scaled[:, :added] += term << fields["shortcut_shift"]
         return clamp(scaled >> fields["shift"], fields["low"], fields["high"])
 
     def _parameter(self, fields: Fields, name: str) -> Integers:
@@ -296,7 +322,7 @@ class GoldenMachine:
 
     def _write_back(self, fields: Fields, y: Integers) -> bytes:
         """Store the results (pixel, channel) and return the stored region."""
-        group = 1 - fields["in_group"]
+        group = fields["out_group"]
         height, width = fields["out_height"], fields["out_width"]
         codes = y.reshape(height, width, -1)
         if fields["wide"]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from tritone.golden.arithmetic import Integers
 from tritone.golden.dump import Bytes
-from tritone.spec.isa import PARAMETER
+from tritone.spec.isa import MAX_WINDOW_CHANNELS, PARAMETER, WINDOW_KERNEL
 from tritone.spec.machine import BEAT_BYTES, MachineConfig
 
 __all__ = ["FeatureMemory", "read_parameters", "read_words"]
@@ -46,8 +46,42 @@ class FeatureMemory:
     def _rows(self, region: Mapping[str, int]) -> Integers:
         return region["base"] + np.arange(region["rows"]) * region["row_words"]
 
+    @staticmethod
+    def _windows(fields: Mapping[str, int], pixels: Bytes) -> Bytes:
+        """Return the windows of ``pixels`` (y, x, byte) as LOAD says: (y, x, tap and channel)."""
+        kernel, channels, stride = fields["kernel"], fields["channels"], fields["stride"]
+        down, across = fields["down"], fields["across"]
+        top, left = fields["pad_top"], fields["pad_left"]
+        height, width, size = pixels.shape
+        if kernel != WINDOW_KERNEL or not 1 <= channels <= MAX_WINDOW_CHANNELS:
+            raise ValueError(
+                f"Windows must be 3x3 and have 1..{MAX_WINDOW_CHANNELS} channels, "
+                f"not {kernel}x{kernel} and {channels}"
+            )
+        if stride not in (1, 2) or channels > size:
+            raise ValueError(
+                f"Windows must have a stride of 1 or 2 and channels of the {size} bytes, "
+                f"not {stride} and {channels}"
+            )
+        if down < max(top + height, kernel) or across < max(left + width, kernel):
+            raise ValueError(f"Windows must reach over the image, not {down} rows, {across} across")
+        padded = np.full((down, across, channels), fields["pad_code"], np.uint8)
+        padded[top : top + height, left : left + width] = pixels[..., :channels]
+        taps = [
+            padded[
+                ky : down - kernel + ky + 1 : stride,
+                kx : across - kernel + kx + 1 : stride,
+            ]
+            for ky in range(kernel)
+            for kx in range(kernel)
+        ]
+        return np.concatenate(taps, axis=-1)
+
     def load(self, group: int, fields: Mapping[str, int], data: bytes) -> None:
-        """Fill a region from packed pixels as LOAD says; the channels behind them become 0."""
+        """Fill a region from packed pixels or their windows as LOAD says.
+
+        The channels behind them become 0.
+        """
         size = 1 << fields["pixel_bytes"]
         if size > self._machine.rows:
             raise ValueError(f"Pixel must have at most {self._machine.rows} bytes, not {size}")
@@ -55,6 +89,17 @@ class FeatureMemory:
         if -(-used // BEAT_BYTES) != fields["beats"]:
             raise ValueError(f"LOAD must read the beats of {used} bytes, not {fields['beats']}")
         pixels = np.frombuffer(data[:used], np.uint8).reshape(fields["rows"], fields["width"], size)
+        if fields["kernel"]:
+            if fields["across"] > self._machine.gather_width:
+                raise ValueError(
+                    f"Windows must be gathered from at most {self._machine.gather_width} columns, "
+                    f"not {fields['across']}"
+                )
+            windows = self._windows(fields, pixels)
+            unused = -windows.shape[-1] % self._machine.rows
+            codes = np.pad(windows, ((0, 0), (0, 0), (0, unused)))
+            self.write(group, {**fields, "base": fields["address"]}, codes)
+            return
         rows = self._rows({**fields, "base": fields["address"]})
         bank, word = self._place(rows, fields["row_words"], fields["width"])
         self._words[group, bank, word] = 0
@@ -76,6 +121,36 @@ class FeatureMemory:
         bank, word = self._place(rows, fields["in_row_words"], fields["in_width"])
         values: Bytes = self._words[group, bank, word]
         return values
+
+    def shortcut(self, fields: Mapping[str, int]) -> Bytes:
+        """Return what a layer adds to its output pixels, (pixel, channel), whole channel words.
+
+        Raises
+        ------
+        ValueError : results would replace words of it that another tile reads.
+        """
+        height, width = fields["out_height"], fields["out_width"]
+        words = -(
+            -min(fields["shortcut_groups"], fields["out_channels"]) // self._machine.word_columns
+        )
+        stride, row_words = 1 << fields["shortcut_stride"], fields["shortcut_row_words"]
+        rows = (
+            fields["shortcut_base"]
+            + np.arange(words)[:, None] * fields["shortcut_plane_words"]
+            + np.arange(0, stride * height, stride) * row_words
+        )
+        bank, word = self._place(rows, row_words, stride * (width - 1) + 1)
+        in_place = not fields["wide"] and stride == 1
+        for name in ("base", "row_words", "plane_words"):
+            in_place = in_place and fields[f"shortcut_{name}"] == fields[f"out_{name}"]
+        results = fields["out_base"] + fields["stored_rows"] * fields["out_row_words"]
+        if fields["out_base"] <= word.max() and word.min() < results and not in_place:
+            raise ValueError(
+                f"Layer must write its shortcut in place or not at all, not {fields['out_base']}.."
+                f"{results - 1} over {int(word.min())}..{int(word.max())}"
+            )
+        codes: Bytes = self._words[fields["out_group"], bank, word][:, :, ::stride]
+        return codes.transpose(1, 2, 0, 3).reshape(height * width, -1)
 
     def write(self, group: int, fields: Mapping[str, int], codes: Bytes) -> None:
         """Write ``codes`` (y, stored x, channel); lanes that have no code stay as they are."""

@@ -2,15 +2,16 @@
 """The instruction set: fixed words of 512 bits, fetched as 8 beats, least significant first.
 
 A program runs its instructions in order; NEXT closes the loop over images. A layer (CONVOLVE or
-POOL) waits for the layer before it. Transfers run beside layers: an instruction with ``wait_dma``
-starts only when no transfer is under way, and a transfer with ``wait_layer`` only when no layer is.
+POOL) waits for the layer before it, a LOAD for the load before it, a STORE for the store before it;
+for another kind an instruction waits only if one of its flags ``wait_load``, ``wait_store`` and
+``wait_layer`` says so. Loads, stores and a layer run side by side.
 """
 
 from __future__ import annotations
 
 from enum import IntEnum
 
-from tritone.spec.fixed import BIAS, LOGIT, MULTIPLIER, OFFSET
+from tritone.spec.fixed import BIAS, LOGIT, MULTIPLIER, OFFSET, SHORTCUT_SHIFT_MAX, STREAM
 from tritone.spec.machine import BEAT_BITS, ISA_VERSION
 from tritone.spec.record import Field, Record
 
@@ -23,11 +24,13 @@ __all__ = [
     "LAYER",
     "LOAD",
     "MAX_PASS_STEPS",
+    "MAX_WINDOW_CHANNELS",
     "NEXT",
     "PARAMETER",
     "PASS_STEP",
     "RECORDS",
     "STORE",
+    "WINDOW_KERNEL",
     "Base",
     "MemoryId",
     "Opcode",
@@ -39,6 +42,10 @@ INSTRUCTION_BEATS = INSTRUCTION_BITS // BEAT_BITS
 
 # Passes of the weight codebook times nibbles of the activation.
 MAX_PASS_STEPS = 8
+
+# Channels of an image whose windows LOAD can write, and the size of these windows.
+MAX_WINDOW_CHANNELS = 4
+WINDOW_KERNEL = 3
 
 
 class Opcode(IntEnum):
@@ -68,6 +75,8 @@ class Base(IntEnum):
     PROGRAM = 0  # register program_address
     IMAGE = 1  # register image_address, advanced by NEXT
     RESULT = 2  # register result_address, advanced by NEXT
+    # As IMAGE, for a load from the image that follows: the last image skips it.
+    NEXT_IMAGE = 3
 
 
 class PoolMode(IntEnum):
@@ -79,9 +88,10 @@ class PoolMode(IntEnum):
 
 _HEADER = (
     Field("opcode", 4, "operation", choices=Opcode),
-    Field("wait_dma", 1, "start only when no transfer is under way"),
+    Field("wait_load", 1, "start only when no load is under way; loads always do"),
     Field("wait_layer", 1, "start only when no layer is under way; layers always do"),
-    Field("reserved", 2, "zero"),
+    Field("wait_store", 1, "start only when no store is under way; stores always do"),
+    Field("reserved", 1, "zero"),
 )
 
 # A region of a feature memory group: rows of pixels, the R channels of a pixel in one word.
@@ -108,7 +118,9 @@ LOAD = Record(
     INSTRUCTION_BITS,
     "Fill part of an on-chip memory from external memory. Into a feature memory: `rows` rows of "
     "`width` pixels of `1 << pixel_bytes` bytes, packed without gaps; the channels behind them "
-    "become 0.",
+    "become 0. With `kernel` 3 not the pixels but their windows of 3x3 are written: the bytes of "
+    "the window at output pixel (y, x) are the channels of its 9 pixels, row by row, R to a "
+    "channel word, behind them zeros.",
     (
         *_HEADER,
         Field("source", 2, "what the offset counts from", choices=Base),
@@ -121,6 +133,15 @@ LOAD = Record(
         Field("rows", 16, "rows"),
         Field("row_words", 12, "words of a row in each bank"),
         Field("pixel_bytes", 3, "log2 of the bytes of a pixel; at most R bytes"),
+        Field("kernel", 4, "0, or 3 to write windows; these must lie in a feature memory"),
+        Field("channels", 3, "windows: bytes of a pixel that count, 1..MAX_WINDOW_CHANNELS"),
+        Field("stride", 2, "windows: 1 or 2"),
+        Field("pad_top", 4, "windows: rows of padding above"),
+        Field("pad_left", 4, "windows: columns of padding on the left"),
+        Field("pad_code", 8, "windows: byte outside the image"),
+        Field("across", 12, "windows: columns with padding, at most gather_width"),
+        Field("down", 12, "windows: rows with padding"),
+        Field("plane_words", 16, "windows: words of a channel word"),
     ),
 )
 
@@ -139,8 +160,8 @@ STORE = Record(
 NEXT = Record(
     "next",
     INSTRUCTION_BITS,
-    "End of an image, once all transfers and layers have ended: advance the image and result "
-    "addresses; if images remain go on at instruction `target`, else stop with status done.",
+    "End of an image: advance the image and result addresses; if images remain go on at "
+    "instruction `target`, else stop with status done when all transfers and layers have ended.",
     (
         *_HEADER,
         Field("target", 16, "index of the first instruction of the loop"),
@@ -170,10 +191,13 @@ LAYER = Record(
     "CONVOLVE and POOL: for each output channel group, row and tile of P pixels, walk the window "
     "once for each pass step, in the order ky, kx, input channel group (fastest), and requantise. "
     "POOL reads the input channels of its own output group, has one input group, ignores the "
-    "weights, and its one pass step drains.",
+    "weights, and its one pass step drains. The shortcut is a tensor in the output's group, which "
+    "then is not the input's: output channel c of the first `shortcut_groups` output groups adds "
+    "its channel c at stride times the output pixel. Results may replace its pixels where they "
+    "stand, or lie elsewhere.",
     (
         *_HEADER,
-        Field("in_group", 1, "feature memory group that is read; the output goes to the other one"),
+        Field("in_group", 1, "feature memory group that is read"),
         Field("in_base", 16, "first word of the input"),
         Field("in_width", 12, "input pixels in a row"),
         Field("in_height", 12, "input rows"),
@@ -222,13 +246,23 @@ LAYER = Record(
             "results of 16 bits, stored as the pixels 2x (low byte) and 2x + 1 (high byte)",
         ),
         Field("pool_mode", 1, "what POOL computes", choices=PoolMode),
+        Field("out_group", 1, "feature memory group that is written"),
+        Field("shortcut_groups", 8, "output groups of C that add the shortcut; 0 without one"),
+        Field("shortcut_base", 16, "first word of the shortcut"),
+        Field("shortcut_row_words", 12, "words of a shortcut row in each bank"),
+        Field("shortcut_plane_words", 16, "words of a shortcut channel word"),
+        Field("shortcut_stride", 1, "log2 of its stride"),
+        Field("shortcut_zero", STREAM.bits, "z_k"),
+        Field("shortcut_multiplier", MULTIPLIER.bits, "K", signed=True),
+        Field("shortcut_shift", SHORTCUT_SHIFT_MAX.bit_length(), "t"),
     ),
 )
 
 PARAMETER = Record(
     "parameter",
     2 * BEAT_BITS,
-    "Requantiser constants of an output channel: y = clamp((v * M + D) >> S, low, high), v from B.",
+    "Requantiser constants of an output channel: y = clamp((v * M + (((k - z_k) * K) << t) + D) >> "
+    "S, low, high), v from B, k the shortcut's code.",
     (
         Field(
             "bias",

@@ -13,7 +13,7 @@ from tritone.spec.fixed import BIAS, MULTIPLIER, OFFSET, STREAM
 __all__ = ["BEAT_BITS", "BEAT_BYTES", "ISA_VERSION", "PRESETS", "MachineConfig", "preset"]
 
 # Changes with the meaning of an instruction, a parameter or a memory layout; in the fingerprint.
-ISA_VERSION = 1
+ISA_VERSION = 2
 
 # Width of the AXI4 data bus. A memory word of W bits is loaded as ceil(W / 64) beats, least
 # significant first.
@@ -49,6 +49,7 @@ class MachineConfig:
     parameter_words : words of C / slots requantiser parameters.
     table_words : lookup tables of 16 entries.
     instruction_words : beats of instruction memory; an instruction takes 8.
+    gather_width : columns, padding included, of the widest image whose windows a LOAD can write.
     even_bits, odd_bits : widths of the raw, unsigned accumulators of the two rails.
     """
 
@@ -62,6 +63,7 @@ class MachineConfig:
     parameter_words: int = 512
     table_words: int = 64
     instruction_words: int = 512
+    gather_width: int = 64
     even_bits: int = 20
     odd_bits: int = 19
 
@@ -79,6 +81,7 @@ class MachineConfig:
         _require_power_of_two("parameter_words", self.parameter_words, 4, 1 << 16)
         _require_power_of_two("table_words", self.table_words, 2, 256)
         _require_power_of_two("instruction_words", self.instruction_words, 64, 1 << 16)
+        _require_power_of_two("gather_width", self.gather_width, 4, 1 << 11)
         if self.columns > self.rows:
             raise ValueError(f"columns must not exceed rows ({self.rows}), not {self.columns}")
         if self.requantizer_slots > self.columns:
@@ -163,10 +166,19 @@ PRESETS = {
         MachineConfig(name="ecp5_25", rows=16, columns=16, pixels=1),
         # 512: what the demonstration runs on.
         MachineConfig(name="demo", rows=16, columns=16, pixels=2),
-        # 1024 for the ECP5-85 and the Zynq-7020.
-        MachineConfig(name="ecp5_85", rows=16, columns=16, pixels=4, weight_words=2048),
+        # 1024 for the ECP5-85 and the Zynq-7020. With 16 requantiser lanes an 8-bit first layer of
+        # four drains a tile does not wait for them.
         MachineConfig(
-            name="xc7z020", rows=16, columns=16, pixels=4, weight_words=2048, feature_words=1024
+            name="ecp5_85", rows=16, columns=16, pixels=4, requantizer_slots=4, weight_words=2048
+        ),
+        MachineConfig(
+            name="xc7z020",
+            rows=16,
+            columns=16,
+            pixels=4,
+            requantizer_slots=4,
+            weight_words=2048,
+            feature_words=1024,
         ),
         # Every parameter off its default, for checks of the generator.
         MachineConfig(
@@ -180,6 +192,7 @@ PRESETS = {
             parameter_words=1024,
             table_words=128,
             instruction_words=1024,
+            gather_width=128,
             even_bits=22,
             odd_bits=21,
         ),

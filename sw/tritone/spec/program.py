@@ -41,8 +41,9 @@ class Program:
     instructions : number of instructions at the front of ``payload``.
     payload : bytes for external memory; a multiple of 8.
     metadata : JSON values: "network", "image" {shape, bytes}, "result" {shape, bytes} and
-        "tensors", a list of {name, layer, instruction, shape [C, H, W], wide, bytes, macs}, one for
-        each layer in the order of execution.
+        "tensors", a list of {name, layer, instruction, shape [C, H, W], order, wide, bytes, macs},
+        one for each layer in the order of execution; "order" is null or names for each place the
+        network's channel that is stored there.
     """
 
     machine: MachineConfig

@@ -91,7 +91,11 @@ REGISTERS = _registers(
     ("result_address", Access.READ_WRITE, "byte address of the first result, a multiple of 8"),
     ("dump_address", Access.READ_WRITE, "byte address of the first dump, a multiple of 8"),
     ("image_count", Access.READ_WRITE, "images to run, at least 1"),
-    ("images_done", Access.READ, "images finished since start"),
+    (
+        "images_done",
+        Access.READ,
+        "images whose layers have ended since start; the last result may still be on its way",
+    ),
     ("cycles_low", Access.READ, "cycles since start while busy, bits 31..0"),
     ("cycles_high", Access.READ, "cycles since start while busy, bits 63..32"),
     ("array_cycles_low", Access.READ, "cycles in which the array took a step, bits 31..0"),

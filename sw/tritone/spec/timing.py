@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many cycles the layer engine takes, from the fields of a layer alone.
+"""How many cycles the blocks take: the layer engine, from the fields of a layer alone, and others.
 
 The constants describe the gateware, which does not read them: its tests compare the two.
 """
@@ -7,12 +7,17 @@ The constants describe the gateware, which does not read them: its tests compare
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 
 from tritone.spec.isa import PASS_STEP, Opcode
 from tritone.spec.machine import MachineConfig
 
 __all__ = [
+    "FEATURE_READ_LATENCY",
+    "INSTRUCTION_CYCLES",
+    "READ_REQUEST_LATENCY",
     "START",
+    "PortUse",
     "array_cycles",
     "array_latency",
     "drain_steps",
@@ -27,6 +32,16 @@ START = 3
 # From a step to the activations that it reads, and from results to the feature memory.
 _READER = 5
 _WRITE_BACK = 1
+# From a step, and from the hand-over of sums, to the cycle in which a feature memory is read.
+_WINDOW = 1
+_LINE = 1
+
+# From the dispatch of an instruction to that of the next one, if nothing keeps it waiting.
+INSTRUCTION_CYCLES = 12
+# From the dispatch of a load to its first request on the bus.
+READ_REQUEST_LATENCY = 2
+# From a transfer's request to a feature memory to its data.
+FEATURE_READ_LATENCY = 2
 
 
 def array_latency(machine: MachineConfig) -> int:
@@ -82,3 +97,68 @@ def array_cycles(machine: MachineConfig, layer: Mapping[str, int]) -> int:
     if layer["opcode"] != Opcode.CONVOLVE:
         return 0
     return _tiles(machine, layer) * sum(drain_steps(layer))
+
+
+class PortUse:
+    """In which cycles a layer uses the ports of the feature memory's groups.
+
+    Cycles count from the one that accepts the layer.
+
+    Parameters
+    ----------
+    machine : shape of the machine.
+    layer : fields of a LAYER record.
+    """
+
+    def __init__(self, machine: MachineConfig, layer: Mapping[str, int]) -> None:
+        self._machine = machine
+        self._layer = layer
+        self._opcode = Opcode(layer["opcode"])
+        self._tiles = _tiles(machine, layer)
+        self._in_group, self._out_group = layer["in_group"], layer["out_group"]
+        self._line_tiles = self._tiles // layer["out_channels"] * layer["shortcut_groups"]
+        sums = _READER + self._sums
+        self._first_line = START + sums + _LINE - 1
+        self._first_tile = START + flush(machine, self._opcode) - 1
+
+    @property
+    def _sums(self) -> int:
+        machine = self._machine
+        convolve = self._opcode == Opcode.CONVOLVE
+        return array_latency(machine) if convolve else pool_latency(machine)
+
+    @cached_property
+    def _steps(self) -> tuple[bool, ...]:
+        """For each cycle of a tile: a step is issued. A drain waits for its slots to pass."""
+        steps: list[bool] = []
+        for drain in drain_steps(self._layer):
+            idle = max(0, self._machine.requantizer_slots - drain)
+            steps += [True] * (drain - 1) + [False] * idle + [True]
+        return tuple(steps)
+
+    @property
+    def cycles(self) -> int:
+        """Cycles from the one that accepts the layer to the first in which it has ended."""
+        return layer_cycles(self._machine, self._layer)
+
+    def _ends_tile(self, since_first: int, tiles: int) -> bool:
+        """Return whether a tile's last step lies so many cycles behind the layer's first one."""
+        period = len(self._steps)
+        return 0 < since_first <= tiles * period and since_first % period == 0
+
+    def reads(self, group: int, cycle: int) -> bool:
+        """Return whether the layer reads ``group`` in ``cycle``."""
+        if group == self._in_group:
+            since = cycle - START - _WINDOW
+            period = len(self._steps)
+            if 0 <= since < self._tiles * period and self._steps[since % period]:
+                return True
+        return (
+            group == self._out_group
+            and self._line_tiles > 0
+            and self._ends_tile(cycle - self._first_line, self._line_tiles)
+        )
+
+    def writes(self, group: int, cycle: int) -> bool:
+        """Return whether the layer writes ``group`` in ``cycle``."""
+        return group == self._out_group and self._ends_tile(cycle - self._first_tile, self._tiles)

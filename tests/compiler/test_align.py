@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Aligned networks compute the same, channel by channel, and have no channel offsets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tritone.compiler.align import align
+from tritone.golden import layers
+from tritone.graph import Convolution, Network
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("kind", ["identity", "pad", "project"])
+def test_channels_only_change_their_places(
+    kind: str, seed: int, residual_blocks: Callable[..., Network]
+) -> None:
+    network = residual_blocks(kind, seed)
+    aligned, orders = align(network)
+    shape = (1, *network.tensors[network.input].shape)
+    image = np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
+    expected, got = layers.run(network, image), layers.run(aligned, image)
+    assert set(orders) == set(expected)
+    for name, order in orders.items():
+        assert (got[name] == expected[name][:, list(order)]).all()
+    for node in aligned.nodes:
+        shortcut = node.shortcut if isinstance(node, Convolution) else None
+        assert shortcut is None or shortcut.channel_offset == 0
+
+
+def test_orders_follow_the_shortcuts(
+    step: Any, spec: Any, network_of_steps: Callable[..., Network]
+) -> None:
+    """What is added comes first, in the order it has; a layer without shortcut keeps its own."""
+    point = {"kernel": (1, 1)}
+    network = network_of_steps(
+        (2, 3, 3),
+        [
+            step(spec=spec(out=2, **point), reads=-1),
+            step(spec=spec(out=4, **point), reads=0, adds=0, offset=1),
+            step(spec=spec(out=7, **point), reads=1, adds=1, offset=2),
+            step(spec=spec(out=3, **point), reads=2),
+        ],
+        seed=0,
+    )
+    aligned, orders = align(network)
+    assert orders == {
+        "input": (0, 1),
+        "tensor0": (0, 1),
+        "tensor1": (1, 2, 0, 3),
+        "tensor2": (3, 4, 2, 5, 0, 1, 6),
+        "tensor3": (0, 1, 2),
+    }
+    last, plain = aligned.nodes[3], network.nodes[3]
+    assert (last.codes == plain.codes[:, [3, 4, 2, 5, 0, 1, 6]]).all()
+
+
+def test_groups_are_refused(spec: Any, random_network: Callable[..., Network]) -> None:
+    network = random_network((2, 5, 5), [spec(out=2, kernel=(1, 1), groups=2)])
+    message = (
+        r"^Layer layer0 must have one group of channels, not 2: the array sums over all input "
+        r"channels; write it as one group, with zeros$"
+    )
+    with pytest.raises(ValueError, match=message):
+        align(network)

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Transfers cycle by cycle against figures worked out by hand; the system tests measure them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tritone.compiler.transfers import MemoryTiming, PixelLoad, Store, words_loaded
+from tritone.spec.isa import MemoryId
+from tritone.spec.machine import MachineConfig, preset
+
+MEMORY = MemoryTiming(read_latency=2, write_latency=2)
+TINY = preset("tiny")
+HALF = MachineConfig(name="half", rows=16, columns=8, pixels=2)
+
+IMAGE = {"memory": MemoryId.FEATURE_0, "pixel_bytes": 0, "kernel": 0}
+WINDOWS = {"kernel": 3, "pad_top": 1, "pad_left": 1, "stride": 1}
+
+
+def end(transfer: PixelLoad | Store, free: Callable[[int], bool] = lambda cycle: True) -> int:
+    """Return the first cycle in which a transfer that was accepted in cycle 0 is over."""
+    cycle = 1
+    while transfer.busy(cycle):
+        transfer.step(cycle, free(cycle))
+        cycle += 1
+    return cycle
+
+
+@pytest.mark.parametrize(
+    ("address", "beats", "cycles"),
+    [
+        # Request 2 cycles behind the acceptance, data 2 cycles behind that, the end 2 behind them.
+        (0, 1, 6),
+        (0, 16, 21),
+        (0, 100, 105),
+        # A first burst of 2 beats hides the second request, one of a single beat does not.
+        (14 * 8, 20, 25),
+        (15 * 8, 20, 26),
+        (15 * 8, 1, 6),
+    ],
+)
+def test_words_take_a_cycle_a_beat(address: int, beats: int, cycles: int) -> None:
+    """Bursts follow each other without gaps."""
+    assert words_loaded(0, address, beats, MEMORY) == cycles
+    slower = MemoryTiming(read_latency=7, write_latency=2)
+    assert words_loaded(0, address, beats, slower) == cycles + 5
+
+
+def test_pixels_take_a_cycle_each() -> None:
+    """32 pixels of a byte in 4 beats; the first comes in cycle 4, its first pixel behind it."""
+    fields = IMAGE | {"beats": 4, "width": 8, "rows": 4}
+    assert end(PixelLoad(TINY, fields, 0, 0, MEMORY)) == 4 + 1 + 32
+    # 16 bytes a pixel are two beats: beats are more than pixels.
+    fields = IMAGE | {"beats": 64, "width": 8, "rows": 4, "pixel_bytes": 4}
+    assert end(PixelLoad(HALF, fields, 0, 0, MEMORY)) == 4 + 64 + 1
+
+
+def test_pixels_wait_for_the_layer() -> None:
+    """A feature memory that is free every third cycle takes 4 pixels in 12 cycles."""
+    fields = IMAGE | {"beats": 1, "width": 4, "rows": 1}
+    # The beat is there in cycle 5; words go in cycles 6, 9, 12, 15.
+    assert end(PixelLoad(TINY, fields, 0, 0, MEMORY), lambda cycle: cycle % 3 == 0) == 16
+
+
+@pytest.mark.parametrize(("channels", "words"), [(1, 1), (3, 2)])
+def test_windows_take_their_positions_and_words(channels: int, words: int) -> None:
+    """4x4 pixels padded to 6x6: 36 positions, and a cycle for each further word of 16 windows."""
+    log2 = (channels - 1).bit_length()
+    fields = IMAGE | WINDOWS | {"width": 4, "rows": 4, "across": 6, "down": 6}
+    fields |= {"channels": channels, "pixel_bytes": log2, "beats": 2 << log2}
+    # Padding goes by from cycle 1 on: 7 positions, the first pixel in cycle 8 (it is there in 5).
+    positions = 36 + 16 * (words - 1)
+    assert end(PixelLoad(HALF, fields, 0, 0, MEMORY)) == 1 + positions + 1
+
+
+def test_a_store_sends_bursts_when_they_are_whole() -> None:
+    """20 words of 8 bytes: a burst of 16, then one of 4."""
+    store = {"group": 1, "width": 5, "rows": 4}
+    # Requests in cycles 1..20, words 2 later, through the queue of words (2) and that of beats (1):
+    # beat n is counted in cycle 6 + n. The first burst starts when 16 are: in 21, sent 22..37. The
+    # second one starts in 38, is sent 39..42, answered in 44; two cycles to the end.
+    assert end(Store(TINY, store, 0, 0, MEMORY)) == 46
+    slower = MemoryTiming(read_latency=2, write_latency=9)
+    assert end(Store(TINY, store, 0, 0, slower)) == 53
+
+
+def test_a_store_waits_for_the_layer() -> None:
+    """Nothing is read before the feature memory is free."""
+    store = {"group": 1, "width": 1, "rows": 1}
+    # A word: read in 1, there in 3, given in 5, counted in 6; sent in 7, answered in 9.
+    assert end(Store(TINY, store, 0, 0, MEMORY)) == 11
+    assert end(Store(TINY, store, 0, 0, MEMORY), lambda cycle: cycle >= 30) == 40
