@@ -52,6 +52,11 @@ def trained(method: ActivationMethod, spread: float = 0.0) -> QuantizedModel:
     model.train()
     for seed in range(4):
         model(images(32, seed))
+        for node in model.nodes:
+            quantizer = getattr(node, "output_quantizer", None)
+            if getattr(quantizer, "learn_lower", False):
+                with torch.no_grad():
+                    quantizer.lower.fill_(-0.25)  # real 0 is a code above 0
     return model.eval()
 
 
@@ -120,11 +125,6 @@ METHODS = [
 def test_frozen_graph_and_golden_models_agree(method: ActivationMethod) -> None:
     """Every tensor, those of the adapters too, for images of different betas."""
     model = trained(method, spread=0.5)
-    for node in model.nodes:
-        quantizer = getattr(node, "output_quantizer", None)
-        if getattr(quantizer, "learn_lower", False):
-            with torch.no_grad():
-                quantizer.lower.fill_(-0.25)  # real 0 is a code above 0
     pictures = images(24, 9)
     frozen = freeze(model, pictures)
     tensors = frozen.evaluate(pictures).tensors

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from branches import Branches
 from torch import nn
 
 from tritone.graph import PoolKind, Window
 from tritone.qat.convert import convert
+from tritone.qat.method import LayerMethod, Method
 from tritone.qat.models.digits import Digits
 from tritone.qat.modules import QuantizedConvolution, QuantizedPool, Residual
 from tritone.qat.precision import Precision
@@ -123,3 +125,10 @@ def test_residual_adds_belong_to_layers() -> None:
         "point": (4, 0),
         "last": (8, 128),
     }
+
+
+def test_refuses_exceptions_for_nothing(mixed: nn.Module) -> None:
+    """A pattern of the recipe that matches no layer is told before training starts."""
+    method = Method(layers=(LayerMethod(pattern="fifth"),))
+    with pytest.raises(ValueError, match=r"^Recipe layers pattern must match one of first, second"):
+        convert(mixed, (2, 9, 9), Precision(weights="post4", act_bits=4), method)

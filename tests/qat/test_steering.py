@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,9 @@ def test_deltas(mode: DeltaMode, recipe: Recipe, tmp_path: Path) -> None:
     assert len(deltas) >= 2
     history = read_history(tmp_path)
     assert history[0].deltas == {}
+    changes = [a.deltas != b.deltas for a, b in pairwise(history[1:])]
+    # Every second epoch, the first one left out.
+    assert changes == [False, mode is DeltaMode.HESSIAN, False]
     found = {f"model.{path}.delta": value for path, value in history[-1].deltas.items()}
     assert found == {name: value.item() for name, value in named.items()}
     if mode is DeltaMode.FIXED:
