@@ -52,6 +52,9 @@ def test_layers_follow_each_other(network: Network) -> None:
         assert following.start == last.end + 2 * INSTRUCTION_CYCLES > stores[image].end
     assert describe(program).cycles == layers[9].start - layers[6].start
     assert run.cycles == stores[-1].end
+    # 2x2 words: read from cycle 1 on, queued 4 cycles later, all 4 in 9, sent in 10..13, answered
+    # in 15, two cycles to the end.
+    assert {store.end - store.start for store in stores} == {17}
     assert run.cycles == sum(run.image_cycles()) + (
         stores[-1].end - stores[-1].start - INSTRUCTION_CYCLES
     )

@@ -75,18 +75,19 @@ def _order(program: Program) -> list[tuple[str, str]]:
 def test_order_and_waits(program: Program) -> None:
     """CHECK, loads of constants and of a first image, then a body for each place of the image.
 
-    The first layer waits for its image, a layer that writes over the result for its store, STORE
-    for the last layer; the next image is loaded beside all layers but the first.
+    The first layer waits for its image, STORE for the last layer; the next image is loaded beside
+    all layers but the first. The first layer writes over the first of two places of the result, so
+    behind the image that has used it it waits for the store.
     """
     body = [
-        ("CONVOLVE", "load layer store"),
         ("LOAD", ""),
         ("POOL", "layer"),
-        ("CONVOLVE", "layer store"),
+        ("CONVOLVE", "layer"),
         ("STORE", "layer"),
         ("NEXT", ""),
     ]
-    assert _order(program) == [("CHECK", ""), *[("LOAD", "")] * 4, *body, *body]
+    first, second = ("CONVOLVE", "load layer"), ("CONVOLVE", "load layer store")
+    assert _order(program) == [("CHECK", ""), *[("LOAD", "")] * 4, first, *body, second, *body]
     assert all(fields["reserved"] == 0 for _, fields in _decode(program))
 
 
@@ -115,7 +116,8 @@ def test_the_loop_goes_over_images(program: Program) -> None:
     decoded = _decode(program)
     image, following, other = (decoded[index][1] for index in (4, 6, 12))
     for store, after, target in ((9, 10, 11), (15, 16, 5)):
-        assert decoded[store][1] == decoded[9][1]
+        assert decoded[store][1] | {"base": 0} == decoded[9][1] | {"base": 0}
+        assert decoded[store][1]["base"] == decoded[store - 1][1]["out_base"]
         # 36 pixels of 4 bytes; 10 results of 16 bits as 2 pixels of 8 channels in 2 channel words.
         sizes = {name: decoded[after][1][name] for name in ("image_bytes", "result_bytes")}
         assert sizes == {"image_bytes": 144, "result_bytes": 32}
@@ -138,12 +140,12 @@ def test_the_loop_goes_over_images(program: Program) -> None:
     assert NEXT.bits == 512
 
 
-def test_bodies_differ_in_the_place_of_the_image_only(program: Program) -> None:
-    """All layers but the first are the same in both."""
+def test_bodies_differ_in_the_places_of_image_and_result_only(program: Program) -> None:
+    """The image lies behind the other one, the result behind all else in its group."""
     decoded = _decode(program)
-    assert decoded[7:9] == decoded[13:15]
-    first, second = decoded[5][1], decoded[11][1]
-    assert first | {"in_base": 0} == second | {"in_base": 0}
+    assert decoded[7] == decoded[13]
+    for index, change in ((5, {"in_base": 12, "wait_store": 1}), (8, {"out_base": 24})):
+        assert decoded[index][1] | change == decoded[index + 6][1]
 
 
 def test_loads_cover_the_payload(program: Program) -> None:

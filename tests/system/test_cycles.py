@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tritone.compiler import compile_network, pack_images, predict
+from tritone.compiler import compile_network, describe, pack_images, predict
 from tritone.graph import Network
 from tritone.spec.machine import preset
 from tritone.spec.program import Program
 from tritone.spec.regmap import Status
+from tritone.spec.timing import INSTRUCTION_CYCLES
 from tritone_sim.execution import execute
 from tritone_sim.job import Outcome, Pass, Stall
 from tritone_sim.verification import program_job
@@ -68,6 +69,21 @@ def test_cycles_with_shortcuts(
     network = residual_blocks(kind, 1)
     program, (outcome,) = run(network, machine_model(MACHINE), tmp_path, Pass(first=0, images=3))
     assert outcome.cycles == predict(program, 3).cycles
+
+
+def test_transfers_as_long_as_the_layer_are_hidden(
+    machine_model: Callable[..., Any],
+    spec: Any,
+    random_network: Callable[..., Network],
+    tmp_path: Path,
+) -> None:
+    """One convolution of 8 to 8 channels: images and results pass beside it, in a steady state."""
+    network = random_network((8, 8, 16), [spec(out=8, pad=(1, 1, 1, 1))])
+    program, (outcome,) = run(network, machine_model(MACHINE), tmp_path, Pass(first=0, images=6))
+    prediction = predict(program, 6)
+    assert outcome.cycles == prediction.cycles
+    (layer,) = describe(program).layers
+    assert prediction.image_cycles()[5] == layer.cycles + 2 * INSTRUCTION_CYCLES
 
 
 def test_a_bus_that_pauses_takes_longer_and_gives_the_same(

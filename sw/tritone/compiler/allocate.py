@@ -29,12 +29,14 @@ class Allocation:
     ----------
     places : of the tensors by name.
     images : of the image; two where the next one is loaded beside the layers.
+    results : of the result, one for each place of the image; equal where memory has no second one.
     weight_bases, parameter_bases, table_bases : first word of each layer.
     tables : the lookup tables in order; layers of one codebook share theirs.
     """
 
     places: Mapping[str, Place]
     images: tuple[Place, ...]
+    results: tuple[Place, ...]
     weight_bases: Sequence[int]
     parameter_bases: Sequence[int]
     table_bases: Sequence[int]
@@ -176,6 +178,26 @@ def _places(
         return _features(layers, machine, 1)
 
 
+def _results(
+    last: TiledLayer,
+    taken: Sequence[Place],
+    places: Mapping[str, Place],
+    machine: MachineConfig,
+    images: int,
+) -> tuple[Place, ...]:
+    """Return the places of the result: a second one on words that nothing else ever takes.
+
+    So the result of an image is stored while the layer that makes the next one writes the other.
+    """
+    first = places[last.layer.output.name]
+    base = _first_fit(first.region.words, [place for place in taken if place.group == first.group])
+    if images == 1:
+        return (first,)
+    if base + first.region.words > machine.feature_words:
+        return first, first
+    return first, Place(first.group, base, first.region)
+
+
 def _consecutive(
     layers: Sequence[TiledLayer], thing: str, sizes: Sequence[int], there: int
 ) -> list[int]:
@@ -216,6 +238,7 @@ def allocate(layers: Sequence[TiledLayer], machine: MachineConfig, images: int =
     return Allocation(
         places=places,
         images=image_places,
+        results=_results(layers[-1], [*places.values(), *image_places], places, machine, images),
         weight_bases=_consecutive(
             layers,
             "weight words",

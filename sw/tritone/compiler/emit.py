@@ -215,6 +215,19 @@ def _load_image(
     }
 
 
+def _store(place: Place) -> Fields:
+    """Return the fields of the STORE of the result."""
+    return {
+        "target": Base.RESULT,
+        "offset": 0,
+        "group": place.group,
+        "base": place.base,
+        "width": place.region.width,
+        "rows": place.region.rows,
+        "row_words": place.region.row_words,
+    }
+
+
 def _overlap(one: Place, other: Place) -> bool:
     """Return whether two places share words."""
     return (
@@ -229,12 +242,12 @@ def _layer(
     tiled: TiledLayer,
     allocation: Allocation,
     places: Mapping[str, Place],
-    result: Place,
+    before: Place,
 ) -> bytes:
     """Return the instruction of a layer whose tensors lie in ``places``.
 
     The first one waits for the image. The result of the image before may still be on its way to
-    external memory: a layer that writes over it waits for that.
+    external memory: a layer that writes over it, ``before``, waits for that.
     """
     layer = tiled.layer
     place = places[layer.output.name]
@@ -250,7 +263,7 @@ def _layer(
             _layer_fields(tiled, places[layer.input.name], place, added, bases),
             load=index == 0,
             layer=True,
-            store=_overlap(place, result),
+            store=_overlap(place, before),
         )
     except ValueError as error:
         raise ValueError(f"Layer {layer.name} must fit its instruction: {error}") from error
@@ -305,17 +318,8 @@ def emit(
     loads = _loads(count * _INSTRUCTION_BYTES, contents)
     image = windows.image if windows else layers[0].layer.input
     output = layers[-1].layer.output
-    size, result = image_bytes(image.shape, machine), allocation.places[output.name]
-    result_bytes = result.region.rows * result.region.width * machine.rows * STREAM.bits // 8
-    store = {
-        "target": Base.RESULT,
-        "offset": 0,
-        "group": result.group,
-        "base": result.base,
-        "width": result.region.width,
-        "rows": result.region.rows,
-        "row_words": result.region.row_words,
-    }
+    size, region = image_bytes(image.shape, machine), allocation.results[0].region
+    result_bytes = region.rows * region.width * machine.rows * STREAM.bits // 8
 
     code = [_instruction(Opcode.CHECK, {"fingerprint": machine.fingerprint})]
     code += [_instruction(Opcode.LOAD, fields) for fields, _ in loads]
@@ -326,9 +330,10 @@ def emit(
     tensors = []
     for number, place in enumerate(allocation.images):
         following = (number + 1) % bodies
-        places = {**allocation.places, image.name: place}
+        result, before = allocation.results[number], allocation.results[number - 1]
+        places = {**allocation.places, image.name: place, output.name: result}
         instructions = [
-            _layer(index, tiled, allocation, places, result) for index, tiled in enumerate(layers)
+            _layer(index, tiled, allocation, places, before) for index, tiled in enumerate(layers)
         ]
         if bodies > 1:
             fetch = {**images[following], "source": Base.NEXT_IMAGE, "offset": size}
@@ -336,7 +341,7 @@ def emit(
         else:
             # All of memory may be in use by the image before.
             instructions.insert(0, _instruction(Opcode.LOAD, images[0], layer=True, store=True))
-        instructions.append(_instruction(Opcode.STORE, store, layer=True))
+        instructions.append(_instruction(Opcode.STORE, _store(result), layer=True))
         after = {"target": loop + following * body, "image_bytes": size}
         after["result_bytes"] = result_bytes
         instructions.append(_instruction(Opcode.NEXT, after))
