@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from tritone.cli.results import render_folder
 from tritone.spec.machine import PRESETS
 from tritone.spec.render import markdown
 
@@ -52,6 +53,12 @@ def test_reference_is_current() -> None:
     """docs/reference.md is what ``make docs`` writes."""
     written = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
     assert written == markdown(), "not current: make docs"
+
+
+def test_results_are_rendered_from_their_rows() -> None:
+    """docs/results/*.md are what ``tritone report`` renders from the JSON beside them."""
+    for path, text in render_folder(ROOT / "docs" / "results").items():
+        assert path.read_text(encoding="utf-8") == text
 
 
 @pytest.mark.parametrize(

@@ -187,6 +187,24 @@ def sim_command(
     return 0
 
 
+@app.command("report")
+def report_command(
+    run: RunFolder,
+    command: Annotated[
+        str, typer.Option("--command", help="the commands that made the run, for the table")
+    ],
+    results: Annotated[Path, typer.Option("--results", help="folder of the tables")] = Path(
+        "docs/results"
+    ),
+    device: Annotated[str, typer.Option("--device", help="what it was trained on")] = "cpu",
+) -> None:
+    """Add what a run measured to the tables of results."""
+    from tritone.cli.results import add_run
+
+    for table in add_run(run, results, command, device):
+        _console().print(f"table: {table} {table.with_suffix('.md')}", soft_wrap=True)
+
+
 @app.command("show")
 def show_command(
     what: Annotated[
