@@ -24,7 +24,8 @@ from tritone.spec.catalog import codebook
 
 def test_real_input() -> None:
     """A byte u means (u - 128) / 64."""
-    assert real_input(torch.tensor([0, 128, 255], dtype=torch.uint8)).tolist() == [-2, 0, 127 / 64]
+    images = torch.tensor([0, 128, 255], dtype=torch.uint8).view(1, 1, 1, 3)
+    assert real_input(images).flatten().tolist() == [-2, 0, 127 / 64]
 
 
 def test_average_constants() -> None:

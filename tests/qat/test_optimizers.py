@@ -10,9 +10,9 @@ from tritone.qat.activation_method import ActivationKind, ActivationMethod
 from tritone.qat.convert import convert
 from tritone.qat.method import Method
 from tritone.qat.models.digits import Digits
-from tritone.qat.optimizers import build_optimizer, cosine, set_progress
+from tritone.qat.optimizers import build_optimizer, learning_rate_factor, set_progress
 from tritone.qat.precision import Precision
-from tritone.qat.recipe import Finetuning, Optimizer, Pretraining
+from tritone.qat.recipe import Finetuning, Optimizer, Pretraining, Schedule
 
 FINETUNE = Finetuning(epochs=1, learning_rate=0.5, quantizer_learning_rate=0.25, weight_decay=0.125)
 
@@ -74,9 +74,33 @@ def test_pretraining_has_no_quantizers() -> None:
 
 def test_cosine() -> None:
     """From 1 over 1/2 to 0; half up to the rounding of cos(pi/2), below 1e-16."""
-    assert cosine(0) == 1
-    assert abs(cosine(0.5) - 0.5) < 1e-16
-    assert cosine(1) == 0
+    assert learning_rate_factor(Schedule.COSINE, 0) == 1
+    assert abs(learning_rate_factor(Schedule.COSINE, 0.5) - 0.5) < 1e-16
+    assert learning_rate_factor(Schedule.COSINE, 1) == 0
+
+
+def test_one_cycle_is_that_of_torch() -> None:
+    """The same rates as torch.optim.lr_scheduler.OneCycleLR, which counts in whole steps.
+
+    Its phases end at steps 0.3 * 100 - 1 and 99; ours are the same curves over 0..0.3..1. Both
+    evaluate the same cosine in float64, up to the rounding of its argument.
+    """
+    steps = 100
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    theirs = torch.optim.SGD([parameter], lr=1.0)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(
+        theirs, max_lr=1.0, total_steps=steps, cycle_momentum=False
+    )
+    rise = 0.3 * steps - 1
+    for step in range(steps):
+        if step <= rise:
+            progress = 0.3 * step / rise
+        else:
+            progress = 0.3 + 0.7 * (step - rise) / (steps - 1 - rise)
+        ours = learning_rate_factor(Schedule.ONE_CYCLE, progress)
+        assert abs(ours - theirs.param_groups[0]["lr"]) < 1e-12
+        theirs.step()
+        scheduler.step()
 
 
 def test_progress_scales_every_group() -> None:
@@ -84,6 +108,6 @@ def test_progress_scales_every_group() -> None:
     model = convert(Digits(1, 10), (1, 8, 8), Precision(weights="post4", act_bits=4))
     optimizer = build_optimizer(Optimizer.SGD, model, FINETUNE)
     for progress in (1.0, 0.25):
-        set_progress(optimizer, progress)
+        set_progress(optimizer, Schedule.COSINE, progress)
     rates = [group["lr"] for group in optimizer.param_groups]
-    assert rates == [start * cosine(0.25) for start in (0.5, 0.5, 0.25)]
+    assert rates == [start * learning_rate_factor(Schedule.COSINE, 0.25) for start in (0.5, 0.5, 0.25)]

@@ -103,15 +103,19 @@ def train_command(
     recipe: Annotated[str, typer.Argument(help="name of a recipe, or a .toml file")] = "digits",
     run: Annotated[Path | None, typer.Option("--run", help="default: runs/<recipe>")] = None,
     folder: DataFolder = Path("data"),
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda if it is there")] = "auto",
 ) -> None:
     """Train a recipe into a run folder; an interrupted training goes on where it was."""
     from tritone.cli.tables import training_table
+    from tritone.qat.device import parse_device
     from tritone.qat.recipe import load_recipe
     from tritone.qat.train import train
 
     parsed = load_recipe(recipe)
     place = run or Path("runs") / Path(recipe).stem
-    _console().print(training_table(place, train(parsed, place, folder)))
+    _console().print(
+        training_table(place, train(parsed, place, folder, device=parse_device(device)))
+    )
 
 
 @app.command("export")

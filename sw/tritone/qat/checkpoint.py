@@ -20,11 +20,21 @@ from torch import Tensor, nn
 
 from tritone.spec.storage import write_atomically, write_json
 
-__all__ = ["Checkpoint", "Progress", "Stage", "load_checkpoint", "save_checkpoint"]
+__all__ = [
+    "Checkpoint",
+    "Progress",
+    "Stage",
+    "load_baseline",
+    "load_checkpoint",
+    "save_baseline",
+    "save_checkpoint",
+]
 
 FORMAT = "tritone.checkpoint"
 VERSION = 1
 INDEX = "checkpoint.json"
+# The full-precision network that the fine-tuning began with.
+BASELINE = "fp32.safetensors"
 
 
 class Stage(Enum):
@@ -140,6 +150,17 @@ def load_checkpoint(run: Path) -> Checkpoint | None:
         optimizer=_section(tensors, "optimizer."),
         generator=tensors["generator"],
     )
+
+
+def save_baseline(run: Path, model: nn.Module) -> None:
+    """Write the weights of the full-precision network into ``run``."""
+    tensors = {key: value.contiguous() for key, value in model.state_dict().items()}
+    write_atomically(run / BASELINE, safetensors.torch.save(tensors))
+
+
+def load_baseline(run: Path, model: nn.Module) -> None:
+    """Put the weights of the full-precision network of ``run`` into ``model``."""
+    model.load_state_dict(safetensors.torch.load((run / BASELINE).read_bytes()))
 
 
 def _section(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

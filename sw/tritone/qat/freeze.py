@@ -42,6 +42,8 @@ __all__ = ["LOGIT_HEADROOM", "freeze", "requantizer_constants", "shortcut_consta
 
 # The logits of images that were not seen may be this much larger than those of the training set.
 LOGIT_HEADROOM = 2
+# Images that the largest logit is looked for in.
+LOGIT_IMAGES = 5000
 
 
 def freeze(model: QuantizedModel, images: Tensor) -> FrozenModel:
@@ -50,7 +52,8 @@ def freeze(model: QuantizedModel, images: Tensor) -> FrozenModel:
     Parameters
     ----------
     model : trained.
-    images : raw bytes of the training set; the largest logit on them sets the step of the logits.
+    images : raw bytes of the training set; the largest logit on the first LOGIT_IMAGES sets the
+        step of the logits.
 
     Raises
     ------
@@ -59,7 +62,8 @@ def freeze(model: QuantizedModel, images: Tensor) -> FrozenModel:
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        largest = max(float(model(batch).abs().max()) for batch in images.split(BATCH))
+        batches = images[:LOGIT_IMAGES].split(BATCH)
+        largest = max(float(model(batch).abs().max()) for batch in batches)
     model.train(was_training)
     if largest == 0:
         raise ValueError("Logits must not all be 0 on the training set; train the model first")

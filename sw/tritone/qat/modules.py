@@ -25,6 +25,7 @@ __all__ = [
     "QuantizedPool",
     "Residual",
     "average_constants",
+    "raw_input",
     "real_input",
 ]
 
@@ -32,9 +33,14 @@ __all__ = [
 INPUT = "input"
 
 
+def raw_input(images: Tensor) -> Tensor:
+    """Return raw bytes (N, C, H, W) as float32, channels last: so convolutions take less time."""
+    return images.to(torch.float32, memory_format=torch.channels_last)
+
+
 def real_input(images: Tensor) -> Tensor:
     """Return what raw bytes mean, float32: ``(u - 128) / 64``."""
-    return (images.to(torch.float32) - INPUT_ZERO) * INPUT_STEP
+    return (raw_input(images) - INPUT_ZERO) * INPUT_STEP
 
 
 def average_constants(size: int) -> tuple[int, int]:
@@ -246,7 +252,7 @@ class QuantizedModel(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the real logits (N, classes) of raw bytes (N, C, H, W)."""
         step = torch.tensor(INPUT_STEP, device=images.device)
-        values = {INPUT: Stream(images.to(torch.float32), step, INPUT_ZERO)}
+        values = {INPUT: Stream(raw_input(images), step, INPUT_ZERO)}
         for node in self.nodes:
             if isinstance(node, QuantizedConvolution) and node.shortcut is not None:
                 values[node.output] = node(values[node.input], values[node.shortcut.tensor])

@@ -40,7 +40,7 @@ class _Watch:
         self.clipped = float(((x > top) | below).float().mean())
 
     def _leave(self, quantizer: AdaptiveQuantizer, _: object, stream: AdaptedStream) -> None:
-        self.betas = stream.beta.detach().flatten()
+        self.betas = stream.beta.detach().flatten().cpu()
 
     def remove(self) -> None:
         """Take the hooks away."""

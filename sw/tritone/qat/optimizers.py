@@ -10,11 +10,17 @@ from torch import nn
 
 from tritone.qat.activations import ActivationQuantizer
 from tritone.qat.quantizers import WeightQuantizer
-from tritone.qat.recipe import Finetuning, Optimizer, Pretraining
+from tritone.qat.recipe import Finetuning, Optimizer, Pretraining, Schedule
 
-__all__ = ["build_optimizer", "cosine", "set_progress"]
+__all__ = ["build_optimizer", "learning_rate_factor", "set_progress"]
 
 MOMENTUM = 0.9
+
+# One cycle (Smith, Topin, arXiv 1708.07120), as torch's OneCycleLR has it: this part of the stage
+# rises from 1/25 of the largest rate, the rest falls to 1/250000.
+RISE = 0.3
+LOW = 1 / 25
+LAST = LOW / 1e4
 
 
 def build_optimizer(
@@ -27,7 +33,7 @@ def build_optimizer(
 
     Weights of convolutions and linear layers decay; biases and batch norm do not; the quantisers'
     parameters do not either, and have a learning rate of their own. A group keeps the learning rate
-    of its first step as ``start``.
+    of the schedule's factor 1 as ``start``.
 
     Parameters
     ----------
@@ -79,12 +85,22 @@ def build_optimizer(
             return torch.optim.AdamW(groups)
 
 
-def cosine(progress: float) -> float:
-    """Return the factor of the learning rate after ``progress`` (0..1) of a stage: from 1 to 0."""
-    return 0.5 * (1 + math.cos(math.pi * progress))
+def _anneal(start: float, end: float, progress: float) -> float:
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def set_progress(optimizer: torch.optim.Optimizer, progress: float) -> None:
+def learning_rate_factor(schedule: Schedule, progress: float) -> float:
+    """Return the factor of the learning rate after ``progress`` (0..1) of a stage."""
+    match schedule:
+        case Schedule.COSINE:
+            return _anneal(1.0, 0.0, progress)
+        case Schedule.ONE_CYCLE if progress < RISE:
+            return _anneal(LOW, 1.0, progress / RISE)
+        case Schedule.ONE_CYCLE:
+            return _anneal(1.0, LAST, (progress - RISE) / (1 - RISE))
+
+
+def set_progress(optimizer: torch.optim.Optimizer, schedule: Schedule, progress: float) -> None:
     """Set the learning rates for ``progress`` (0..1) of the stage."""
     for group in optimizer.param_groups:
-        group["lr"] = group["start"] * cosine(progress)
+        group["lr"] = group["start"] * learning_rate_factor(schedule, progress)

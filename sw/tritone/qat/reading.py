@@ -107,10 +107,23 @@ def _block(tensor: Tensor) -> int:
     return BLOCK * torch.get_num_threads() if tensor.device.type == "cpu" else tensor.numel()
 
 
+def _layout(tensor: Tensor) -> torch.memory_format:
+    """Return the order in which the values of a tensor lie."""
+    if tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
+        return torch.channels_last
+    return torch.contiguous_format
+
+
+def _flat(tensor: Tensor) -> Tensor:
+    """Return the values in the order in which they lie, without a copy."""
+    channels_last = _layout(tensor) is torch.channels_last
+    return (tensor.permute(0, 2, 3, 1) if channels_last else tensor).view(-1)
+
+
 def _blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Return the tensors in equal parts."""
+    """Return tensors of one layout in equal parts."""
     size = max(1, _block(tensors[0]))
-    yield from zip(*(each.view(-1).split(size) for each in tensors), strict=True)
+    yield from zip(*(_flat(each).split(size) for each in tensors), strict=True)
 
 
 class Fused(torch.autograd.Function):
@@ -121,7 +134,7 @@ class Fused(torch.autograd.Function):
         ctx: Any, x: Tensor, step: Tensor, grid: Grid, rule: StepRule, estimator: Estimator
     ) -> Tensor:
         """Return the values."""
-        x = x.contiguous()
+        x = x.contiguous(memory_format=_layout(x))
         values = torch.empty_like(x)
         for some, value in _blocks(x, values):
             levels(some, step, grid, out=value).mul_(step)
@@ -137,7 +150,8 @@ class Fused(torch.autograd.Function):
             again = compose(x, step, ctx.grid, ctx.rule, ctx.estimator)
             dx, moved = torch.autograd.grad(again, (x, step), gradient, create_graph=True)
         else:
-            dx, moved = _backward(ctx, x, step, values, gradient.contiguous())
+            gradient = gradient.contiguous(memory_format=_layout(x))
+            dx, moved = _backward(ctx, x, step, values, gradient)
         return dx, moved, None, None, None
 
 
@@ -146,7 +160,7 @@ def _backward(
 ) -> tuple[Tensor, Tensor]:
     """Return dx and the gradient of the step, block by block."""
     grid, rule, estimator = ctx.grid, ctx.rule, ctx.estimator
-    dx, scratch = torch.empty_like(x), torch.empty_like(x.view(-1)[: _block(x)])
+    dx, scratch = torch.empty_like(x), torch.empty_like(_flat(x)[: _block(x)])
     # hardtanh_backward leaves out both bounds; the next numbers of float32 take them in.
     low, high = (
         float(np.nextafter(np.float32(bound), np.float32(far)))

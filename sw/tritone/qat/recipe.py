@@ -12,6 +12,7 @@ from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from tritone.qat.activation_method import ActivationKind, ActivationMethod
+from tritone.qat.distillation import Distillation
 from tritone.qat.estimators import EstimatorKind
 from tritone.qat.method import LayerMethod, Method, WeightMethod
 from tritone.qat.precision import Multipliers, Precision
@@ -24,6 +25,7 @@ __all__ = [
     "Optimizer",
     "Pretraining",
     "Recipe",
+    "Schedule",
     "load_recipe",
     "parse_recipe",
     "recipe_names",
@@ -40,6 +42,13 @@ class Optimizer(Enum):
     ADAMW = "adamw"
 
 
+class Schedule(Enum):
+    """Of the learning rate, over the steps of a stage."""
+
+    COSINE = "cosine"  # from the largest to 0
+    ONE_CYCLE = "one_cycle"  # up for three tenths of the steps, then down to nearly 0
+
+
 def _require_positive(kind: str, item: Any, *keys: str) -> None:
     for key in keys:
         if not getattr(item, key) > 0:
@@ -54,18 +63,20 @@ def _require_not_negative(kind: str, item: Any, *keys: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Pretraining:
-    """Full-precision training, with a cosine learning rate.
+    """Full-precision training.
 
     Parameters
     ----------
     epochs : passes over the training set.
-    learning_rate : of the first step.
+    learning_rate : the largest of the schedule.
     weight_decay : of convolution and linear weights.
+    schedule : of the learning rate.
     """
 
     epochs: int
     learning_rate: float
     weight_decay: float = 0.0
+    schedule: Schedule = Schedule.COSINE
 
     def __post_init__(self) -> None:
         _require_positive("Recipe pretrain", self, "epochs", "learning_rate")
@@ -90,11 +101,11 @@ class DataChoice:
 
 @dataclass(frozen=True, kw_only=True)
 class Finetuning:
-    """Quantised training, from the pretrained weights, with a cosine learning rate.
+    """Quantised training, from the pretrained weights.
 
     Parameters
     ----------
-    epochs, learning_rate, weight_decay : as in Pretraining.
+    epochs, learning_rate, weight_decay, schedule : as in Pretraining.
     quantizer_learning_rate : of alpha and the activation steps, which have no weight decay.
     norm_batches : training batches over which the running statistics of batch norm are measured
         again behind the last step, and when blended weights become constant; 0: they are not.
@@ -105,6 +116,7 @@ class Finetuning:
     quantizer_learning_rate: float
     weight_decay: float = 0.0
     norm_batches: int = 0
+    schedule: Schedule = Schedule.COSINE
 
     def __post_init__(self) -> None:
         _require_positive(
@@ -139,6 +151,7 @@ class Recipe:
     layers : exceptions, ``[[layers]]`` tables.
     blending : schedule of the estimator ab.
     ewgs : delta of the estimator ewgs.
+    distillation : what the fine-tuning learns from the full-precision network.
     """
 
     name: str
@@ -160,6 +173,7 @@ class Recipe:
     layers: tuple[LayerMethod, ...] = ()
     blending: BlendingSchedule = field(default_factory=BlendingSchedule)
     ewgs: DeltaSchedule = field(default_factory=DeltaSchedule)
+    distillation: Distillation = field(default_factory=Distillation)
 
     def __post_init__(self) -> None:
         _require_not_negative("Recipe", self, "seed", "shift")

@@ -14,13 +14,21 @@ from typing import Any
 import torch
 from rich.console import Console
 from torch import Tensor, nn
-from torch.nn import functional
 
 from tritone.qat import data
 from tritone.qat.augment import flip_images, shift_images
-from tritone.qat.checkpoint import Progress, Stage, load_checkpoint, save_checkpoint
+from tritone.qat.checkpoint import (
+    Progress,
+    Stage,
+    load_baseline,
+    load_checkpoint,
+    save_baseline,
+    save_checkpoint,
+)
 from tritone.qat.convert import convert
 from tritone.qat.determinism import deterministic
+from tritone.qat.device import Device, choose_device
+from tritone.qat.distillation import Loss, distillation_loss, label_loss
 from tritone.qat.divergence import culprit
 from tritone.qat.evaluate import top1
 from tritone.qat.freeze import freeze
@@ -52,6 +60,7 @@ def train(
     run: Path,
     folder: Path = data.DATA_FOLDER,
     console: Console | None = None,
+    device: Device = Device.CPU,
 ) -> dict[str, Any]:
     """Train, or go on training, in the folder ``run`` and return what is in its train.json.
 
@@ -64,19 +73,23 @@ def train(
     run : folder of the run, made where it is not there.
     folder : of the data sets.
     console : where progress is shown; the standard error by default.
+    device : where it computes. Another one than before may go on with a run; its sums have other
+        orders.
 
     Raises
     ------
-    ValueError : the folder holds a run of another recipe, or the loss is no longer finite.
+    ValueError : the folder holds a run of another recipe, the loss is no longer finite, or no such
+        device is there.
     FileNotFoundError : the data set is missing.
     """
+    place = choose_device(device)
     dataset = data.hold_out(data.load(recipe.dataset, folder), recipe.data.validation)
     _claim(run, recipe)
     if (run / REPORT).is_file():
         finished: dict[str, Any] = json.loads((run / REPORT).read_text())
         return finished
     with deterministic(recipe.threads):
-        report = _Training(recipe, run, dataset).run(console or Console(stderr=True))
+        report = _Training(recipe, run, dataset, place).run(console or Console(stderr=True))
     write_json(run / REPORT, report)
     return report
 
@@ -121,20 +134,31 @@ def _commit() -> str | None:
     return found.stdout.strip()
 
 
+def _device_name(device: torch.device) -> str:
+    """Return what a reader of a table wants to know about the device."""
+    if device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    return f"CPU, {torch.get_num_threads()} threads"
+
+
 class _Training:
     """One run: its data, its random numbers and its clock.
 
     Parameters
     ----------
     recipe, run, dataset : as for ``train``.
+    device : where it computes.
     """
 
-    def __init__(self, recipe: Recipe, run: Path, dataset: data.Dataset) -> None:
+    def __init__(
+        self, recipe: Recipe, run: Path, dataset: data.Dataset, device: torch.device
+    ) -> None:
         self.recipe, self.folder, self.dataset = recipe, run, dataset
-        self.train_images = torch.from_numpy(dataset.train_images)
-        self.train_labels = torch.from_numpy(dataset.train_labels)
-        self.test_images = torch.from_numpy(dataset.test_images)
-        self.test_labels = torch.from_numpy(dataset.test_labels)
+        self.device = device
+        self.train_images = torch.from_numpy(dataset.train_images).to(device)
+        self.train_labels = torch.from_numpy(dataset.train_labels).to(device)
+        self.test_images = torch.from_numpy(dataset.test_images).to(device)
+        self.test_labels = torch.from_numpy(dataset.test_labels).to(device)
         self.generator = torch.Generator().manual_seed(recipe.seed)
         self.checkpoint = load_checkpoint(run)
         before = self.checkpoint.progress.seconds if self.checkpoint else 0.0
@@ -152,25 +176,37 @@ class _Training:
         epochs = recipe.pretrain_epochs + recipe.finetune.epochs
         with TrainingDisplay(console, epochs * self.epoch_steps) as display:
             top1_fp32: float | None
-            model = initial_model(recipe, self.dataset)
+            model = initial_model(recipe, self.dataset).to(self.device)
             done = self.checkpoint.progress if self.checkpoint else None
             if done is not None and done.stage is Stage.FINETUNE:
                 display.skip(recipe.pretrain_epochs * self.epoch_steps)
                 top1_fp32 = done.top1_fp32
+                load_baseline(self.folder, model)
             elif recipe.pretrained is not None:
                 model, top1_fp32 = self._import(recipe.pretrained)
             else:
-                self._stage(Stage.PRETRAIN, model, lambda x: model(real_input(x)), None, display)
+                self._stage(
+                    Stage.PRETRAIN,
+                    model,
+                    lambda x: model(real_input(x)),
+                    label_loss,
+                    None,
+                    display,
+                )
                 model.eval()
                 top1_fp32 = self._test(lambda x: model(real_input(x)))
+            save_baseline(self.folder, model)
             quantized = convert(model, self.dataset.shape, recipe.precision, recipe.method)
-            self._stage(Stage.FINETUNE, quantized, quantized, top1_fp32, display)
+            quantized.to(self.device)
+            loss = distillation_loss(recipe.distillation, model)
+            self._stage(Stage.FINETUNE, quantized, quantized, loss, top1_fp32, display)
         return self._report(quantized, top1_fp32)
 
     def _import(self, pretrained: Pretrained) -> tuple[nn.Module, float]:
         """Return the model with weights of others and its top-1, measured as it was trained."""
         model = build_model(self.recipe.model, self.dataset.shape[0], self.dataset.classes).eval()
         map_weights(model, load_weights(pretrained))
+        model.to(self.device)
         accuracy = self._test(lambda x: model(normalized_input(x, pretrained.normalization)))
         fold_normalization(model, pretrained.normalization)
         return model, accuracy
@@ -180,6 +216,7 @@ class _Training:
         stage: Stage,
         model: nn.Module,
         forward: Callable[[Tensor], Tensor],
+        loss_of: Loss,
         top1_fp32: float | None,
         display: TrainingDisplay,
     ) -> None:
@@ -203,7 +240,7 @@ class _Training:
         model.train()
         for epoch in range(first, settings.epochs):
             loss, accuracy = self._epoch(
-                stage, epoch, settings.epochs, model, forward, optimizer, steering, display
+                stage, epoch, settings, model, forward, loss_of, optimizer, steering, display
             )
             if steering and epoch + 1 == settings.epochs:
                 steering.after_training()
@@ -237,9 +274,10 @@ class _Training:
         self,
         stage: Stage,
         epoch: int,
-        epochs: int,
+        settings: Pretraining | Finetuning,
         model: nn.Module,
         forward: Callable[[Tensor], Tensor],
+        loss_of: Loss,
         optimizer: torch.optim.Optimizer,
         steering: Steering | None,
         display: TrainingDisplay,
@@ -247,12 +285,13 @@ class _Training:
         """Train one epoch; return the mean loss and the top-1 in percent of its images."""
         if steering:
             steering.before_epoch(epoch)
+        epochs = settings.epochs
         order = torch.randperm(len(self.train_labels), generator=self.generator)
         seen = hits = 0
         losses = 0.0
-        for step, chosen in enumerate(order.split(self.recipe.batch)):
+        for step, chosen in enumerate(order.to(self.device).split(self.recipe.batch)):
             progress = (epoch + step / self.epoch_steps) / epochs
-            set_progress(optimizer, progress)
+            set_progress(optimizer, settings.schedule, progress)
             if steering:
                 steering.before_step(progress)
             labels = self.train_labels[chosen]
@@ -260,7 +299,7 @@ class _Training:
             if self.recipe.flip:
                 images = flip_images(images, self.generator)
             logits = forward(images)
-            loss = functional.cross_entropy(logits, labels)
+            loss = loss_of(images, logits, labels)
             if not math.isfinite(loss.item()):
                 where = culprit(model, forward, images)
                 raise ValueError(
@@ -285,6 +324,10 @@ class _Training:
     def _report(self, model: QuantizedModel, top1_fp32: float | None) -> dict[str, Any]:
         recipe = self.recipe
         model.eval()
+        top1_quant = self._test(model)
+        # An accelerator may convolve by transforms, which are not exact.
+        frozen = freeze(model.to("cpu"), self.train_images.cpu())
+        images, labels = self.test_images.cpu(), self.test_labels.cpu()
         return {
             "dataset": recipe.dataset,
             "model": recipe.model,
@@ -298,8 +341,9 @@ class _Training:
             "seed": recipe.seed,
             "images": "validation" if recipe.data.validation else "test",
             "top1_fp32": top1_fp32,
-            "top1_quant": self._test(model),
-            "top1_frozen": self._test(freeze(model, self.train_images)),
+            "top1_quant": top1_quant,
+            "top1_frozen": top1(frozen, images, labels),
             "seconds": self.seconds,
+            "device": _device_name(self.device),
             "commit": _commit(),
         }
