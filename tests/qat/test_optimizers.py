@@ -110,4 +110,6 @@ def test_progress_scales_every_group() -> None:
     for progress in (1.0, 0.25):
         set_progress(optimizer, Schedule.COSINE, progress)
     rates = [group["lr"] for group in optimizer.param_groups]
-    assert rates == [start * learning_rate_factor(Schedule.COSINE, 0.25) for start in (0.5, 0.5, 0.25)]
+    assert rates == [
+        start * learning_rate_factor(Schedule.COSINE, 0.25) for start in (0.5, 0.5, 0.25)
+    ]

@@ -117,6 +117,31 @@ def test_fused_values_are_those_of_the_composition() -> None:
     assert torch.allclose(found[0][1], found[1][1], rtol=2**-22, atol=0)
 
 
+@pytest.mark.parametrize("upstream_last", [False, True])
+@pytest.mark.parametrize("rule", StepRule)
+def test_channels_last_tensors_stay_as_they_lie(
+    rule: StepRule, upstream_last: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Values and gradients are those of the usual order; what is made lies as x does."""
+    monkeypatch.setattr(reading, "BLOCK", 10)
+    grid = Grid(bits=3, zero=0)
+    n, upstream = random_case(grid)
+    found = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        x = torch.tensor(n, dtype=torch.float32).contiguous(memory_format=layout).requires_grad_()
+        step = torch.tensor(1.0, requires_grad=True)
+        values = read_values(x, step, grid, rule, StraightThrough())
+        assert values.is_contiguous(memory_format=layout)
+        gradient = torch.tensor(upstream, dtype=torch.float32)
+        if upstream_last:
+            gradient = gradient.contiguous(memory_format=torch.channels_last)
+        values.backward(gradient)
+        assert x.grad is not None
+        assert step.grad is not None
+        found.append((values.tolist(), x.grad.tolist(), step.grad.item()))
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize("rule", StepRule)
 def test_a_second_derivative_goes_through_the_fused_form(rule: StepRule) -> None:
     """For a loss of values**4 the product of Hessian and vector is that of the composition."""

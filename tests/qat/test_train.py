@@ -18,6 +18,8 @@ import torch
 from rich.console import Console
 
 from tritone.qat import data
+from tritone.qat.device import Device
+from tritone.qat.distillation import Distillation
 from tritone.qat.export import export_run
 from tritone.qat.history import read_history
 from tritone.qat.models.catalog import build_model
@@ -36,6 +38,7 @@ def recipe() -> Recipe:
         quick,
         pretrain=replace(quick.pretrain, epochs=5),
         finetune=replace(quick.finetune, epochs=5),
+        distillation=Distillation(weight=0.5),
     )
 
 
@@ -71,6 +74,7 @@ def test_report(recipe: Recipe, uninterrupted: Path) -> None:
         "top1_quant",
         "top1_frozen",
         "seconds",
+        "device",
         "commit",
     ]
     assert [report[key] for key in list(report)[:10]] == [
@@ -134,6 +138,26 @@ def test_another_seed_gives_other_weights(
     """Equality above is not that of a constant."""
     train(replace(recipe, seed=recipe.seed + 1), tmp_path, console=QUIET)
     assert final(tmp_path) != final(uninterrupted)
+
+
+def test_distillation_changes_the_fine_tuning_only(
+    recipe: Recipe, uninterrupted: Path, tmp_path: Path
+) -> None:
+    """Without a teacher the full-precision network is the same, the quantised one another."""
+    train(replace(recipe, distillation=Distillation()), tmp_path, console=QUIET)
+    assert (tmp_path / "fp32.safetensors").read_bytes() == (
+        uninterrupted / "fp32.safetensors"
+    ).read_bytes()
+    assert final(tmp_path) != final(uninterrupted)
+
+
+def test_refuses_an_accelerator_that_is_not_there(recipe: Recipe, tmp_path: Path) -> None:
+    """Before anything is written."""
+    if torch.cuda.is_available():
+        pytest.skip("an accelerator is there")
+    with pytest.raises(ValueError, match=r"^Device must be cpu or auto, not cuda: torch finds no"):
+        train(recipe, tmp_path / "run", console=QUIET, device=Device.CUDA)
+    assert not (tmp_path / "run").exists()
 
 
 def test_finished_run_is_not_repeated(recipe: Recipe, uninterrupted: Path) -> None:
