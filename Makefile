@@ -70,6 +70,7 @@ simulator: $(STAMP)
 demo: simulator ## the whole way: train, export, compile, generate Verilog, simulate, compare
 	@$(TRITONE) train digits --run runs/demo
 	@$(TRITONE) export runs/demo
+	@$(TRITONE) check runs/demo
 	@$(TRITONE) compile runs/demo --machine demo
 	@$(TRITONE) rtl --machine demo --build $(BUILD)
 	@$(TRITONE) sim runs/demo --images $(IMAGES)

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from tritone.cli.results import render_folder
+from tritone.cli.results import read_rows, render_folder
+from tritone.cli.results_page import has_picture
+from tritone.cli.results_picture import top1_digest
 from tritone.spec.machine import PRESETS
 from tritone.spec.render import markdown
 
@@ -56,9 +58,16 @@ def test_reference_is_current() -> None:
 
 
 def test_results_are_rendered_from_their_rows() -> None:
-    """docs/results/*.md are what ``tritone report`` renders from the JSON beside them."""
+    """docs/results/*.md are what ``tritone report`` renders from the JSON beside them.
+
+    Pictures, whose bytes depend on the version of matplotlib, say what they are of.
+    """
     for path, text in render_folder(ROOT / "docs" / "results").items():
         assert path.read_text(encoding="utf-8") == text
+        rows = read_rows(path.with_suffix(".json"))
+        picture = path.with_suffix(".svg")
+        if has_picture(rows):
+            assert top1_digest(rows) in picture.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,7 @@ def test_a_missing_extra(tmp_path: Path, package: str, command: str, extra: str)
         (("show", "nowhere"), "What is shown must be a run folder, a program file or a graph "),
         (("compile", "nowhere"), "nowhere/graph must be there; make it with: tritone export now"),
         (("sim", "nowhere"), "nowhere/program.bin must be there; make it with: tritone compile "),
+        (("report", "nowhere"), "Report of a run must have --command, what makes it, not nothing"),
         (("export", "nowhere"), "Run must be a folder that was trained, not nowhere"),
     ],
 )
@@ -225,7 +226,7 @@ def test_module_and_help() -> None:
         [sys.executable, "-m", "tritone"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0
-    for command in ("data", "train", "export", "compile", "rtl", "sim", "show"):
+    for command in ("data", "train", "export", "check", "compile", "rtl", "sim", "show"):
         assert command in done.stdout
 
 

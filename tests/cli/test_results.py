@@ -1,15 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables of results: rows are added, replaced and rendered."""
+"""Rows of results are added and replaced, with their page and picture."""
 
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import safetensors.numpy
+from rich.console import Console
 
-from tritone.cli.results import add_run, render, render_folder
+from tritone.cli.check import check_run
+from tritone.cli.results import (
+    add_run,
+    put_training,
+    read_rows,
+    render_folder,
+    training_row,
+    write_pages,
+)
+from tritone.graph import Convolution, Network
+from tritone.qat.estimators import EstimatorKind
+from tritone.qat.method import WeightMethod
+from tritone.qat.recipe import Recipe, load_recipe, render_recipe
 
 TRAINING = {
     "dataset": "digits",
@@ -26,6 +43,7 @@ TRAINING = {
     "top1_quant": 99.0,
     "top1_frozen": 98.5,
     "seconds": 12.5,
+    "device": "a GPU",
 }
 SIMULATION = {
     "network": "small",
@@ -43,50 +61,120 @@ SIMULATION = {
     "seconds": 10.4,
     "divergence": None,
 }
+RECIPE = load_recipe("digits_quick")
+EWGS = replace(RECIPE, weights=WeightMethod(estimator=EstimatorKind.EWGS))
 
 
-def write_run(folder: Path, training: dict[str, Any], simulation: dict[str, Any] | None) -> Path:
+def write_run(
+    folder: Path,
+    training: dict[str, Any] | None = None,
+    simulation: dict[str, Any] | None = None,
+    recipe: Recipe = RECIPE,
+) -> Path:
     """Write a run folder of these reports."""
     folder.mkdir(exist_ok=True)
+    training = TRAINING | (training or {})
+    own = replace(recipe, seed=training["seed"])
+    (folder / "recipe.toml").write_text(render_recipe(own))
     (folder / "train.json").write_text(json.dumps(training))
     if simulation:
         (folder / "sim.json").write_text(json.dumps(simulation))
     return folder
 
 
+def export(run: Path, network: Network, difference: int = 0) -> None:
+    """Write a graph with two images and logits that are zeros but for a ``difference``."""
+    network.save(run / "graph")
+    shape = network.tensors[network.input].shape
+    logits = np.zeros((2, len(network.nodes[-1].codes)), np.int64)  # type: ignore[union-attr]  # a convolution
+    logits[1, 0] += difference
+    tensors = {
+        "images": np.zeros((2, *shape), np.uint8),
+        "labels": np.array([0, 1]),
+        "logits": logits,
+    }
+    safetensors.numpy.save_file(tensors, run / "graph" / "test.safetensors")
+    check_run(run, Console(quiet=True))
+
+
 def test_rows(tmp_path: Path) -> None:
     """A run gives a row of its data set and one of the machine; the same again replaces them."""
-    run = write_run(tmp_path / "run", TRAINING, SIMULATION)
+    run = write_run(tmp_path / "run", simulation=SIMULATION)
     results = tmp_path / "results"
     tables = add_run(run, results, "make demo", "cpu")
     assert tables == [results / "digits.json", results / "accelerator.json"]
-    (row,) = json.loads(tables[0].read_text())
+    (row,) = read_rows(tables[0])
     assert (row["top1_frozen"], row["device"], row["command"]) == (98.5, "cpu", "make demo")
+    assert (row["activations"], row["golden_equal"], row["recipe"]) == ("lsq", None, None)
     assert "seconds" not in row
-    (row,) = json.loads(tables[1].read_text())
+    (row,) = read_rows(tables[1])
     assert (row["network"], row["codebook"], row["values"]) == ("small", "post4", 221800)
 
-    write_run(run, TRAINING | {"top1_frozen": 97.0}, None)
+    write_run(run, {"top1_frozen": 97.0})
     add_run(run, results, "again", "cpu")
-    write_run(run, TRAINING | {"seed": 1}, None)
-    add_run(run, results, "again", "cpu")
-    rows = json.loads(tables[0].read_text())
-    assert [(row["seed"], row["top1_frozen"]) for row in rows] == [(0, 97.0), (1, 98.5)]
-    assert len(json.loads(tables[1].read_text())) == 1
+    write_run(run, {"seed": 1})
+    add_run(run, results, "again")
+    write_run(run, recipe=EWGS)
+    add_run(run, results, "again", recipe="e.toml")
+    found = [(row["seed"], row["top1_frozen"], row["device"]) for row in read_rows(tables[0])]
+    assert found == [(0, 97.0, "cpu"), (1, 98.5, "a GPU"), (0, 98.5, "a GPU")]
+    assert read_rows(tables[0])[2]["recipe"] == "e.toml"
+    assert len(read_rows(tables[1])) == 1
+
+
+def test_pages_follow_the_rows(tmp_path: Path) -> None:
+    """The page is written with every row; a picture as soon as there are two settings."""
+    results = tmp_path / "results"
+    run = write_run(tmp_path / "run")
+    add_run(run, results, "one")
+    assert not (results / "digits.svg").exists()
+    page = (results / "digits.md").read_text()
+    assert "one" in page
+    write_run(run, recipe=EWGS)
+    add_run(run, results, "two")
+    assert (results / "digits.svg").is_file()
+    assert (results / "digits.md").read_text() != page
     for path, text in render_folder(results).items():
         assert path.read_text() == text
+        path.unlink()
+    (results / "digits.svg").unlink()
+    assert write_pages(results) == [results / "digits.json"]
+    assert (results / "digits.md").is_file()
+    assert (results / "digits.svg").is_file()
 
 
-def test_markdown() -> None:
-    """Figures have two digits behind the point, shares are in percent, nothing is a dash."""
-    rows = [{"model": "small", "top1": 98.456, "utilisation": 0.125, "seed": None, "command": "x"}]
-    text = render("things", rows)
-    assert text.splitlines()[-3:] == [
-        "| model | top1 | utilisation | seed | command |",
-        "|---|---|---|---|---|",
-        "| small | 98.46 | 12.50 % | - | `x` |",
-    ]
-    assert text.startswith("# Results: things\n")
+def test_a_table_of_any_name(tmp_path: Path) -> None:
+    """A row can be put into a table beside others'."""
+    row = training_row(write_run(tmp_path / "run"), "x", None, None)
+    put_training(tmp_path / "mine.json", row)
+    put_training(tmp_path / "mine.json", row)
+    assert read_rows(tmp_path / "mine.json") == [row]
+    assert (tmp_path / "mine.md").read_text().startswith("# Results: mine\n")
+
+
+def test_a_checked_run(tmp_path: Path, random_network: Any, spec: Any) -> None:
+    """The row says on how many images frozen and golden are equal; top-1 is the exported graph's.
+
+    A check of another graph than the one that is there does not count.
+    """
+    run = write_run(tmp_path / "run")
+    network = random_network((1, 2, 2), [spec(out=2, kernel=(2, 2), wide=True)])
+    (node,) = network.nodes
+    assert isinstance(node, Convolution)
+    node.multiplier[...] = 0
+    node.offset[...] = 0
+    export(run, network)
+    row = training_row(run, "x", None, None)
+    assert (row["golden_equal"], row["top1_frozen"]) == (2, 50.0)
+
+    shutil.copy(run / "recipe.toml", run / "graph" / "test.safetensors")
+    row = training_row(run, "x", None, None)
+    assert (row["golden_equal"], row["top1_frozen"]) == (None, 98.5)
+
+    export(run, network, difference=1)
+    message = r"^Run .*run must have no mismatches of frozen and golden model, not 1$"
+    with pytest.raises(ValueError, match=message):
+        training_row(run, "x", None, None)
 
 
 def test_what_is_refused(tmp_path: Path) -> None:
@@ -94,11 +182,11 @@ def test_what_is_refused(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     with pytest.raises(FileNotFoundError, match=r"train\.json must be there; make it with: "):
         add_run(empty, tmp_path, "x", "cpu")
-    run = write_run(tmp_path / "run", TRAINING | {"images": "validation"}, None)
+    run = write_run(tmp_path / "run", {"images": "validation"})
     message = r"^Run .*run must be measured on test images, not validation$"
     with pytest.raises(ValueError, match=message):
         add_run(run, tmp_path, "x", "cpu")
-    write_run(run, TRAINING, SIMULATION | {"mismatches": 3})
+    write_run(run, simulation=SIMULATION | {"mismatches": 3})
     with pytest.raises(ValueError, match=r"^Run .*run must have no mismatches, not 3$"):
         add_run(run, tmp_path, "x", "cpu")
     assert not list(tmp_path.glob("*.json"))

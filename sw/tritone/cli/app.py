@@ -12,29 +12,13 @@ import typer
 from rich.console import Console
 from typer.main import get_command
 
+from tritone.cli.errors import REPORTED, explain
 from tritone.cli.machine_file import load_machine
 
 __all__ = ["app", "main"]
 
 FAILURE = 1
 USER_ERROR = 2
-
-# What a command raises for wrong input or a missing part; anything else is a bug and keeps its
-# traceback.
-_REPORTED = (typer.TyperException, ImportError, OSError, RuntimeError, TypeError, ValueError)
-
-# Which extra a missing package belongs to.
-_EXTRAS = {
-    "torch": "qat",
-    "sklearn": "qat",
-    "matplotlib": "qat",
-    "PIL": "qat",
-    "amaranth": "hw",
-    "cocotb": "sim",
-    "cocotb_tools": "sim",
-    "cocotbext": "sim",
-    "find_libpython": "sim",
-}
 
 RunFolder = Annotated[Path, typer.Argument(help="run folder, made by train", metavar="RUN")]
 MachineName = Annotated[str, typer.Option("--machine", help="preset, or a .toml file")]
@@ -127,6 +111,17 @@ def export_command(run: RunFolder, folder: DataFolder = Path("data")) -> None:
     _console().print(layer_table(export_run(run, folder)))
 
 
+@app.command("check")
+def check_command(run: RunFolder) -> int:
+    """Compare the frozen model's logits of the whole test set with the golden model's."""
+    from tritone.cli.check import check_run
+    from tritone.cli.tables import check_table
+
+    report = check_run(run)
+    _console().print(check_table(run, report))
+    return FAILURE if report["mismatches"] else 0
+
+
 @app.command("compile")
 def compile_command(run: RunFolder, machine: MachineName = "demo") -> None:
     """Compile RUN/graph for a machine: RUN/program.bin."""
@@ -193,19 +188,34 @@ def sim_command(
 
 @app.command("report")
 def report_command(
-    run: RunFolder,
+    run: Annotated[
+        Path | None,
+        typer.Argument(help="run folder; without one the pages are written again", metavar="[RUN]"),
+    ] = None,
     command: Annotated[
-        str, typer.Option("--command", help="the commands that made the run, for the table")
-    ],
+        str | None, typer.Option("--command", help="the commands that made the run")
+    ] = None,
     results: Annotated[Path, typer.Option("--results", help="folder of the tables")] = Path(
         "docs/results"
     ),
-    device: Annotated[str, typer.Option("--device", help="what it was trained on")] = "cpu",
+    device: Annotated[
+        str | None,
+        typer.Option("--device", help="what it was trained on; default: what train.json says"),
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", help="its file, if others can get it")
+    ] = None,
 ) -> None:
     """Add what a run measured to the tables of results."""
-    from tritone.cli.results import add_run
+    from tritone.cli.results import add_run, write_pages
 
-    for table in add_run(run, results, command, device):
+    if run is None:
+        tables = write_pages(results)
+    elif command is None:
+        raise ValueError("Report of a run must have --command, what makes it, not nothing")
+    else:
+        tables = add_run(run, results, command, device, recipe)
+    for table in tables:
         _console().print(f"table: {table} {table.with_suffix('.md')}", soft_wrap=True)
 
 
@@ -240,23 +250,6 @@ def bench_train_command(
     _console().print(step_time_table(f"{model}, batch {batch}, threads {threads}", rows))
 
 
-def _explain(error: Exception) -> str:
-    """Return what a user has to know about an error, on one line."""
-    if isinstance(error, ModuleNotFoundError):
-        package = (error.name or "").partition(".")[0]
-        if package in _EXTRAS:
-            return (
-                f"{package} is missing; install it with: pip install 'tritone[{_EXTRAS[package]}]'"
-            )
-    if isinstance(error, typer.TyperException):
-        return error.format_message().rstrip(".")
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{error.filename}: {error.strerror}"
-    if isinstance(error, RuntimeError):
-        return str(error)
-    return " ".join(str(error).split())
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
@@ -274,7 +267,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.Abort:
         return USER_ERROR
     except Exception as error:
-        if traceback or not isinstance(error, _REPORTED):
+        if traceback or not isinstance(error, REPORTED):
             raise
-        print(f"error: {_explain(error)}", file=sys.stderr)
+        print(f"error: {explain(error)}", file=sys.stderr)
         return FAILURE if isinstance(error, RuntimeError) else USER_ERROR

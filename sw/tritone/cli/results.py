@@ -1,21 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables of measured results: rows in JSON, rendered to Markdown beside it."""
+"""Rows of measured results in JSON, with a page and a picture of them beside it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from tritone.cli.check import read_check
+from tritone.cli.results_page import Row, has_picture, render
 from tritone.spec.storage import write_atomically, write_json
 
-__all__ = ["add_run", "render", "render_folder"]
+__all__ = ["add_run", "put_training", "read_rows", "render_folder", "training_row", "write_pages"]
 
-Row = dict[str, Any]
-
-_METHOD = ("model", "method", "estimator", "codebook", "weight_bits", "act_bits", "epochs", "seed")
-_TRAINING = (*_METHOD, "top1_fp32", "top1_quant", "top1_frozen", "device", "command")
+_TRAINING = (
+    "model",
+    "method",
+    "estimator",
+    "codebook",
+    "weight_bits",
+    "act_bits",
+    "activations",
+    "multipliers",
+    "distillation",
+    "epochs",
+    "seed",
+    "top1_fp32",
+    "top1_quant",
+    "top1_frozen",
+    "golden_equal",
+    "device",
+    "command",
+    "recipe",
+    "setting",
+)
+_TRAINING_KEY = ("setting", "seed")
 _ACCELERATOR_KEY = ("network", "codebook", "weight_bits", "act_bits", "machine", "fingerprint")
 _ACCELERATOR = (
     *_ACCELERATOR_KEY,
@@ -34,98 +53,124 @@ _ACCELERATOR = (
 _ACCELERATOR_TABLE = "accelerator"
 
 
-def _read_rows(path: Path) -> list[Row]:
-    rows: list[Row] = json.loads(path.read_text()) if path.is_file() else []
+def read_rows(table: Path) -> list[Row]:
+    """Return the rows of a table; none where it is not there."""
+    rows: list[Row] = json.loads(table.read_text(encoding="utf-8")) if table.is_file() else []
     return rows
 
 
-def _put(path: Path, row: Row, key: Sequence[str]) -> None:
-    """Put ``row`` in place of the one that measured the same, or at the end."""
-    rows = _read_rows(path)
+def put_training(table: Path, row: Row) -> None:
+    """Put the row of a trained run into a table, instead of one of the same setting and seed."""
+    _put(table, row, _TRAINING_KEY)
+
+
+def _put(table: Path, row: Row, key: Sequence[str]) -> None:
+    """Put ``row`` in place of the one whose values of ``key`` are the same, or at the end."""
+    rows = read_rows(table)
     same = [[each.get(name) for name in key] for each in rows]
     mine = [row.get(name) for name in key]
     if mine in same:
         rows[same.index(mine)] = row
     else:
         rows.append(row)
-    write_json(path, rows)
-    write_atomically(path.with_suffix(".md"), render(path.stem, rows).encode())
+    write_json(table, rows)
+    _write_page(table, rows)
 
 
-def add_run(run: Path, results: Path, command: str, device: str) -> list[Path]:
-    """Add what the run folder ``run`` measured to the tables in ``results``.
-
-    ``train.json`` goes to ``<dataset>.json``, ``sim.json`` to ``accelerator.json``; a row of the
-    same method, or of the same network and machine, is replaced. Returns the tables.
-
-    Raises
-    ------
-    ValueError : the run was measured on validation images, or there are mismatches in it.
-    FileNotFoundError : there is no train.json in ``run``.
-    """
-    path = run / "train.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} must be there; make it with: tritone train")
-    training: Row = json.loads(path.read_text())
-    if training.get("images", "test") != "test":
-        raise ValueError(f"Run {run} must be measured on test images, not {training['images']}")
-    simulation: Row = {}
-    if (run / "sim.json").is_file():
-        simulation = json.loads((run / "sim.json").read_text())
-        if simulation["mismatches"]:
-            raise ValueError(f"Run {run} must have no mismatches, not {simulation['mismatches']}")
-
-    rows: list[tuple[str, Sequence[str], Sequence[str], Row]] = [
-        (training["dataset"], _TRAINING, _METHOD, {**training, "device": device})
-    ]
-    if simulation:
-        named = {name: training.get(name) for name in ("codebook", "weight_bits", "act_bits")}
-        rows.append((_ACCELERATOR_TABLE, _ACCELERATOR, _ACCELERATOR_KEY, {**simulation, **named}))
-    tables = []
-    for title, names, key, row in rows:
-        row["command"] = command
-        tables.append(results / f"{title}.json")
-        _put(tables[-1], {name: row.get(name) for name in names}, key)
+def write_pages(results: Path) -> list[Path]:
+    """Write the pages of all tables in a folder, and return the tables."""
+    tables = sorted(results.glob("*.json"))
+    for table in tables:
+        _write_page(table, read_rows(table))
     return tables
 
 
-def _cell(name: str, value: Any) -> str:
-    if value is None:
-        return "-"
-    if name == "command":
-        return f"`{value}`"
-    if name == "utilisation":
-        return f"{100 * value:.2f} %"
-    if name.startswith("top1"):
-        return f"{value:.2f}"
-    if name == "seconds":
-        return f"{value:.0f}"
-    if isinstance(value, float):
-        return f"{value:,.1f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+def _write_page(table: Path, rows: Sequence[Row]) -> None:
+    """Write the page of a table, and its picture where there is one."""
+    write_atomically(table.with_suffix(".md"), render(table, rows).encode())
+    if has_picture(rows):
+        from tritone.cli.results_picture import draw_top1
+
+        draw_top1(rows, table.with_suffix(".svg"))
 
 
-def render(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the Markdown of a table; its columns are the keys of the rows."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    lines = [
-        f"# Results: {title}",
-        "",
-        f"Rendered from {title}.json by `tritone report`. Top-1 in % of the whole test set after",
-        "the last epoch; that of the Verilog is of the images it ran.",
-        "",
-        "| " + " | ".join(name.replace("_", " ") for name in names) + " |",
-        "|" + "---|" * len(names),
-    ]
-    lines += [
-        "| " + " | ".join(_cell(name, row.get(name)) for name in names) + " |" for row in rows
-    ]
-    return "\n".join([*lines, ""])
+def training_row(run: Path, command: str, device: str | None, recipe: str | None) -> Row:
+    """Return the row of a trained run.
+
+    Parameters
+    ----------
+    run : its folder. If it was exported and checked, the row says on how many test images the
+        frozen and the golden model have equal logits, ``golden_equal``.
+    command : what makes the run.
+    device : what it was trained on; None: what train.json says.
+    recipe : file of the recipe, None where it is not kept.
+
+    Raises
+    ------
+    ValueError : measured on validation images, or frozen and golden model differ.
+    FileNotFoundError : no train.json in ``run``.
+    """
+    from tritone.qat.identity import describe_setting, setting_digest
+    from tritone.qat.recipe import parse_recipe
+
+    path = run / "train.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} must be there; make it with: tritone train")
+    training: Row = json.loads(path.read_text(encoding="utf-8"))
+    if training.get("images", "test") != "test":
+        raise ValueError(f"Run {run} must be measured on test images, not {training['images']}")
+    own = parse_recipe((run / "recipe.toml").read_text(encoding="utf-8"))
+    row = {
+        "device": "cpu",
+        **training,
+        **describe_setting(own),
+        "setting": setting_digest(own),
+        "recipe": recipe,
+        "command": command,
+    }
+    if device is not None:
+        row["device"] = device
+    check = read_check(run)
+    if check is not None:
+        if check["mismatches"]:
+            raise ValueError(
+                f"Run {run} must have no mismatches of frozen and golden model, "
+                f"not {check['mismatches']}"
+            )
+        # An export on another processor may round a multiplier the other way.
+        row |= {"golden_equal": check["golden_equal"], "top1_frozen": check["top1"]}
+    return {name: row.get(name) for name in _TRAINING}
+
+
+def add_run(
+    run: Path, results: Path, command: str, device: str | None = None, recipe: str | None = None
+) -> list[Path]:
+    """Add what the run folder ``run`` measured to the tables in ``results``.
+
+    ``train.json`` goes to ``<dataset>.json``, ``sim.json`` to ``accelerator.json``; a row of the
+    same setting and seed, or of the same network and machine, is replaced. Returns the tables.
+    Parameters and errors are those of ``training_row``; mismatches in sim.json are refused, too.
+    """
+    row = training_row(run, command, device, recipe)
+    training: Row = json.loads((run / "train.json").read_text(encoding="utf-8"))
+    simulation: Row = {}
+    if (run / "sim.json").is_file():
+        simulation = json.loads((run / "sim.json").read_text(encoding="utf-8"))
+        if simulation["mismatches"]:
+            raise ValueError(f"Run {run} must have no mismatches, not {simulation['mismatches']}")
+    tables = [results / f"{training['dataset']}.json"]
+    put_training(tables[0], row)
+    if simulation:
+        named = {name: row[name] for name in ("codebook", "weight_bits", "act_bits", "command")}
+        values = {**simulation, **named}
+        tables.append(results / f"{_ACCELERATOR_TABLE}.json")
+        _put(tables[1], {name: values.get(name) for name in _ACCELERATOR}, _ACCELERATOR_KEY)
+    return tables
 
 
 def render_folder(results: Path) -> dict[Path, str]:
-    """Return what the Markdown files of a folder of results must hold."""
+    """Return what the pages of a folder of results must hold."""
     return {
-        path.with_suffix(".md"): render(path.stem, _read_rows(path))
-        for path in sorted(results.glob("*.json"))
+        table.with_suffix(".md"): render(table, read_rows(table))
+        for table in sorted(results.glob("*.json"))
     }

@@ -17,6 +17,7 @@ from tritone.spec.machine import MachineConfig
 from tritone.spec.program import Program
 
 __all__ = [
+    "check_table",
     "dataset_table",
     "layer_table",
     "machine_table",
@@ -113,6 +114,24 @@ def layer_table(network: Network) -> Group:
         ("layer", "window", "codebook", "bits", "weights", "MACs", "output", "zero"),
         rows,
     )
+
+
+def check_table(run: Path, report: Mapping[str, Any]) -> Group:
+    """Return the table of a check.json."""
+    first, tensor = report["first_differing_image"], report["first_differing_tensor"]
+    rows = [
+        ("images", _size(report["images"])),
+        ("images with equal logits", _size(report["golden_equal"])),
+        ("logits compared", _size(report["logits"])),
+        ("values of all layers compared", _size(report["sampled_values"])),
+        ("mismatches", _size(report["mismatches"])),
+        ("first image that differs", None if first is None else str(first)),
+        ("first tensor that differs between the golden models", tensor),
+        ("top-1", _percent(report["top1"])),
+        ("seconds", f"{report['seconds']:.1f}"),
+        ("images a second", f"{report['images_per_second']:,.1f}"),
+    ]
+    return _pairs(f"Check of {run}", [row for row in rows if row[1] is not None])
 
 
 def program_table(program: Program) -> Group:

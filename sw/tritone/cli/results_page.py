@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pages of results: a table of measured rows as Markdown."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Row", "group_settings", "has_picture", "render"]
+
+Row = dict[str, Any]
+
+# Recipes of runs, in a folder beside the tables.
+_RECIPES = "recipes"
+
+_SECTION = ("model", "weight_bits", "act_bits")
+_COLUMNS = (
+    "codebook",
+    "estimator",
+    "activations",
+    "multipliers",
+    "distillation",
+    "epochs",
+    "seed",
+    "top1_fp32",
+    "top1_quant",
+    "top1_frozen",
+    "golden_equal",
+    "device",
+    "recipe",
+)
+
+
+def is_training(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether the rows are those of trained networks."""
+    return any("top1_frozen" in row for row in rows)
+
+
+def has_picture(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether there is something to compare: networks trained with several settings."""
+    return is_training(rows) and len(group_settings(rows)) > 1
+
+
+def group_settings(rows: Iterable[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+    """Return the rows of each setting, by seed; settings by model, bits, epochs and codebook."""
+    found: dict[Any, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(row["setting"], []).append(row)
+    groups = [sorted(group, key=lambda row: int(row["seed"])) for group in found.values()]
+    return sorted(groups, key=lambda group: _order(group[0]))
+
+
+def _order(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    bits = (-row["weight_bits"], -row["act_bits"], row["epochs"])
+    words = (row["codebook"], row["estimator"], row["activations"], row["setting"])
+    return (row["model"], *bits, *words)
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    if name == "command":
+        return f"`{value}`"
+    if name == "utilisation":
+        return f"{100 * value:.2f} %"
+    if name.startswith("top1"):
+        return f"{value:.2f}"
+    if name == "distillation":
+        return f"{value:g}"
+    if name == "seconds":
+        return f"{value:.0f}"
+    if isinstance(value, float):
+        return f"{value:,.1f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    return [
+        "| " + " | ".join(name.replace("_", " ") for name in names) + " |",
+        "|" + "---|" * len(names),
+        *("| " + " | ".join(cells) + " |" for cells in rows),
+    ]
+
+
+def render(table: Path, rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the Markdown of the table in that file.
+
+    Rows of trained networks are grouped by bits; seeds of one setting share a line with their mean
+    and standard deviation; recipes in the folder ``recipes`` beside the table without a row are
+    named. Other tables have a column for each key.
+    """
+    lines = [f"# Results: {table.stem}", ""]
+    if is_training(rows):
+        lines += _training_page(table, rows)
+    else:
+        lines += [
+            f"Rendered from {table.name} by `tritone report`. Top-1 in % of the images that ran.",
+            "",
+        ]
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        lines += _table(names, ([_cell(name, row.get(name)) for name in names] for row in rows))
+    return "\n".join([*lines, ""])
+
+
+def _training_page(table: Path, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    lines = [
+        f"Rendered from {table.name} by `tritone sweep` and `tritone report`. Top-1 in % of the",
+        "whole test set after the last epoch: in full precision, quantised, frozen to integers. A",
+        "line of several seeds has their mean ± standard deviation. Golden equal: test images of",
+        "which every logit of the frozen PyTorch model is that of the golden model, of each seed",
+        "(`tritone check`).",
+    ]
+    if has_picture(rows):
+        lines += ["", f"![Top-1 by codebook and bits]({table.stem}.svg)"]
+    for _, section in groupby(group_settings(rows), lambda group: _named(group[0], _SECTION)):
+        groups = list(section)
+        model, weights, activations = _named(groups[0][0], _SECTION)
+        lines += [
+            "",
+            f"## {model}, {weights}-bit weights, {activations}-bit activations",
+            "",
+            *_table(_COLUMNS, ([_summary(n, group, table) for n in _COLUMNS] for group in groups)),
+        ]
+    missing = _not_run(table, rows)
+    if missing:
+        lines += ["", "## Not run", "", *(f"- {_link(path, table)}" for path in missing)]
+    lines += ["", "## Commands", "", "```"]
+    commands = [row["command"] for group in group_settings(rows) for row in group]
+    return [*lines, *dict.fromkeys(commands), "```"]
+
+
+def _named(row: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
+    return [row[name] for name in names]
+
+
+def _summary(name: str, group: Sequence[Mapping[str, Any]], table: Path) -> str:
+    """Return the cell of a setting whose seeds have the rows ``group``."""
+    values = [row[name] for row in group]
+    if name == "recipe":
+        return _link(Path(values[0]), table) if values[0] else "-"
+    if name == "seed":
+        return ", ".join(str(value) for value in values)
+    known = [value for value in values if value is not None]
+    if name.startswith("top1") and len(known) > 1:
+        mean, spread = statistics.mean(known), statistics.stdev(known)
+        return f"{mean:.2f} ± {spread:.2f}" if spread else f"{mean:.2f}"
+    return ", ".join(dict.fromkeys(_cell(name, value) for value in values))
+
+
+def _link(recipe: Path, table: Path) -> str:
+    """Return the name of a recipe, as a link where it lies beside the table."""
+    for path in sorted((table.parent / _RECIPES).rglob(recipe.name)):
+        return f"[{recipe.stem}]({path.relative_to(table.parent).as_posix()})"
+    return recipe.stem
+
+
+def _not_run(table: Path, rows: Sequence[Mapping[str, Any]]) -> list[Path]:
+    """Return the recipes beside the table, for its data set, that have no row."""
+    from tritone.qat.identity import setting_digest
+    from tritone.qat.recipe import load_recipe
+
+    done = {(row["setting"], row["seed"]) for row in rows}
+    missing = []
+    for path in sorted((table.parent / _RECIPES).rglob("*.toml")):
+        recipe = load_recipe(path)
+        mine = recipe.dataset == table.stem and not recipe.data.validation
+        if mine and (setting_digest(recipe), recipe.seed) not in done:
+            missing.append(path)
+    return missing

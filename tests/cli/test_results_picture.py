@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The picture of results shows every setting."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Any
+
+from tritone.cli.results_picture import draw_top1, series_names, top1_digest
+
+COLUMNS = {
+    "model": "small",
+    "weight_bits": 4,
+    "act_bits": 4,
+    "codebook": "post4",
+    "estimator": "ste",
+    "activations": "lsq",
+    "multipliers": "integer",
+    "distillation": 0.0,
+    "epochs": 12,
+    "seed": 0,
+    "top1_fp32": 91.7,
+    "top1_frozen": 90.0,
+    "setting": "a",
+}
+ROWS: list[dict[str, Any]] = [
+    COLUMNS,
+    COLUMNS | {"seed": 1, "top1_frozen": 90.5},
+    COLUMNS | {"setting": "b", "codebook": "int4", "top1_frozen": 91.2},
+    COLUMNS | {"setting": "c", "weight_bits": 2, "act_bits": 2, "estimator": "ewgs"},
+]
+
+
+def test_names_say_what_differs() -> None:
+    """The codebook always; estimator, teacher and epochs where not all are alike."""
+    assert series_names([[ROWS[0]], [ROWS[2]]]) == ["post4", "int4"]
+    rows = [
+        COLUMNS,
+        COLUMNS | {"estimator": "ewgs", "epochs": 30},
+        COLUMNS | {"distillation": 0.5, "activations": "asq step"},
+    ]
+    assert series_names([[row] for row in rows]) == [
+        "post4, ste, lsq, 12 epochs",
+        "post4, ewgs, lsq, 30 epochs",
+        "post4, ste, asq step, teacher 0.5, 12 epochs",
+    ]
+
+
+def test_the_picture(tmp_path: Path) -> None:
+    """An SVG that names what it is of; the same rows give the same bytes."""
+    path = tmp_path / "rows.svg"
+    draw_top1(ROWS, path)
+    data = path.read_bytes()
+    assert ElementTree.fromstring(data).tag.endswith("svg")
+    text = data.decode()
+    for word in ("post4, ste", "int4, ste", "post4, ewgs", "W4A4", "W2A2", "full precision, 91.70"):
+        assert f"<!-- {word}" in text
+    assert top1_digest(ROWS) in text
+    draw_top1(ROWS, path)
+    assert path.read_bytes() == data
+
+
+def test_the_digest_is_that_of_the_points() -> None:
+    """A top-1 changes it, the command does not."""
+    digest = top1_digest(ROWS)
+    assert top1_digest([ROWS[0] | {"command": "x"}, *ROWS[1:]]) == digest
+    assert top1_digest([ROWS[0] | {"top1_frozen": 90.01}, *ROWS[1:]]) != digest

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs of one setting are told from runs of another."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tritone.qat.activation_method import ActivationKind, ActivationMethod, Dequantize
+from tritone.qat.estimators import EstimatorKind
+from tritone.qat.identity import describe_setting, setting_digest
+from tritone.qat.method import LayerMethod, WeightMethod
+from tritone.qat.precision import Multipliers
+from tritone.qat.pretrained import Normalization, Pretrained
+from tritone.qat.recipe import Recipe, load_recipe, parse_recipe, render_recipe
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    """A recipe that starts from weights of others."""
+    found = load_recipe("cifar10_resnet20_post4")
+    assert found.pretrained is not None
+    return found
+
+
+def test_a_setting_is_the_same_for_all_seeds(recipe: Recipe) -> None:
+    """Seed, name, threads and the place of a file change nothing; nor does writing it out."""
+    digest = setting_digest(recipe)
+    assert len(digest) == 12
+    assert recipe.pretrained is not None
+    moved = replace(recipe.pretrained, file="elsewhere.th")
+    for other in (
+        replace(recipe, seed=7),
+        replace(recipe, name="other", threads=4),
+        replace(recipe, pretrained=moved),
+        parse_recipe(render_recipe(recipe)),
+    ):
+        assert setting_digest(other) == digest
+
+
+def test_every_other_key_makes_another_setting(recipe: Recipe) -> None:
+    """At the top, in tables, in tables with defaults and in lists of tables."""
+    weights = Pretrained(file="x.th", sha256="0" * 64, normalization=Normalization.IMAGENET)
+    others = [
+        recipe,
+        replace(recipe, batch=64),
+        replace(recipe, shift=0),
+        replace(recipe, pretrained=weights),
+        replace(recipe, precision=replace(recipe.precision, act_bits=3)),
+        replace(recipe, finetune=replace(recipe.finetune, learning_rate=0.5)),
+        replace(recipe, weights=WeightMethod(estimator=EstimatorKind.EWGS)),
+        replace(recipe, layers=(LayerMethod(pattern="*", act_bits=3),)),
+        replace(recipe, layers=(LayerMethod(pattern="*", act_bits=2),)),
+    ]
+    assert len({setting_digest(other) for other in others}) == len(others)
+
+
+def test_a_key_with_its_default_value_does_not_count(recipe: Recipe) -> None:
+    """So that a recipe from before the key is the same setting as one from after."""
+    text = render_recipe(recipe)
+    assert "norm_batches = 0\n" in text
+    assert setting_digest(parse_recipe(text.replace("norm_batches = 0\n", ""))) == setting_digest(
+        recipe
+    )
+
+
+def test_descriptions(recipe: Recipe) -> None:
+    """The quantiser of tensors with what is unusual about it, the multipliers and the teacher."""
+    plain = {"activations": "lsq", "multipliers": "integer", "distillation": 0.0}
+    assert describe_setting(recipe) == plain
+    asq = ActivationMethod(quantizer=ActivationKind.ASQ)
+    assert describe_setting(replace(recipe, activations=asq))["activations"] == "asq"
+    step = replace(asq, dequantize=Dequantize.STEP)
+    assert describe_setting(replace(recipe, activations=step))["activations"] == "asq step"
+    ewgs = ActivationMethod(quantizer=ActivationKind.EWGS, estimator=EstimatorKind.EWGS)
+    assert describe_setting(replace(recipe, activations=ewgs))["activations"] == "ewgs ewgs"
+    half = replace(recipe.precision, multipliers=Multipliers.HALF_OCTAVE)
+    taught = replace(recipe.distillation, weight=0.5)
+    described = describe_setting(replace(recipe, precision=half, distillation=taught))
+    assert described == plain | {"multipliers": "half_octave", "distillation": 0.5}
