@@ -5,6 +5,7 @@ RECIPE  ?= digits
 RUN     ?= runs/$(RECIPE)
 MACHINE ?= demo
 DATASET ?= digits
+FOLDER  ?= docs/results/recipes
 # Held-out images that go through the Verilog; 0 means all of them.
 IMAGES  ?= 0
 # 1 records waves (FST) of the simulation.
@@ -28,7 +29,7 @@ STAMP   := $(VENV)/.installed-$(shell (pwd; cat pyproject.toml constraints.txt) 
 .PHONY: help
 help: ## list the targets
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "variables: RECIPE RUN MACHINE IMAGES DATASET WAVES, for example make sim RUN=runs/digits IMAGES=10"
+	@echo "variables: RECIPE RUN MACHINE IMAGES DATASET FOLDER WAVES, for example make sim RUN=runs/digits IMAGES=10"
 
 $(STAMP): pyproject.toml constraints.txt
 	@found=; \
@@ -105,6 +106,10 @@ data: $(STAMP) ## fetch and check a data set (DATASET)
 .PHONY: train
 train: $(STAMP) ## train RECIPE into RUN; resumes what was interrupted
 	@$(TRITONE) train $(RECIPE) --run $(RUN)
+
+.PHONY: sweep
+sweep: $(STAMP) ## train, export and check every recipe in FOLDER; goes on where it was
+	@$(TRITONE) sweep $(FOLDER) --export
 
 .PHONY: export
 export: $(STAMP) ## freeze RUN to integers

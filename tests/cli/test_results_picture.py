@@ -62,7 +62,8 @@ def test_the_picture(tmp_path: Path) -> None:
 
 
 def test_the_digest_is_that_of_the_points() -> None:
-    """A top-1 changes it, the command does not."""
+    """A top-1 changes it, the command and the order of the rows do not."""
     digest = top1_digest(ROWS)
+    assert top1_digest(ROWS[::-1]) == digest
     assert top1_digest([ROWS[0] | {"command": "x"}, *ROWS[1:]]) == digest
     assert top1_digest([ROWS[0] | {"top1_frozen": 90.01}, *ROWS[1:]]) != digest

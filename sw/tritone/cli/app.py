@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +25,9 @@ USER_ERROR = 2
 RunFolder = Annotated[Path, typer.Argument(help="run folder, made by train", metavar="RUN")]
 MachineName = Annotated[str, typer.Option("--machine", help="preset, or a .toml file")]
 DataFolder = Annotated[Path, typer.Option("--data", help="folder of the data sets")]
+DeviceName = Annotated[
+    str, typer.Option("--device", help="cpu, cuda, or auto: cuda if it is there")
+]
 BuildFolder = Annotated[Path, typer.Option("--build", help="folder for what is generated")]
 
 app = typer.Typer(
@@ -87,7 +92,10 @@ def train_command(
     recipe: Annotated[str, typer.Argument(help="name of a recipe, or a .toml file")] = "digits",
     run: Annotated[Path | None, typer.Option("--run", help="default: runs/<recipe>")] = None,
     folder: DataFolder = Path("data"),
-    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda if it is there")] = "auto",
+    device: DeviceName = "auto",
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="in the place of the recipe's own")
+    ] = None,
 ) -> None:
     """Train a recipe into a run folder; an interrupted training goes on where it was."""
     from tritone.cli.tables import training_table
@@ -96,10 +104,71 @@ def train_command(
     from tritone.qat.train import train
 
     parsed = load_recipe(recipe)
+    if seed is not None:
+        parsed = replace(parsed, seed=seed)
     place = run or Path("runs") / Path(recipe).stem
     _console().print(
         training_table(place, train(parsed, place, folder, device=parse_device(device)))
     )
+
+
+@app.command("sweep")
+def sweep_command(
+    folder: Annotated[Path, typer.Argument(help="folder of recipes", metavar="FOLDER")],
+    runs: Annotated[Path, typer.Option("--runs", help="folder of the run folders")] = Path("runs"),
+    data: DataFolder = Path("data"),
+    results: Annotated[
+        Path | None, typer.Option("--results", help="table (.json) that gets a row of each run")
+    ] = None,
+    export: Annotated[
+        bool, typer.Option("--export", help="export and check each run, all test images")
+    ] = False,
+    seeds: Annotated[
+        str | None, typer.Option("--seeds", help="such as 0,1,2: each recipe with each of them")
+    ] = None,
+    device: DeviceName = "auto",
+    overview: Annotated[bool, typer.Option("--list", help="only say how far the runs are")] = False,
+    cluster: Annotated[
+        bool, typer.Option("--cluster", help="several runs at once, over Ray")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="of --cluster: runs at once")
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option("--address", help="of --cluster: a Ray; local: one of its own"),
+    ] = None,
+) -> int:
+    """Train every recipe of a folder; what is finished is skipped, what was cut off goes on."""
+    from tritone.cli.cluster import Cluster
+    from tritone.cli.plan import parse_seeds, plan, read_status
+    from tritone.cli.sweep import Work, require_table, sweep
+    from tritone.cli.tables import sweep_table
+    from tritone.qat.device import Device, parse_device
+
+    tasks = plan(folder, runs, parse_seeds(seeds))
+    work = Work(data=data, device=parse_device(device), export=export)
+    if results is not None:
+        require_table(tasks, results)
+    if not cluster and (workers, address) != (None, None):
+        raise ValueError("Sweep must have --cluster to have --workers or --address")
+    failed: list[str] = []
+    if not overview:
+        with ExitStack() as stack:
+            place = None
+            if cluster:
+                threads = max([task.recipe.threads for task in tasks if task.recipe], default=1)
+                accelerated = work.device is not Device.CPU
+                place = stack.enter_context(Cluster(workers, threads, accelerated, address))
+            for outcome in sweep(tasks, work, results, place):
+                if outcome.reason:
+                    failed.append(f"failed: {outcome.task.run.name}: {outcome.reason}")
+                    print(failed[-1], file=sys.stderr)
+    rows = [(task.run.name, task.epochs, read_status(task)) for task in tasks]
+    _console().print(sweep_table(folder, rows))
+    for line in failed:
+        _console().print(line, soft_wrap=True, markup=False)
+    return FAILURE if failed else 0
 
 
 @app.command("export")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from tritone.golden.agreement import compare_layers, compare_logits
 from tritone.graph import Network
 from tritone.spec.storage import write_json
 
-__all__ = ["REPORT", "check_run", "read_check"]
+__all__ = ["REPORT", "check_run", "read_check", "require_agreement"]
 
 REPORT = "check.json"
 
@@ -63,6 +64,15 @@ def read_check(run: Path) -> dict[str, Any] | None:
         return None
     report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return report if report["graph_sha256"] == _digest(run) else None
+
+
+def require_agreement(run: Path, report: Mapping[str, Any]) -> None:
+    """Raise ValueError if the check.json of ``run`` has mismatches."""
+    if report["mismatches"]:
+        raise ValueError(
+            f"Run {run} must have no mismatches of frozen and golden model, "
+            f"not {report['mismatches']}"
+        )
 
 
 def check_run(run: Path, console: Console | None = None) -> dict[str, Any]:

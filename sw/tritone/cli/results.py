@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from tritone.cli.check import read_check
+from tritone.cli.check import read_check, require_agreement
 from tritone.cli.results_page import Row, has_picture, render
 from tritone.spec.storage import write_atomically, write_json
 
@@ -132,11 +132,7 @@ def training_row(run: Path, command: str, device: str | None, recipe: str | None
         row["device"] = device
     check = read_check(run)
     if check is not None:
-        if check["mismatches"]:
-            raise ValueError(
-                f"Run {run} must have no mismatches of frozen and golden model, "
-                f"not {check['mismatches']}"
-            )
+        require_agreement(run, check)
         # An export on another processor may round a multiplier the other way.
         row |= {"golden_equal": check["golden_equal"], "top1_frozen": check["top1"]}
     return {name: row.get(name) for name in _TRAINING}

@@ -32,7 +32,9 @@ Group = list[Mapping[str, Any]]
 
 def top1_digest(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return the SHA-256 of what is drawn; it stands in the file, as its description."""
-    drawn = [{name: row[name] for name in _DRAWN} for row in rows]
+    drawn = [
+        {name: row[name] for name in _DRAWN} for group in group_settings(rows) for row in group
+    ]
     return hashlib.sha256(json.dumps(drawn, sort_keys=True).encode()).hexdigest()
 
 

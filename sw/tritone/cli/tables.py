@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
 from rich.table import Table
@@ -16,6 +16,9 @@ from tritone.graph import Convolution, Network, PoolKind
 from tritone.spec.machine import MachineConfig
 from tritone.spec.program import Program
 
+if TYPE_CHECKING:
+    from tritone.cli.plan import Status  # needs torch
+
 __all__ = [
     "check_table",
     "dataset_table",
@@ -25,9 +28,11 @@ __all__ = [
     "simulation_table",
     "step_time_table",
     "summary_table",
+    "sweep_table",
     "training_table",
 ]
 
+_TOP1 = ("top1_fp32", "top1_quant", "top1_frozen")
 _POOL_NAMES = {PoolKind.MAX: "max", PoolKind.AVERAGE: "mean"}
 
 
@@ -93,6 +98,20 @@ def training_table(run: Path, report: Mapping[str, Any]) -> Group:
             for key, value in report.items()
         ),
     )
+
+
+def sweep_table(folder: Path, runs: Iterable[tuple[str, int, Status]]) -> Group:
+    """Return the table of a sweep: name, all epochs and status of each run."""
+    rows = []
+    for name, epochs, status in runs:
+        figures = [_percent(status.training.get(key)) for key in _TOP1]
+        golden = "-"
+        if status.check:
+            golden = f"{_size(status.check['golden_equal'])} of {_size(status.check['images'])}"
+        done = f"{status.epochs}/{epochs}"
+        rows.append((name, status.state.value, done, *figures, golden))
+    columns = ("run", "state", "epochs", "FP32", "quantised", "frozen", "golden equal")
+    return _grid(f"Sweep {folder}", columns, rows)
 
 
 def layer_table(network: Network) -> Group:

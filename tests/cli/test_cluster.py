@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Functions, and whole trainings, over a local Ray with two workers."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tritone.cli.cluster import LOCAL, Cluster
+from tritone.cli.plan import plan
+from tritone.cli.results import read_rows
+from tritone.cli.sweep import Work, sweep
+from tritone.qat.device import Device
+from tritone.qat.recipe import load_recipe, render_recipe
+
+pytest.importorskip("ray", reason="ray is missing: pip install 'tritone[cluster]'")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Return a Ray of our own, whose password does not go into the user's home."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        with Cluster(workers=2, address=LOCAL) as own:
+            yield own
+
+
+def test_results_come_as_they_are_done(cluster: Cluster, tmp_path: Path) -> None:
+    """Every call once, with its own arguments; at most two at the same time; failures are told.
+
+    The last call asks its process to die the first time, which is no failure: it is repeated.
+    """
+
+    def call(number: int, folder: str) -> tuple[int, int]:
+        mine = Path(folder) / f"running{number}"
+        mine.touch()
+        together = len(list(Path(folder).glob("running*")))
+        time.sleep(0.05)
+        mine.unlink()
+        died = Path(folder) / "died"
+        if number == 3:
+            raise KeyError("three")
+        if number == 5 and not died.exists():
+            died.touch()
+            os._exit(1)
+        return number, together
+
+    seen: list[Any] = []
+    calls = [(number, str(tmp_path)) for number in range(6)]
+    found = dict(cluster.run(call, calls, lambda: seen.append(None)))
+    assert sorted(found) == list(range(6))
+    assert isinstance(found[3], Exception)
+    assert "KeyError: 'three'" in str(found[3])
+    right = [found[index] for index in (0, 1, 2, 4, 5)]
+    assert [number for number, _ in right] == [0, 1, 2, 4, 5]
+    assert max(together for _, together in right) <= 2
+    assert (tmp_path / "died").exists()
+    assert seen
+
+
+def digest(run: Path) -> str:
+    """Return the SHA-256 of the last checkpoint of a run."""
+    (path,) = run.glob("checkpoint-finetune-*.safetensors")
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_sweep_gives_the_same_weights(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two recipes one after another and over Ray: equal checkpoints, and rows of a table."""
+    monkeypatch.chdir(tmp_path)
+    quick = load_recipe("digits_quick")
+    assert quick.pretrain is not None
+    shorter = replace(
+        quick,
+        pretrain=replace(quick.pretrain, epochs=1),
+        finetune=replace(quick.finetune, epochs=1),
+    )
+    other = replace(shorter, precision=replace(quick.precision, weights="ternary"))
+    Path("recipes").mkdir()
+    Path("recipes/first.toml").write_text(render_recipe(shorter))
+    Path("recipes/second.toml").write_text(render_recipe(other))
+    work = Work(data=Path("data"), device=Device.CPU, export=False)
+    runs: dict[str, list[Path]] = {}
+    for name, place in (("alone", None), ("ray", cluster)):
+        # Relative folders: the workers have to go where the command was given.
+        tasks = plan(Path("recipes"), Path(name))
+        outcomes = list(sweep(tasks, work, Path(f"{name}.json"), place))
+        assert [outcome.reason for outcome in outcomes] == [None, None]
+        runs[name] = [task.run for task in tasks]
+        assert sorted(row["recipe"] for row in read_rows(Path(f"{name}.json"))) == [
+            "recipes/first.toml",
+            "recipes/second.toml",
+        ]
+    expected = [digest(run) for run in runs["alone"]]
+    assert len(set(expected)) == 2
+    assert [digest(run) for run in runs["ray"]] == expected
+    # What a worker shows goes into the folder of its run.
+    assert "finetune 1/1" in Path("ray/first/sweep.log").read_text()
+
+
+def test_what_is_refused(cluster: Cluster) -> None:
+    """Numbers that mean nothing, and tasks that no machine of the cluster can hold."""
+    with pytest.raises(ValueError, match=r"^Workers must be at least 1, not 0$"):
+        Cluster(workers=0)
+    with pytest.raises(ValueError, match=r"^Threads must be at least 1, not 0$"):
+        Cluster(threads=0)
+    import ray
+
+    too_large = Cluster(threads=3)
+    message = r"^Threads of a task must be at most 2, the processors of the largest machine, not 3$"
+    with pytest.raises(ValueError, match=message):
+        too_large._measure(ray)
