@@ -10,9 +10,8 @@ from amaranth.lib.wiring import In, Out
 
 from tritone.spec.fixed import NIBBLE_BITS
 from tritone.spec.machine import MachineConfig
-from tritone_hw.dot_product_unit import DotProductUnit
-from tritone_hw.layout import CONTROL, TABLE
-from tritone_hw.lookup_unit import LookupUnit
+from tritone_hw.dot_product_unit import CONTROL, DotProductUnit
+from tritone_hw.layout import TERM
 
 __all__ = ["Array"]
 
@@ -36,10 +35,8 @@ class Array(wiring.Component):
         There is a step; it starts new sums; its sums are complete.
     nibbles : In(ArrayLayout(ArrayLayout(4, R), P))
         Activation nibbles of each pixel.
-    weights : In(ArrayLayout(4, R * C))
-        Weight nibbles; column c, row r at index ``c * R + r``.
-    table : In(TABLE)
-        Lookup table of this step.
+    weights : In(ArrayLayout(TERM, R * C))
+        Column c, row r at index ``c * R + r``.
     drained : Out(1)
         Strobe.
     even, odd : Out(ArrayLayout(ArrayLayout(even_bits, C), P)), likewise
@@ -61,8 +58,7 @@ class Array(wiring.Component):
                 "clear": In(1),
                 "drain": In(1),
                 "nibbles": In(ArrayLayout(ArrayLayout(NIBBLE_BITS, rows), pixels)),
-                "weights": In(ArrayLayout(NIBBLE_BITS, rows * columns)),
-                "table": In(TABLE),
+                "weights": In(ArrayLayout(TERM, rows * columns)),
                 "drained": Out(1),
                 "even": Out(ArrayLayout(ArrayLayout(machine.even_bits, columns), pixels)),
                 "odd": Out(ArrayLayout(ArrayLayout(machine.odd_bits, columns), pixels)),
@@ -76,7 +72,7 @@ class Array(wiring.Component):
 
     @property
     def latency(self) -> int:
-        """Cycles from a step to its ``drained``: lookup, dot product."""
+        """Cycles from a step to its ``drained``: decoding, dot product."""
         return 1 + self._units[0][0].latency
 
     def elaborate(self, platform: object) -> Module:
@@ -92,12 +88,16 @@ class Array(wiring.Component):
             nibbles.eq(self.nibbles),
         ]
         for column in range(self._machine.columns):
-            m.submodules[f"lookup{column}"] = lookup = LookupUnit(rows)
+            # Decoded once for all pixels; odd with the largest shift adds nothing.
             controls = Signal(ArrayLayout(CONTROL, rows), name=f"controls{column}", reset_less=True)
-            m.d.comb += lookup.table.eq(self.table)
-            for row, code in enumerate(lookup.codes):
-                m.d.comb += code.eq(self.weights[column * rows + row])
-            m.d.sync += controls.eq(lookup.controls)
+            for row, control in enumerate(controls):
+                term = self.weights[column * rows + row]
+                m.d.sync += [
+                    control.shift.eq(term.shift),
+                    control.sign.eq(term.sign),
+                    control.even.eq(~term.odd),
+                    control.odd.eq(term.odd & ~term.shift.all()),
+                ]
             for pixel, units in enumerate(self._units):
                 m.submodules[f"unit{pixel}_{column}"] = unit = units[column]
                 m.d.comb += [

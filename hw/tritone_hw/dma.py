@@ -31,7 +31,7 @@ __all__ = ["LOAD_FIELDS", "LOAD_REQUEST", "STORE_REQUEST", "Dma"]
 _LOAD = record_layout(LOAD)
 
 # What LOAD says, with the address in external memory and with a destination more: the program.
-LOAD_FIELDS = ("memory", "words", "beats", "pixel_bytes", "kernel", *GATHER_FIELDS)
+LOAD_FIELDS = ("memory", "words", "beats", "table", "pixel_bytes", "kernel", *GATHER_FIELDS)
 LOAD_REQUEST = StructLayout(
     {"source": ADDRESS_BITS, "program": 1} | {name: _LOAD[name].shape for name in LOAD_FIELDS}
 )
@@ -59,7 +59,7 @@ class Dma(Component):
     read_error, write_error : for one cycle, before ``loading`` or ``storing`` falls.
     read_beat, write_beat : high in each cycle with a beat on the bus.
     program_write : beats of the program, in order; always taken.
-    memory_write : beats of weight, parameter and table words.
+    memory_write : beats of weight and parameter words.
     feature_write : words of pixels or of windows.
     feature_read : requests for words; ``feature_data`` comes with ``feature_data_valid``.
     bus : AXI4 manager.
@@ -107,6 +107,7 @@ class Dma(Component):
         accepted = Signal()
         program = Signal()
         memory = Signal(request.memory.shape())
+        table = Signal(request.table.shape(), reset_less=True)
         pixel_bytes = Signal(request.pixel_bytes.shape())
         windows = Signal()
         m.d.comb += [
@@ -122,6 +123,7 @@ class Dma(Component):
             loader.memory.eq(memory),
             loader.address.eq(request.address),
             loader.words.eq(request.words),
+            loader.table.eq(table),
             unpacker.load.eq(accepted),
             unpacker.pixel_bytes.eq(pixel_bytes),
             unpacker.region.group.eq(request.memory == MemoryId.FEATURE_1),
@@ -137,6 +139,7 @@ class Dma(Component):
             m.d.sync += [
                 program.eq(request.program),
                 memory.eq(request.memory),
+                table.eq(request.table),
                 pixel_bytes.eq(request.pixel_bytes),
                 windows.eq(request.kernel != 0),
             ]

@@ -5,16 +5,18 @@ from __future__ import annotations
 
 from amaranth import Cat, Module, Signal
 from amaranth.lib import wiring
-from amaranth.lib.data import ArrayLayout
+from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 
-from tritone.spec.codebook import ARRAY_CONTROL
+from tritone.spec.codebook import TERM_CODE
 from tritone.spec.fixed import NIBBLE_BITS
-from tritone_hw.layout import CONTROL
 
-__all__ = ["DotProductUnit"]
+__all__ = ["CONTROL", "DotProductUnit"]
 
-_SHIFT_MAX = next(field.high for field in ARRAY_CONTROL.fields if field.name == "shift")
+# A term, decoded: what to shift by, which rails take it, whether it is negative.
+CONTROL = StructLayout({"shift": 2, "even": 1, "odd": 1, "sign": 1})
+
+_SHIFT_MAX = next(field.high for field in TERM_CODE.fields if field.name == "shift")
 # Bits of a term; a shift on the odd rail is one less at most.
 _EVEN_TERM_BITS = NIBBLE_BITS + _SHIFT_MAX
 _ODD_TERM_BITS = _EVEN_TERM_BITS - 1

@@ -15,7 +15,6 @@ from tritone_hw.delay_line import DelayLine
 from tritone_hw.feature_memory import FeatureMemory
 from tritone_hw.layout import (
     MEMORY_WRITE,
-    TABLE,
     feature_read_layout,
     feature_write_layout,
     record_layout,
@@ -60,7 +59,7 @@ class Engine(wiring.Component):
     write_back_valid : Out(1)
         Results of a tile are written.
     memory_write : In(stream.Signature(MEMORY_WRITE))
-        Beats for the weight, parameter and table memory; never waits.
+        Beats for the weight and parameter memory; never waits.
     feature_write : In(stream.Signature(feature_write_layout(machine)))
         Words for the feature memory; waits while results go to the same group.
     feature_read : In(stream.Signature(feature_read_layout(machine)))
@@ -149,7 +148,7 @@ class Engine(wiring.Component):
         with m.Elif(write_back.landed):
             m.d.sync += self.busy.eq(0)
 
-        # From a step to activations, weights and table, all in one cycle.
+        # From a step to activations and weights, both in one cycle.
         step = generator.step
         m.submodules.step = later_step = DelayLine(step_layout(machine), reader.LATENCY)
         m.d.comb += [
@@ -165,13 +164,6 @@ class Engine(wiring.Component):
             generator.weight,
             reader.LATENCY - generator.WEIGHT_LATENCY,
         )
-        tables = self._memory(
-            m,
-            MemoryId.TABLE,
-            LoadableMemory(TABLE.size, machine.table_words),
-            step.table,
-            reader.LATENCY,
-        )
         connect(m, reader.window, features.window)
         m.d.comb += reader.words.eq(features.words)
 
@@ -185,7 +177,6 @@ class Engine(wiring.Component):
         m.d.comb += [
             array.nibbles.eq(reader.nibbles),
             array.weights.eq(weights),
-            array.table.eq(tables),
             pool.activations.eq(reader.activations),
             pool.mode.eq(layer.pool_mode),
             pool.column_group.eq(later_step.output.column_group),

@@ -7,17 +7,18 @@ from amaranth.hdl import Shape
 from amaranth.lib.data import ArrayLayout, StructLayout, UnionLayout
 from amaranth.utils import ceil_log2
 
-from tritone.spec.codebook import ARRAY_CONTROL, TABLE_ENTRIES
+from tritone.spec.codebook import TABLE_ENTRIES, TERM_CODE
+from tritone.spec.fixed import NIBBLE_BITS
 from tritone.spec.isa import HEADER, INSTRUCTION_BITS, MAX_PASS_STEPS, PASS_STEP, RECORDS
 from tritone.spec.machine import BEAT_BITS, MachineConfig
 from tritone.spec.record import Record
 
 __all__ = [
-    "CONTROL",
     "INSTRUCTION",
     "MEMORY_WRITE",
     "PASS_STEPS",
     "TABLE",
+    "TERM",
     "feature_read_layout",
     "feature_write_layout",
     "record_layout",
@@ -32,10 +33,10 @@ def record_layout(record: Record) -> StructLayout:
     return StructLayout(members)
 
 
-CONTROL = record_layout(ARRAY_CONTROL)
+TERM = record_layout(TERM_CODE)
 
-# A lookup table is stored with a byte an entry.
-TABLE = ArrayLayout(8, TABLE_ENTRIES)
+# What a LOAD of weights translates nibbles by.
+TABLE = ArrayLayout(NIBBLE_BITS, TABLE_ENTRIES)
 
 PASS_STEPS = ArrayLayout(record_layout(PASS_STEP), MAX_PASS_STEPS)
 
@@ -45,7 +46,7 @@ INSTRUCTION = UnionLayout(
     | {"bits": Shape(INSTRUCTION_BITS)}
 )
 
-# A beat of a word of a weight, parameter or table memory; ``last`` is that of the word.
+# A beat of a word of a weight or parameter memory; ``last`` is that of the word.
 MEMORY_WRITE = StructLayout({"memory": 3, "address": 16, "beat": 8, "last": 1, "data": BEAT_BITS})
 
 

@@ -1,22 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From weight nibbles to what the lanes of the array do with their activations."""
+"""From nibbles of a codebook to what the lanes of the array do with their activations."""
 
 from __future__ import annotations
 
 from amaranth import Cat, Module, Signal
-from amaranth.hdl import Shape
 from amaranth.lib import wiring
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.wiring import In, Out
 
 from tritone.spec.fixed import NIBBLE_BITS
-from tritone_hw.layout import CONTROL, TABLE
+from tritone_hw.layout import TABLE, TERM
 
 __all__ = ["LookupUnit"]
 
 
 class LookupUnit(wiring.Component):
-    """The entries of one lookup table that weight nibbles select.
+    """The entries of a lookup table that nibbles select.
+
+    It stands in the way of the weights into their memory: 16 nibbles, those of a beat, rather than
+    the R * C that the array reads in a cycle.
 
     Timing: combinational.
 
@@ -27,11 +29,11 @@ class LookupUnit(wiring.Component):
     Members
     -------
     table : In(TABLE)
-        One ARRAY_CONTROL word in the low bits of each byte.
-    codes : In(ArrayLayout(4, lanes))
-        Weight nibbles.
-    controls : Out(ArrayLayout(CONTROL, lanes))
-        ``table[code]`` for each of them.
+        A TERM_CODE for each nibble.
+    nibbles : In(ArrayLayout(4, lanes))
+        What to translate.
+    terms : Out(ArrayLayout(TERM, lanes))
+        ``table[nibble]`` for each of them.
     """
 
     def __init__(self, lanes: int) -> None:
@@ -42,20 +44,20 @@ class LookupUnit(wiring.Component):
         super().__init__(
             {
                 "table": In(TABLE),
-                "codes": In(ArrayLayout(NIBBLE_BITS, lanes)),
-                "controls": Out(ArrayLayout(CONTROL, lanes)),
+                "nibbles": In(ArrayLayout(NIBBLE_BITS, lanes)),
+                "terms": Out(ArrayLayout(TERM, lanes)),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        # A word of all entries for each control bit: selecting a bit of it simulates far faster
+        # A word of all entries for each bit of a term: selecting a bit of it simulates far faster
         # than selecting an entry of the table.
         planes = []
-        for bit in range(Shape.cast(CONTROL).width):
+        for bit in range(NIBBLE_BITS):
             plane = Signal(len(self.table), name=f"plane{bit}")
             m.d.comb += plane.eq(Cat(entry[bit] for entry in self.table))
             planes.append(plane)
-        for code, control in zip(self.codes, self.controls, strict=True):
-            m.d.comb += control.eq(Cat(plane.bit_select(code, 1) for plane in planes))
+        for nibble, term in zip(self.nibbles, self.terms, strict=True):
+            m.d.comb += term.eq(Cat(plane.bit_select(nibble, 1) for plane in planes))
         return m

@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
 
-from tritone.spec.codebook import TABLE_ENTRIES
+from tritone.spec.fixed import NIBBLE_BITS
 from tritone.spec.isa import LOAD, MemoryId
-from tritone.spec.machine import BEAT_BITS, BEAT_BYTES, MachineConfig
-from tritone_hw.layout import MEMORY_WRITE, record_layout
+from tritone.spec.machine import BEAT_BITS, MachineConfig
+from tritone_hw.layout import MEMORY_WRITE, TABLE, record_layout
+from tritone_hw.lookup_unit import LookupUnit
 
 __all__ = ["MemoryLoader", "word_beats"]
 
@@ -22,12 +23,13 @@ def word_beats(machine: MachineConfig) -> dict[MemoryId, int]:
     return {
         MemoryId.WEIGHT: -(-machine.weight_word_bits // BEAT_BITS),
         MemoryId.PARAMETER: -(-machine.parameter_word_bits // BEAT_BITS),
-        MemoryId.TABLE: TABLE_ENTRIES // BEAT_BYTES,
     }
 
 
 class MemoryLoader(Component):
     """Counts the beats of words and the words of a memory; beats behind the last word are dropped.
+
+    Nibbles of weights are looked up on their way.
 
     Timing: combinational from ``beats`` to ``writes``; never stalls.
 
@@ -38,7 +40,7 @@ class MemoryLoader(Component):
     Members
     -------
     load : takes over ``address`` and ``words``, the first word and how many.
-    memory : holds still from the cycle behind ``load`` on.
+    memory, table : hold still from the cycle behind ``load`` on.
     beats : what the bus delivers.
     writes : the beats with their places.
     """
@@ -51,6 +53,7 @@ class MemoryLoader(Component):
                 "memory": In(_LOAD["memory"].shape),
                 "address": In(_LOAD["address"].shape),
                 "words": In(_LOAD["words"].shape),
+                "table": In(TABLE),
                 "beats": In(stream.Signature(BEAT_BITS)),
                 "writes": Out(stream.Signature(MEMORY_WRITE)),
             }
@@ -67,13 +70,18 @@ class MemoryLoader(Component):
                 with m.Case(memory):
                     m.d.comb += last_beat.eq(beats - 1)
 
+        m.submodules.lookup = lookup = LookupUnit(BEAT_BITS // NIBBLE_BITS)
         write = self.writes.p
         m.d.comb += [
             write.memory.eq(self.memory),
             write.address.eq(address),
             write.beat.eq(beat),
             write.last.eq(beat == last_beat),
-            write.data.eq(self.beats.payload),
+            lookup.table.eq(self.table),
+            lookup.nibbles.eq(self.beats.payload),
+            write.data.eq(
+                Mux(self.memory == MemoryId.WEIGHT, lookup.terms.as_value(), self.beats.payload)
+            ),
             self.writes.valid.eq(self.beats.valid & (words_left != 0)),
             self.beats.ready.eq(self.writes.ready | (words_left == 0)),
         ]

@@ -54,7 +54,6 @@ def step_layout(machine: MachineConfig) -> StructLayout:
             "drain": 1,
             "position": POSITION,
             "column_group": range(machine.word_columns),
-            "table": 8,
             "drained": drain_layout(machine),
         }
     )
@@ -192,7 +191,7 @@ class StepGenerator(wiring.Component):
 
     def _pace(self, m: Module, nest: LoopNest, pass_step: View) -> None:
         """Decide when there is a step; where sums begin and end."""
-        slots, layer, step = self._machine.requantizer_slots, self.layer, self.step
+        slots, step = self._machine.requantizer_slots, self.step
         running = Signal()
         clear = Signal(reset_less=True)
         first = Signal(reset_less=True)
@@ -201,7 +200,6 @@ class StepGenerator(wiring.Component):
             step.clear.eq(clear),
             step.drain.eq(nest.ending[Loop.KERNEL_ROW] & pass_step.drain),
             step.position.nibble.eq(pass_step.nibble),
-            step.table.eq(layer.table_base + pass_step.table),
             step.drained.shift.eq(pass_step.shift),
             step.drained.first.eq(first),
             step.drained.last.eq(nest.last[Loop.PASS]),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tritone.compiler.align import align
-from tritone.compiler.allocate import allocate
+from tritone.compiler.allocate import WeightRun, allocate
 from tritone.compiler.fold import fold
 from tritone.compiler.tile import tile
 from tritone.graph import Network, PoolKind
@@ -128,7 +128,10 @@ def test_contradictory_shortcuts_are_refused(
 def test_constants_lie_one_behind_the_other(
     spec: Any, random_network: Callable[..., Network]
 ) -> None:
-    """Weights and parameters of all layers; a codebook that is used twice has its tables once."""
+    """Weights and parameters of all layers; the planes of a codebook hold all layers that use it.
+
+    Here int4 takes two planes of 4 + 1 words, post4 one of 2 words behind them.
+    """
     network = random_network(
         (8, 4, 4),
         [
@@ -139,20 +142,20 @@ def test_constants_lie_one_behind_the_other(
         ],
     )
     allocation = _allocate(network, preset("tiny"))
-    assert allocation.weight_bases == [0, 4, 6, 6]
+    assert allocation.weight_bases == [0, 10, 0, 4]
+    assert allocation.plane_words == [5, 2, 0, 5]
     assert allocation.parameter_bases == [0, 16, 24, 32]
-    assert allocation.table_bases == [0, 2, 0, 0]
-    assert list(allocation.tables) == [
-        each.table for name in ("int4", "post4") for each in codebook(name).plan.passes
+    assert allocation.weight_runs == [
+        WeightRun(codebook("int4"), (0, 3), 0, 5),
+        WeightRun(codebook("post4"), (1,), 10, 2),
     ]
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"weight_words": 16}, r"^Layer layer1 must fit 16 weight words, not 17$"),
+        ({"weight_words": 16}, r"^Layer layer1 must fit 16 weight words, not 25$"),
         ({"parameter_words": 8}, r"^Layer layer1 must fit 8 parameter words, not 16$"),
-        ({"table_words": 4}, r"^Layer layer1 must fit 4 lookup tables, not 5$"),
         ({"feature_words": 16}, r"^Layer layer1 must fit 16 feature words in group 0, not 21$"),
         ({"feature_words": 8}, r"^Layer layer0 must fit 8 feature words in group 0, not 12$"),
     ],

@@ -43,8 +43,8 @@ def test_costs_are_counted_by_walking(spec: Any, random_network: Callable[..., N
     assert cost.macs == first.macs + last.macs
     assert cost.array_cycles == steps + 8
     assert cost.utilisation == cost.macs / (8 * 8 * 2 * cost.cycles)
-    # 5x5 pixels of 2 words each of 8 bytes on both sides; 2 groups of 2 nibbles of 8x8 weights.
-    assert first.bytes == 2 * (25 * 2 * 8) + 2 * 2 * walk * 32
+    # 5x5 pixels of 2 words each of 8 bytes on both sides; 2 groups of 4 planes of 8x8 weights.
+    assert first.bytes == 2 * (25 * 2 * 8) + 2 * 4 * walk * 32
     assert first.utilisation == first.macs / (8 * 8 * 2 * first.cycles)
     assert (first.passes, pool.passes, last.passes) == (8, 1, 1)
     assert first.credited == 8 * first.utilisation

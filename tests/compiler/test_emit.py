@@ -18,6 +18,7 @@ from tritone.compiler.emit import emit
 from tritone.compiler.fold import fold
 from tritone.compiler.tile import tile
 from tritone.graph import Network, PoolKind
+from tritone.spec.catalog import codebook
 from tritone.spec.isa import (
     HEADER,
     LAYER,
@@ -87,7 +88,7 @@ def test_order_and_waits(program: Program) -> None:
         ("NEXT", ""),
     ]
     first, second = ("CONVOLVE", "load layer"), ("CONVOLVE", "load layer store")
-    assert _order(program) == [("CHECK", ""), *[("LOAD", "")] * 4, first, *body, second, *body]
+    assert _order(program) == [("CHECK", ""), *[("LOAD", "")] * 7, first, *body, second, *body]
     assert all(fields["reserved"] == 0 for _, fields in _decode(program))
 
 
@@ -95,28 +96,28 @@ def test_one_image_at_a_time_where_memory_is_short(
     spec: Any, random_network: Callable[..., Network]
 ) -> None:
     """Without room for two images, or for the instructions, each waits for the one before it."""
-    # Image and result take 12 words each; with two bodies there are 13 instructions.
+    # Image and result take 12 words each; with two bodies there are 12 instructions.
     network = random_network((3, 6, 6), [spec(out=8, pad=(1, 1, 1, 1))])
     for short in (replace(TINY, feature_words=16), replace(TINY, instruction_words=64)):
         program = compile_network(network, short)
         assert _order(program) == [
             ("CHECK", ""),
-            *[("LOAD", "")] * 3,
+            *[("LOAD", "")] * 2,
             ("LOAD", "layer store"),
             ("CONVOLVE", "load layer store"),
             ("STORE", "layer"),
             ("NEXT", ""),
         ]
-        assert _decode(program)[4][1]["source"] == Base.IMAGE
-        assert _decode(program)[7][1]["target"] == 4
+        assert _decode(program)[3][1]["source"] == Base.IMAGE
+        assert _decode(program)[6][1]["target"] == 3
 
 
 def test_the_loop_goes_over_images(program: Program) -> None:
     """Each NEXT goes on to the other body and advances by what one image takes."""
     decoded = _decode(program)
-    image, following, other = (decoded[index][1] for index in (4, 6, 12))
-    for store, after, target in ((9, 10, 11), (15, 16, 5)):
-        assert decoded[store][1] | {"base": 0} == decoded[9][1] | {"base": 0}
+    image, following, other = (decoded[index][1] for index in (7, 9, 15))
+    for store, after, target in ((12, 13, 14), (18, 19, 8)):
+        assert decoded[store][1] | {"base": 0} == decoded[12][1] | {"base": 0}
         assert decoded[store][1]["base"] == decoded[store - 1][1]["out_base"]
         # 36 pixels of 4 bytes; 10 results of 16 bits as 2 pixels of 8 channels in 2 channel words.
         sizes = {name: decoded[after][1][name] for name in ("image_bytes", "result_bytes")}
@@ -131,9 +132,9 @@ def test_the_loop_goes_over_images(program: Program) -> None:
     assert {name: other[name] for name in expected} == expected
     # Behind the 6 rows of 2 words of the first place.
     assert {name: following[name] for name in expected} == expected | {"address": 12}
-    assert [decoded[index][1]["in_base"] for index in (5, 11)] == [0, 12]
-    store = decoded[9][1]
-    stored = {"target": Base.RESULT, "offset": 0, "group": 1, "base": decoded[8][1]["out_base"]}
+    assert [decoded[index][1]["in_base"] for index in (8, 14)] == [0, 12]
+    store = decoded[12][1]
+    stored = {"target": Base.RESULT, "offset": 0, "group": 1, "base": decoded[11][1]["out_base"]}
     stored |= {"width": 2, "rows": 2, "row_words": 1}
     assert {name: store[name] for name in stored} == stored
     assert {field.name for field in STORE.fields} >= set(stored)
@@ -143,33 +144,42 @@ def test_the_loop_goes_over_images(program: Program) -> None:
 def test_bodies_differ_in_the_places_of_image_and_result_only(program: Program) -> None:
     """The image lies behind the other one, the result behind all else in its group."""
     decoded = _decode(program)
-    assert decoded[7] == decoded[13]
-    for index, change in ((5, {"in_base": 12, "wait_store": 1}), (8, {"out_base": 24})):
+    assert decoded[10] == decoded[16]
+    for index, change in ((8, {"in_base": 12, "wait_store": 1}), (11, {"out_base": 24})):
         assert decoded[index][1] | change == decoded[index + 6][1]
 
 
 def test_loads_cover_the_payload(program: Program) -> None:
-    """The data behind the instructions is loaded once, without gaps, in whole words."""
+    """The data behind the instructions is loaded without gaps, in whole words.
+
+    Each of the two nibbles of int8 is loaded twice, through the tables of its two passes.
+    """
     position = 64 * program.instructions
     bits = {
-        MemoryId.TABLE: 128,
         MemoryId.PARAMETER: TINY.parameter_word_bits,
         MemoryId.WEIGHT: TINY.weight_word_bits,
     }
-    for _, fields in _decode(program)[1:4]:
-        assert (fields["source"], fields["offset"], fields["address"]) == (
-            Base.PROGRAM,
-            position,
-            0,
-        )
-        assert fields["beats"] * 64 == fields["words"] * bits[MemoryId(fields["memory"])]
+    # The first layer takes 2 groups of 9 words of post4, the last one 2 of 2 * 9 words of int8.
+    weights = [(0, 18), (18, 36), (18 + 36, 36), (18 + 2 * 36, 36), (18 + 3 * 36, 36)]
+    expected = [(MemoryId.PARAMETER, 0, (2 + 2 + 2) * 8), *((MemoryId.WEIGHT, *w) for w in weights)]
+    tables = [each.table for name in ("post4", "int8") for each in codebook(name).plan.passes]
+    for (memory, address, words), again, (_, fields) in zip(
+        expected, (False, False, False, True, False, True), _decode(program)[1:7], strict=True
+    ):
+        if again:
+            position -= 8 * fields["beats"]
+        assert (fields["source"], fields["offset"]) == (Base.PROGRAM, position)
+        assert (fields["memory"], fields["address"], fields["words"]) == (memory, address, words)
+        assert fields["beats"] * 64 == words * bits[memory]
+        if memory == MemoryId.WEIGHT:
+            assert [fields["table"] >> 4 * n & 15 for n in range(16)] == list(tables.pop(0))
         position += 8 * fields["beats"]
     assert position == len(program.payload)
 
 
 def test_layers_name_their_regions(program: Program, network: Network) -> None:
     """Groups alternate, inputs lie where producers put them, read fields follow the bits."""
-    layers = [_decode(program)[index][1] for index in (5, 7, 8)]
+    layers = [_decode(program)[index][1] for index in (8, 10, 11)]
     assert [fields["in_group"] for fields in layers] == [0, 1, 0]
     for before, after in pairwise(layers):
         for mine, theirs in (
@@ -198,9 +208,9 @@ def test_layers_name_their_regions(program: Program, network: Network) -> None:
 
 def test_unused_channels_become_the_zero(program: Program) -> None:
     """Channels 12..15 of the first layer: B = M = 0 and D = z << S."""
-    loads = [fields for _, fields in _decode(program)[1:4]]
+    loads = [fields for _, fields in _decode(program)[1:7]]
     start = next(f["offset"] for f in loads if f["memory"] == MemoryId.PARAMETER)
-    shift = _decode(program)[5][1]["shift"]
+    shift = _decode(program)[8][1]["shift"]
     for channel in range(12, 16):
         data = program.payload[start + 16 * channel : start + 16 * channel + 16]
         record = PARAMETER.unpack(int.from_bytes(data, "little"))
@@ -223,9 +233,9 @@ def test_metadata_names_tensors(program: Program, network: Network) -> None:
         for each in program.metadata["tensors"]
     ]
     assert rows == [
-        ("tensor0", "layer0", 5, False, 2 * 36 * 8, 12 * 3 * 9 * 36),
-        ("tensor1", "layer1", 7, False, 2 * 9 * 8, 0),
-        ("tensor2", "layer2", 8, True, 2 * 2 * 8, 10 * 12 * 9),
+        ("tensor0", "layer0", 8, False, 2 * 36 * 8, 12 * 3 * 9 * 36),
+        ("tensor1", "layer1", 10, False, 2 * 9 * 8, 0),
+        ("tensor2", "layer2", 11, True, 2 * 2 * 8, 10 * 12 * 9),
     ]
     for each in program.metadata["tensors"]:
         assert tuple(each["shape"]) == network.tensors[each["name"]].shape
@@ -243,7 +253,7 @@ def test_fields_that_do_not_fit_are_refused_by_name(
         r"layer\.kernel_height must be in 0\.\.15, not 16$",
     ):
         compile_network(network, TINY)
-    network = random_network((1, 4, 4), [spec(out=1, kernel=(1, 1))] * 2)
+    network = random_network((1, 4, 4), [spec(out=1, kernel=(1, 1))] * 3)
     with pytest.raises(ValueError, match=r"^Network random must fit 64 instruction words, not 72$"):
         compile_network(network, replace(TINY, instruction_words=64))
 

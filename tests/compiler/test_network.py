@@ -49,6 +49,6 @@ def test_the_largest_layer_is_accepted(spec: Any, random_network: Callable[..., 
     """4608 taps of int8 by 8 bits with zero 255, all negative: B and sums fit."""
     network = random_network((512, 3, 3), [spec(out=1, codebook="int8", bits=8)], zero=255)
     network.nodes[0].codes[...] = 0x99  # -7 * 16 - 7
-    machine = replace(preset("demo"), feature_words=1024, weight_words=1024)
+    machine = replace(preset("demo"), feature_words=1024, weight_words=2048)
     program = compile_network(network, machine)
     assert program.metadata["tensors"][0]["macs"] == 4608

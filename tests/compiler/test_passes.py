@@ -14,20 +14,19 @@ from tritone.compiler.fold import fold
 from tritone.compiler.passes import plan_passes
 from tritone.graph import Network, PoolKind
 from tritone.spec.catalog import CATALOG, codebook
-from tritone.spec.codebook import ARRAY_CONTROL
 from tritone.spec.isa import PASS_STEP
 from tritone.spec.machine import preset
 
 TINY = preset("tiny")
 
 
-def _lane(nibble: int, control: int) -> tuple[int, int]:
+def _lane(nibble: int, term: int) -> tuple[int, int]:
     """Even and odd bits that a lane hands to its adder trees."""
-    entry = ARRAY_CONTROL.unpack(control)
-    shifted = nibble << entry["shift"]
-    even = shifted ^ (0b1111111 if entry["sign"] else 0)
-    odd = shifted ^ (0b111111 if entry["sign"] else 0)
-    return (even if entry["even"] else 0), (odd if entry["odd"] else 0)
+    sign, odd, shift = term >> 3, term >> 2 & 1, term & 3
+    shifted = nibble << shift
+    if odd:
+        return 0, 0 if shift == 3 else shifted ^ (0b111111 if sign else 0)
+    return shifted ^ (0b1111111 if sign else 0), 0
 
 
 @pytest.mark.parametrize("bits", [1, 3, 4, 5, 8])
@@ -41,7 +40,7 @@ def test_walks_and_bias_give_the_sum(
     schedule = plan_passes(folded, TINY)
     plan, book = codebook(name).plan, codebook(name)
     nibbles = 1 if bits <= 4 else 2
-    walked = sorted((step["table"], step["nibble"]) for step in schedule.steps)
+    walked = sorted((step["plane"], step["nibble"]) for step in schedule.steps)
     assert walked == [(p, n) for p in range(len(plan.passes)) for n in range(nibbles)]
     shifts = [step["shift"] for step in schedule.steps]
     assert shifts == sorted(shifts)
@@ -51,9 +50,8 @@ def test_walks_and_bias_give_the_sum(
     for channel, codes in enumerate(folded.weights.codes):
         v, raw = int(schedule.bias[channel]), [0, 0]
         for step in schedule.steps:
-            each = plan.passes[step["table"]]
+            each = plan.passes[step["plane"]]
             assert each.shift + 4 * step["nibble"] == 4 * step["shift"]
-            assert each.plane == step["plane"]
             for code, a in zip(codes.flat, activations.flat, strict=True):
                 control = each.table[plan.nibbles[code][each.plane]]
                 lane = _lane(int(a) >> (4 * step["nibble"]) & 15, control)
@@ -75,7 +73,7 @@ def _worst(folded: Any, steps: Any, channel: int) -> list[tuple[int, int]]:
     plan, largest = folded.weights.book.plan, (1 << folded.bits) - 1
     drains, held = [], [0, 0]
     for step in steps:
-        each = plan.passes[step["table"]]
+        each = plan.passes[step["plane"]]
         most = min(15, largest >> (4 * step["nibble"]))
         for code in folded.weights.codes[channel].flat:
             control = each.table[plan.nibbles[code][each.plane]]

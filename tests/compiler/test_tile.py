@@ -31,15 +31,18 @@ def test_weights_lie_where_the_machine_reads_them(
     rows, columns = machine.rows, machine.columns
     in_words = -(-18 // rows)
     groups = -(-13 // columns)
-    assert (tiled.groups, tiled.planes, tiled.walk) == (groups, plan.planes, 6 * in_words)
-    assert (tiled.plane_words, tiled.group_words) == (6 * in_words, 6 * in_words * plan.planes)
-    words = [int.from_bytes(word.tobytes(), "little") for word in tiled.weight_words]
-    assert len(words) == groups * tiled.group_words
-    assert tiled.weight_words.shape[1] * 8 == machine.weight_word_bits
+    assert (tiled.groups, tiled.planes, tiled.walk) == (groups, len(plan.passes), 6 * in_words)
+    assert (tiled.group_words, tiled.plane_words) == (6 * in_words, 6 * in_words * groups)
+    stored = [
+        [int.from_bytes(word.tobytes(), "little") for word in words] for words in tiled.weight_words
+    ]
+    assert tiled.weight_words.shape == (
+        plan.planes,
+        tiled.plane_words,
+        machine.weight_word_bits // 8,
+    )
     for g, plane, ky, kx, k in np.ndindex(groups, plan.planes, 2, 3, in_words):
-        word = words[
-            g * tiled.group_words + plane * tiled.plane_words + (ky * 3 + kx) * in_words + k
-        ]
+        word = stored[plane][g * tiled.group_words + (ky * 3 + kx) * in_words + k]
         for c, r in np.ndindex(columns, rows):
             out, inner = g * columns + c, k * rows + r
             used = out < 13 and inner < 18

@@ -152,12 +152,23 @@ def _edit(program: Program, index: int, **changes: Any) -> Program:
     return replace(program, payload=bytes(payload))
 
 
-def _flip(program: Program, memory: MemoryId, byte: int, bit: int) -> Program:
-    """The program with one bit changed in what it loads into ``memory``."""
-    words = [word for word in program.instruction_words() if word & 15 == Opcode.LOAD]
-    (load,) = (f for f in map(LOAD.unpack, words) if f["memory"] == memory)
+def _load(program: Program, memory: MemoryId, address: int) -> tuple[int, dict[str, int]]:
+    """Index and fields of the LOAD that fills a word of ``memory``."""
+    for index, word in enumerate(program.instruction_words()):
+        if word & 15 == Opcode.LOAD:
+            load = LOAD.unpack(word)
+            first = load["address"]
+            if load["memory"] == memory and first <= address < first + load["words"]:
+                return index, load
+    raise AssertionError(f"no LOAD fills word {address} of {memory.name}")
+
+
+def _flip(program: Program, memory: MemoryId, address: int, byte: int, bit: int) -> Program:
+    """The program with one bit changed in what it loads into a word of 16 or 32 bytes."""
+    _, load = _load(program, memory, address)
+    size = 8 * load["beats"] // load["words"]
     payload = bytearray(program.payload)
-    payload[load["offset"] + byte] ^= 1 << bit
+    payload[load["offset"] + size * (address - load["address"]) + byte] ^= 1 << bit
     return replace(program, payload=bytes(payload))
 
 
@@ -171,10 +182,11 @@ def _sabotage(program: Program, layer: int, part: str) -> Program:
     match part:
         case "weight":
             # Row 1 of column 0, in the middle of the 3x3 window: the top bit of its nibble.
-            return _flip(program, MemoryId.WEIGHT, 32 * (fields["weight_base"] + 4), 7)
+            return _flip(program, MemoryId.WEIGHT, fields["weight_base"] + 4, 0, 7)
         case "table":
-            # Nibble 1 is a term in the first pass of all three codebooks; bit 4 is its sign.
-            return _flip(program, MemoryId.TABLE, 16 * fields["table_base"] + 1, 4)
+            # Nibble 1 is a term in the first pass of all three codebooks; its bit 3 is the sign.
+            load, found = _load(program, MemoryId.WEIGHT, fields["weight_base"])
+            return _edit(program, load, table=found["table"] ^ 1 << 4 + 3)
         case "pad":
             # Where the image is loaded as windows its LOAD pads.
             words = program.instruction_words()[:index]
@@ -188,8 +200,8 @@ def _sabotage(program: Program, layer: int, part: str) -> Program:
             field = {"B": "bias", "M": "multiplier", "D": "offset"}[part]
             bit = {"B": 18, "M": 13, "D": fields["shift"] + 3}[part]
             bit += next(offset for offset, each in PARAMETER.placed() if each.name == field)
-            byte = 16 * (fields["parameter_base"] + 2) + bit // 8
-            return _flip(program, MemoryId.PARAMETER, byte, bit % 8)
+            word = fields["parameter_base"] + 2
+            return _flip(program, MemoryId.PARAMETER, word, bit // 8, bit % 8)
 
 
 @pytest.mark.parametrize("layer", range(3))
@@ -223,13 +235,13 @@ def test_the_result_is_the_region_of_the_last_tensor(network: Network) -> None:
         (1, {"words": 1}, r"^LOAD must read the beats of 1 words, not \d+ values$"),
         (3, {"address": 8192}, r"^LOAD must fit 8192 words, not \d+$"),
         (3, {"offset": 1 << 20}, r"^LOAD must find \d+ bytes at 1048576, not 0$"),
-        (5, {"pass_steps": 9}, r"^Layer must have 1\.\.8 pass steps, not 9$"),
-        (5, {"pass_steps": 1}, r"^Layer must drain with its last pass step$"),
-        (5, {"stride": 3}, r"^Instruction 5 must have .* and a stride of 1 or 2, not 3$"),
-        (5, {"in_channels": 0}, r"^Instruction 5 must have sizes .*, not in_channels 0$"),
-        (5, {"out_base": 2048}, r"^Region must fit 2048 feature words, not \d+$"),
-        (5, {"parameter_base": 1020}, r"^Layer must have 8 channels of parameters, not 4$"),
-        (9, {"target": 0}, r"^STORE must write a result, not 0$"),
+        (10, {"pass_steps": 9}, r"^Layer must have 1\.\.8 pass steps, not 9$"),
+        (10, {"pass_steps": 1}, r"^Layer must drain with its last pass step$"),
+        (10, {"stride": 3}, r"^Instruction 10 must have .* and a stride of 1 or 2, not 3$"),
+        (10, {"in_channels": 0}, r"^Instruction 10 must have sizes .*, not in_channels 0$"),
+        (10, {"out_base": 2048}, r"^Region must fit 2048 feature words, not \d+$"),
+        (10, {"parameter_base": 1020}, r"^Layer must have 8 channels of parameters, not 4$"),
+        (14, {"target": 0}, r"^STORE must write a result, not 0$"),
     ],
 )
 def test_illegal_instructions_are_refused(
@@ -248,12 +260,12 @@ def test_unknown_opcodes_and_missing_ends_are_refused(network: Network) -> None:
     cleared = replace(program, payload=program.payload[:128] + bytes(64) + program.payload[192:])
     with pytest.raises(ValueError, match=r"^Instruction 2 must have a known opcode, not 0$"):
         _run(cleared, _images(network, 1))
-    endless = replace(program, instructions=10)
+    endless = replace(program, instructions=15)
     with pytest.raises(
         ValueError, match=r"^Program must loop with NEXT before its instructions end$"
     ):
         _run(endless, _images(network, 1))
-    with pytest.raises(ValueError, match=r"^Program must fit 64 instruction words, not 136$"):
+    with pytest.raises(ValueError, match=r"^Program must fit 64 instruction words, not 176$"):
         GoldenMachine(replace(program, machine=replace(SMALL, instruction_words=64)))
 
 
@@ -261,10 +273,8 @@ def test_unknown_opcodes_and_missing_ends_are_refused(network: Network) -> None:
 def test_values_are_modulo_36_bits(turns: int, network: Network) -> None:
     """A B that is off by a turn of 2**36 changes nothing; one off by half a turn does."""
     program = compile_network(network, SMALL)
-    start = 64 * program.instructions + sum(
-        8 * fields["beats"]
-        for fields in (LOAD.unpack(program.instruction_words()[index]) for index in (1,))
-    )
+    _, load = _load(program, MemoryId.PARAMETER, 0)
+    start = load["offset"]
     images = _images(network)
     for distance, expected in ((turns << 36, None), (turns << 35, "layer0")):
         payload = bytearray(program.payload)
@@ -277,7 +287,7 @@ def test_values_are_modulo_36_bits(turns: int, network: Network) -> None:
 
 def test_constants_may_be_loaded_again(network: Network) -> None:
     """A loop over all of the program sees what external memory holds by then."""
-    program = _edit(compile_network(network, SMALL), 10, target=1)
+    program = _edit(compile_network(network, SMALL), 15, target=1)
     broken = _sabotage(program, 1, "weight")
     image = pack_images(_images(network, 1), program)
     golden = GoldenMachine(program)

@@ -74,7 +74,6 @@ class Work:
     bias: Integers  # B of each channel
     steps: list[Fields]
     weights: list[int]
-    tables: list[int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,11 +101,11 @@ def _windows(layer: Layer, tensor: Integers, padding: int) -> Iterator[tuple[int
 def _weight_words(
     layer: Layer, shape: MachineConfig, book: Codebook, codes: npt.NDArray[np.uint8]
 ) -> list[int]:
-    """Return weight words: group, plane, ky, kx, channel word; nibble ``column * R + row``."""
+    """Return weight words: pass, group, ky, kx, channel word; term ``column * R + row``."""
     out_channels, in_channels = codes.shape[:2]
     words = []
-    for first in range(0, out_channels, shape.columns):
-        for plane in range(book.plan.planes):
+    for each in book.plan.passes:
+        for first in range(0, out_channels, shape.columns):
             for ky in range(layer.kernel[0]):
                 for kx in range(layer.kernel[1]):
                     for channel in range(0, in_channels, shape.rows):
@@ -114,10 +113,11 @@ def _weight_words(
                         for column in range(shape.columns):
                             for row in range(shape.rows):
                                 o, i = first + column, channel + row
-                                nibble = book.plan.idle[plane]
+                                term = 0b0111  # nothing
                                 if o < out_channels and i < in_channels:
-                                    nibble = book.plan.nibbles[codes[o, i, ky, kx]][plane]
-                                word |= nibble << 4 * (column * shape.rows + row)
+                                    nibbles = book.plan.nibbles[codes[o, i, ky, kx]]
+                                    term = each.table[nibbles[each.plane]]
+                                word |= term << 4 * (column * shape.rows + row)
                         words.append(word)
     return words
 
@@ -147,8 +147,7 @@ def _convolution(layer: Layer, shape: MachineConfig, rng: np.random.Generator, u
         final = position + 1 == len(walks) or walks[position + 1][0] != shift
         steps.append(
             {
-                "table": index,
-                "plane": passes[index].plane,
+                "plane": index,
                 "nibble": nibble,
                 "shift": shift,
                 "drain": final or layer.drain_each_walk,
@@ -157,15 +156,15 @@ def _convolution(layer: Layer, shape: MachineConfig, rng: np.random.Generator, u
         # Raw accumulators count a negative term as 127 or 63 less it.
         for channel in range(len(codes)):
             for code in codes[channel].flat:
-                control = passes[index].table[book.plan.nibbles[code][passes[index].plane]]
-                sign, even, odd = control >> 4 & 1, control >> 3 & 1, control >> 2 & 1
-                bias[channel] -= sign * (128 * 127 * even + 181 * 63 * odd) << 4 * shift
+                term = passes[index].table[book.plan.nibbles[code][passes[index].plane]]
+                sign, odd, nothing = term >> 3 & 1, term >> 2 & 1, term & 7 == 7
+                complement = 0 if nothing else 181 * 63 if odd else 128 * 127
+                bias[channel] -= sign * complement << 4 * shift
     return Work(
         values=values,
         bias=bias,
         steps=steps,
         weights=_weight_words(layer, shape, book, codes),
-        tables=[sum(word << 8 * n for n, word in enumerate(each.table)) for each in passes],
     )
 
 
@@ -178,9 +177,8 @@ def _pool(layer: Layer, u: Integers) -> Work:
     return Work(
         values=128 * found + bias,
         bias=np.full(layer.channels[1], bias),
-        steps=[{"table": 0, "plane": 0, "nibble": 0, "shift": 0, "drain": 1}],
+        steps=[{"plane": 0, "nibble": 0, "shift": 0, "drain": 1}],
         weights=[],
-        tables=[],
     )
 
 
@@ -290,8 +288,8 @@ def job(layer: Layer, shape: MachineConfig) -> Job:
     values = np.concatenate([work.values, np.zeros((unused, *layer.out_size), np.int64)])
     stored_width = layer.out_size[1] * (1 + layer.wide)
     out_row_words = -(-stored_width // shape.banks)
-    bases = map(int, rng.integers(0, 4, 5))
-    in_base, out_base, weight_base, table_base, parameter_base = bases
+    bases = map(int, rng.integers(0, 4, 4))
+    in_base, out_base, weight_base, parameter_base = bases
     place = {"out_base": out_base, "out_plane_words": layer.out_size[0] * out_row_words}
     out_group = 1 - layer.in_group if layer.out_group is None else layer.out_group
     if out_group == layer.in_group:
@@ -352,9 +350,8 @@ def job(layer: Layer, shape: MachineConfig) -> Job:
         "read_max": 255 >> r,
         "pad_code": {None: layer.pad_code, PoolMode.MAX: 0, PoolMode.SUM: layer.zero}[layer.pool],
         "weight_base": weight_base,
-        "plane_words": walk,
-        "group_words": codebook(layer.codebook).plan.planes * walk,
-        "table_base": table_base,
+        "plane_words": groups * walk,
+        "group_words": walk,
         "pass_steps": len(work.steps),
         "steps": sum(PASS_STEP.pack(step) << 8 * n for n, step in enumerate(work.steps)),
         "parameter_base": parameter_base,
@@ -370,7 +367,6 @@ def job(layer: Layer, shape: MachineConfig) -> Job:
         fields=fields,
         memories={
             MemoryId.WEIGHT: [0] * weight_base + work.weights,
-            MemoryId.TABLE: [0] * table_base + work.tables,
             MemoryId.PARAMETER: [0] * parameter_base + parameters,
         },
         input=_region(u, shape, layer.in_group, in_base) | tensor,

@@ -9,11 +9,8 @@ from dataclasses import dataclass
 import pytest
 from amaranth.sim import Simulator
 
-from tritone.spec.catalog import CATALOG
 from tritone.spec.machine import MachineConfig, preset
 from tritone_hw.array import Array
-
-TABLES = [each.table for name in ("post4", "int4", "int8") for each in CATALOG[name].plan.passes]
 
 
 @dataclass(frozen=True)
@@ -25,11 +22,10 @@ class Step:
     drain: bool
     nibbles: list[list[int]]
     weights: list[int]
-    table: tuple[int, ...]
 
 
 def random_step(
-    rng: random.Random, machine: MachineConfig, valid: bool, clear: bool, drain: bool, table: int
+    rng: random.Random, machine: MachineConfig, valid: bool, clear: bool, drain: bool
 ) -> Step:
     return Step(
         valid=valid,
@@ -37,15 +33,13 @@ def random_step(
         drain=drain,
         nibbles=[rng.choices(range(16), k=machine.rows) for _ in range(machine.pixels)],
         weights=rng.choices(range(16), k=machine.rows * machine.columns),
-        table=TABLES[table],
     )
 
 
 def tile(rng: random.Random, machine: MachineConfig, lengths: list[int], gaps: float) -> list[Step]:
-    """Return the steps of drains of these lengths, a table for each, with noise in the gaps."""
+    """Return the steps of drains of these lengths, with noise in the gaps."""
     steps = []
     for length in lengths:
-        table = rng.randrange(len(TABLES))
         for index in range(length):
             while rng.random() < gaps:
                 steps.append(
@@ -55,7 +49,6 @@ def tile(rng: random.Random, machine: MachineConfig, lengths: list[int], gaps: f
                         valid=False,
                         clear=rng.random() < 0.5,
                         drain=rng.random() < 0.5,
-                        table=rng.randrange(len(TABLES)),
                     )
                 )
             steps.append(
@@ -65,7 +58,6 @@ def tile(rng: random.Random, machine: MachineConfig, lengths: list[int], gaps: f
                     valid=True,
                     clear=index == 0,
                     drain=index == length - 1,
-                    table=table,
                 )
             )
     return steps
@@ -88,12 +80,12 @@ def expected_drains(machine: MachineConfig, steps: list[Step]) -> list[tuple[int
         for pixel in range(machine.pixels):
             for column in range(machine.columns):
                 for row in range(machine.rows):
-                    control = step.table[step.weights[column * machine.rows + row]]
-                    sign, on_even, on_odd = control >> 4, control >> 3 & 1, control >> 2 & 1
-                    product = step.nibbles[pixel][row] << (control & 3)
-                    if on_even:
+                    term = step.weights[column * machine.rows + row]
+                    sign, on_odd, shift = term >> 3, term >> 2 & 1, term & 3
+                    product = step.nibbles[pixel][row] << shift
+                    if not on_odd:
                         even[pixel][column] += 127 - product if sign else product
-                    if on_odd:
+                    elif shift < 3:
                         odd[pixel][column] += 63 - product if sign else product
         if step.drain:
             drains.append((cycle, [list(row) for row in even], [list(row) for row in odd]))
@@ -122,8 +114,8 @@ def simulate(machine: MachineConfig, steps: list[Step]) -> tuple[int, list[tuple
                 ctx.set(dut.clear, step.clear)
                 ctx.set(dut.drain, step.drain)
                 ctx.set(dut.nibbles, step.nibbles)
-                ctx.set(dut.weights, step.weights)
-                ctx.set(dut.table, step.table)
+                word = sum(term << 4 * index for index, term in enumerate(step.weights))
+                ctx.set(dut.weights.as_value(), word)
             else:
                 ctx.set(dut.valid, 0)
             if ctx.get(dut.drained):
@@ -146,7 +138,7 @@ def simulate(machine: MachineConfig, steps: list[Step]) -> tuple[int, list[tuple
 @pytest.mark.parametrize(
     ("machine", "lengths", "gaps"),
     [
-        # Drains of one step, back to back; the table changes with every step.
+        # Drains of one step, back to back.
         (preset("tiny"), [1] * 12, 0.0),
         # Longer sums, steps missing at random.
         (preset("tiny"), [3, 1, 2, 7, 1, 4], 0.4),

@@ -115,9 +115,9 @@ def test_every_destination(
     memory = external_memory(seed=1, stall=stall)
     bench = Bench(machine, memory, ends, 1)
     rng = random.Random(2)
-    program, table, image = rng.randbytes(8 * 24), rng.randbytes(16 * 7), rng.randbytes(8 * 9)
+    program, weights, image = rng.randbytes(8 * 24), rng.randbytes(32 * 2), rng.randbytes(8 * 9)
     memory.write(PROGRAM, program)
-    memory.write(WEIGHTS, table)
+    memory.write(WEIGHTS, weights)
     memory.write(IMAGE, image)
     stored = bench.fill_region()
 
@@ -129,11 +129,15 @@ def test_every_destination(
         assert memory.read(0x8FE8, len(stored)) == stored
         assert ctx.get(bench.dut.store_end) == 0x8FE8 + len(stored)
 
-        fields = {"memory": MemoryId.TABLE, "address": 11, "words": 7, "beats": 14}
+        size = machine.rows * machine.columns // 16
+        fields = {"memory": MemoryId.WEIGHT, "address": 11, "words": 8 // size, "beats": 8}
+        # Each nibble becomes 15 less it.
+        fields["table"] = 0x0123_4567_89AB_CDEF
         assert await bench.run(ctx, load(source=WEIGHTS, **fields)) == (0, 0)
         words = [(w.memory, w.address, w.beat, w.last, w.data) for w in bench.words]
         assert words == [
-            (MemoryId.TABLE, 11 + n // 2, n % 2, n % 2, beat) for n, beat in enumerate(beats(table))
+            (MemoryId.WEIGHT, 11 + n // size, n % size, n % size == size - 1, beat ^ (1 << 64) - 1)
+            for n, beat in enumerate(beats(weights))
         ]
 
         # 67 pixels of a byte lie in 8 and 3/8 beats.
@@ -147,7 +151,7 @@ def test_every_destination(
                 (group, x % banks, 2 + x // banks, image[x]) for x in range(67)
             ]
         assert len(bench.program) == 24
-        assert len(bench.words) == 14
+        assert len(bench.words) == 8
 
     bench.simulator.add_testbench(run)
     simulate(bench.simulator)

@@ -9,15 +9,14 @@ from collections.abc import Iterator
 import pytest
 from amaranth.sim import Simulator
 
-from tritone.spec.codebook import ARRAY_CONTROL
-from tritone_hw.dot_product_unit import DotProductUnit
+from tritone_hw.dot_product_unit import CONTROL, DotProductUnit
 
 EVEN_BITS, ODD_BITS = 20, 19
 CONTROLS = [
-    ARRAY_CONTROL.unpack(word)
-    for word in range(32)
-    # Both rails at once and an odd shift of 3 have no meaning.
-    if (word >> 2 & 3) != 3 and not (word >> 2 & 1 and word & 3 == 3)
+    {"shift": shift, "even": even, "odd": odd, "sign": sign}
+    for sign in range(2)
+    for even, odd in ((0, 0), (1, 0), (0, 1))
+    for shift in range(4 - odd)
 ]
 
 
@@ -54,10 +53,7 @@ def check(dut: DotProductUnit, steps: list[Step]) -> None:
             ctx.set(dut.valid, valid and cycle < len(steps))
             ctx.set(dut.clear, clear)
             ctx.set(dut.activations, nibbles)
-            word = 0
-            for row, control in enumerate(controls):
-                word |= ARRAY_CONTROL.pack(control) << 5 * row
-            ctx.set(dut.controls.as_value(), word)
+            ctx.set(dut.controls, controls)
             got.append((ctx.get(dut.even), ctx.get(dut.odd)))
             await ctx.tick()
         got.append((ctx.get(dut.even), ctx.get(dut.odd)))
@@ -83,7 +79,7 @@ def random_steps(rng: random.Random, rows: int, count: int) -> Iterator[Step]:
 @pytest.mark.parametrize("lane", [0, 1])
 def test_every_nibble_and_control(lane: int) -> None:
     """A single row adds exactly its term or its complement, and nothing to the other rail."""
-    nothing = ARRAY_CONTROL.unpack(0)
+    nothing = dict.fromkeys(CONTROL.members, 0)
     steps: list[Step] = []
     for nibble in range(16):
         for control in CONTROLS:

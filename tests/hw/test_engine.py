@@ -28,7 +28,6 @@ def machine(rows: int, columns: int, pixels: int, slots: int, words: int) -> Mac
         feature_words=words,
         weight_words=256,
         parameter_words=32,
-        table_words=16,
     )
 
 
@@ -80,7 +79,6 @@ class Host:
         beats = {
             MemoryId.WEIGHT: self.shape.weight_word_bits // BEAT_BITS,
             MemoryId.PARAMETER: self.shape.parameter_word_bits // BEAT_BITS,
-            MemoryId.TABLE: 2,
         }[memory]
         ctx.set(port.valid, 1)
         for address, word in enumerate(words):
@@ -204,7 +202,7 @@ CASES = {
         zero=128,
         pad_code=128,
     ),
-    "two passes of one table word each: int4": Layer(channels=(9, 8), size=(3, 4), codebook="int4"),
+    "two passes over one nibble: int4": Layer(channels=(9, 8), size=(3, 4), codebook="int4"),
     "several channel words, 1x1": Layer(channels=(33, 8), size=(2, 3), zero=16, pad_code=1),
     "the window is the input, wide results": Layer(
         channels=(12, 10), size=(3, 4), kernel=(3, 4), wide=True, bits=8, zero=7

@@ -18,15 +18,14 @@ def test_every_entry_and_code() -> None:
 
     async def bench(ctx) -> None:
         for _ in range(8):
-            table = [rng.randrange(32) for _ in range(16)]
-            # The upper bits of an entry are not part of the word.
-            ctx.set(dut.table, [entry | rng.randrange(8) << 5 for entry in table])
+            table = [rng.randrange(16) for _ in range(16)]
+            ctx.set(dut.table, table)
             for code in range(16):
                 codes = [code, rng.randrange(16), 15 - code]
-                ctx.set(dut.codes, codes)
+                ctx.set(dut.nibbles, codes)
                 await ctx.delay(1e-9)
-                got = ctx.get(dut.controls.as_value())
-                assert [got >> 5 * lane & 31 for lane in range(3)] == [
+                got = ctx.get(dut.terms.as_value())
+                assert [got >> 4 * lane & 15 for lane in range(3)] == [
                     table[each] for each in codes
                 ]
 

@@ -27,7 +27,6 @@ def draw(rng: random.Random, opcode: Opcode) -> tuple[Fields, list[Fields]]:
     count = 1 if opcode is Opcode.POOL else rng.randrange(1, 9)
     steps = [
         {
-            "table": rng.randrange(4),
             "plane": rng.randrange(4),
             "nibble": rng.randrange(2),
             "shift": rng.randrange(4),
@@ -93,7 +92,6 @@ def expected_steps(layer: Fields, steps: list[Fields], shape: MachineConfig) -> 
                             + in_y * layer["in_row_words"],
                             "nibble": step["nibble"],
                             "column_group": column_group,
-                            "table": (layer["table_base"] + step["table"]) % 256,
                             "weight": layer["weight_base"]
                             + group * layer["group_words"]
                             + step["plane"] * layer["plane_words"]
@@ -145,7 +143,6 @@ def test_steps_are_those_of_the_nested_loops(shape: MachineConfig) -> None:
             "row": step.position.row,
             "nibble": step.position.nibble,
             "column_group": step.column_group,
-            "table": step.table,
         }
         if step.drain:
             to = step.drained.destination

@@ -8,7 +8,16 @@ from itertools import combinations_with_replacement, product
 import pytest
 
 from tritone.spec.catalog import CATALOG, codebook
-from tritone.spec.codebook import ARRAY_CONTROL, Codebook, Level, Pass, PassPlan, Term
+from tritone.spec.codebook import (
+    TERM_CODE,
+    ZERO_TERM,
+    Codebook,
+    Level,
+    Pass,
+    PassPlan,
+    Term,
+    decode_term,
+)
 
 BOOKS = [pytest.param(book, id=book.name) for book in CATALOG.values() if book.runs]
 
@@ -19,12 +28,12 @@ ONE_PASS |= {(0, sign * term) for sign in (1, -1) for term in (1, 2, 4)}
 
 
 def table_value(word: int) -> tuple[int, int]:
-    """Decode a lookup table entry by hand: {sign, even, odd, shift[1:0]}, highest bit first."""
-    sign = -1 if word >> 4 & 1 else 1
-    even, odd, shift = word >> 3 & 1, word >> 2 & 1, word & 3
-    assert not (even and odd), "never both rails"
-    assert not (odd and shift == 3), "the odd rail shifts by at most 2"
-    return sign * even << shift, sign * odd << shift
+    """Decode a lookup table entry by hand: {sign, odd, shift[1:0]}, odd with 3 is nothing."""
+    sign = -1 if word >> 3 & 1 else 1
+    odd, shift = word >> 2 & 1, word & 3
+    if odd and shift == 3:
+        return 0, 0
+    return sign * (1 - odd) << shift, sign * odd << shift
 
 
 @pytest.mark.parametrize("book", BOOKS)
@@ -167,14 +176,24 @@ def test_codes_are_sorted_and_distinct() -> None:
 
 def test_a_plane_without_a_zero_nibble_has_no_idle_nibble() -> None:
     """Unused lanes need a nibble that means nothing in every pass of its plane."""
-    always = Term(1, False, 0).control
+    always = Term(1, False, 0).code
     plan = PassPlan((Pass(0, 0, (always,) * 16),), ((0,),))
     with pytest.raises(ValueError, match=r"^Plane 0 of the pass plan must leave a nibble"):
         _ = plan.idle
 
 
-def test_array_control_word() -> None:
-    """The control word is {sign, even, odd, shift}, as the lookup tables in files hold it."""
-    assert Term(-1, True, 2).control == 0b10110
-    assert Term(1, False, 3).control == 0b01011
-    assert ARRAY_CONTROL.unpack(0b10110) == {"shift": 2, "odd": 1, "even": 0, "sign": 1}
+def test_term_code() -> None:
+    """The code is {sign, odd, shift}, as programs hold it; odd with shift 3 adds nothing."""
+    assert Term(-1, True, 2).code == 0b1110
+    assert Term(1, False, 3).code == 0b0011
+    assert TERM_CODE.unpack(0b1110) == {"shift": 2, "odd": 1, "sign": 1}
+    assert ZERO_TERM == 0b0111
+    terms = {code: decode_term(code) for code in range(16)}
+    assert [code for code, term in terms.items() if term is None] == [0b0111, 0b1111]
+    assert all(term.code == code for code, term in terms.items() if term is not None)
+
+
+def test_post4_is_stored_as_its_terms() -> None:
+    """The codes of POST4 are term codes already: its table changes nothing but the second zero."""
+    (only,) = codebook("post4").plan.passes
+    assert only.table == (*range(15), ZERO_TERM)

@@ -14,7 +14,7 @@ TINY_P2 = preset("tiny-p2")
 
 def layer(opcode: Opcode, drains: tuple[bool, ...], **fields: int) -> dict[str, int]:
     """Return a layer with a pass step for each entry of ``drains``."""
-    blank = dict.fromkeys(("table", "plane", "nibble", "shift"), 0)
+    blank = dict.fromkeys(("plane", "nibble", "shift"), 0)
     steps = sum(
         PASS_STEP.pack({**blank, "drain": drain}) << PASS_STEP.bits * index
         for index, drain in enumerate(drains)
@@ -46,7 +46,7 @@ def walked(machine: MachineConfig, fields: dict[str, int]) -> tuple[int, int]:
     for _ in range(fields["out_channels"] * fields["out_height"]):
         for _ in range(0, fields["out_width"], machine.pixels):
             for index in range(fields["pass_steps"]):
-                drains = fields["steps"] >> 8 * index & 128
+                drains = fields["steps"] >> 8 * index & 32
                 walk = fields["kernel_height"] * fields["kernel_width"] * fields["in_channels"]
                 for number in range(walk):
                     if drains and number == walk - 1:

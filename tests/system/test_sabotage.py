@@ -17,7 +17,6 @@ import pytest
 
 from tritone.compiler import compile_network, pack_images
 from tritone.graph import Convolution, Network
-from tritone.spec.codebook import ARRAY_CONTROL
 from tritone.spec.fixed import SUM
 from tritone.spec.isa import (
     HEADER,
@@ -25,7 +24,6 @@ from tritone.spec.isa import (
     LAYER,
     LOAD,
     PARAMETER,
-    PASS_STEP,
     Base,
     MemoryId,
     Opcode,
@@ -88,17 +86,23 @@ def with_bytes(program: Program, offset: int, data: bytes) -> Program:
     return replace(program, payload=bytes(payload))
 
 
-def payload_offset(program: Program, memory: MemoryId, word: int, word_bytes: int) -> int:
-    """Return where in the payload a word of an on-chip memory comes from."""
+def load_of(program: Program, memory: MemoryId, word: int) -> tuple[int, dict[str, int]]:
+    """Return index and fields of the LOAD that fills a word of an on-chip memory."""
     opcode = HEADER.fields[0]
-    for instruction in program.instruction_words():
+    for index, instruction in enumerate(program.instruction_words()):
         if instruction & opcode.high != Opcode.LOAD:
             continue
         load = LOAD.unpack(instruction)
         if load["memory"] == memory and 0 <= word - load["address"] < load["words"]:
             assert load["source"] == Base.PROGRAM
-            return load["offset"] + (word - load["address"]) * word_bytes
+            return index, load
     raise AssertionError(f"no LOAD fills word {word} of {memory.name}")
+
+
+def payload_offset(program: Program, memory: MemoryId, word: int, word_bytes: int) -> int:
+    """Return where in the payload a word of an on-chip memory comes from."""
+    _, load = load_of(program, memory, word)
+    return load["offset"] + (word - load["address"]) * word_bytes
 
 
 def parameter(program: Program, channel: int) -> tuple[int, dict[str, int]]:
@@ -192,13 +196,12 @@ def test_a_lookup_entry(
     node = convolution(every_operator)
     nibble = int(node.codes[0, 0, 0, 0])
     _, fields = layer_fields(program)
-    first_step = fields["steps"] & (1 << PASS_STEP.bits) - 1
-    table = fields["table_base"] + PASS_STEP.unpack(first_step)["table"]
-    offset = payload_offset(program, MemoryId.TABLE, table, 16) + nibble
-    control = ARRAY_CONTROL.unpack(program.payload[offset])
-    assert control["even"] | control["odd"]
-    sign = ARRAY_CONTROL.pack({**dict.fromkeys(control, 0), "sign": 1})
-    changed = with_bits(program, offset, sign)
+    index, load = load_of(program, MemoryId.WEIGHT, fields["weight_base"])
+    assert load["table"] >> 4 * nibble & 7 != 7  # it is a term
+    word = LOAD.pack({**load, "table": load["table"] ^ 8 << 4 * nibble})
+    changed = with_bytes(
+        program, index * INSTRUCTION_BYTES, word.to_bytes(INSTRUCTION_BYTES, "little")
+    )
     same_codebook = [
         each.name
         for each in every_operator.nodes

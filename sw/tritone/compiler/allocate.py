@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tritone.compiler.tile import Region, TiledLayer
+from tritone.spec.codebook import Codebook
 from tritone.spec.machine import MachineConfig
 
-__all__ = ["Allocation", "Place", "allocate"]
+__all__ = ["Allocation", "Place", "WeightRun", "allocate"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,24 @@ class Place:
     region: Region
 
 
+@dataclass(frozen=True)
+class WeightRun:
+    """The weights of all layers of a codebook: its planes, each the layers one behind the other.
+
+    Parameters
+    ----------
+    book : the codebook.
+    layers : indices of the layers.
+    base : first word.
+    plane_words : words of a plane; pass p fills the words from ``base + p * plane_words`` on.
+    """
+
+    book: Codebook
+    layers: tuple[int, ...]
+    base: int
+    plane_words: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Allocation:
     """The addresses of a program.
@@ -30,8 +49,9 @@ class Allocation:
     places : of the tensors by name.
     images : of the image; two where the next one is loaded beside the layers.
     results : of the result, one for each place of the image; equal where memory has no second one.
-    weight_bases, parameter_bases, table_bases : first word of each layer.
-    tables : the lookup tables in order; layers of one codebook share theirs.
+    weight_bases, parameter_bases : first word of each layer.
+    weight_runs : the codebooks in the order of their weights.
+    plane_words : weight words from a plane to the next of each layer.
     """
 
     places: Mapping[str, Place]
@@ -39,8 +59,8 @@ class Allocation:
     results: tuple[Place, ...]
     weight_bases: Sequence[int]
     parameter_bases: Sequence[int]
-    table_bases: Sequence[int]
-    tables: Sequence[tuple[int, ...]]
+    weight_runs: Sequence[WeightRun]
+    plane_words: Sequence[int]
 
 
 def _require(layer: str, thing: str, needed: int, there: int) -> None:
@@ -210,6 +230,26 @@ def _consecutive(
     return bases
 
 
+def _weight_runs(layers: Sequence[TiledLayer], machine: MachineConfig) -> list[WeightRun]:
+    """Return where the weights of each codebook lie, so that a pass of it takes one LOAD."""
+    needed = 0
+    members: dict[str, list[int]] = {}
+    books: dict[str, Codebook] = {}
+    for index, each in enumerate(layers):
+        if each.layer.weights is not None:
+            book = each.layer.weights.book
+            needed += each.planes * each.plane_words
+            _require(each.layer.name, "weight words", needed, machine.weight_words)
+            books[book.name] = book
+            members.setdefault(book.name, []).append(index)
+    runs, base = [], 0
+    for name, indices in members.items():
+        words = sum(layers[index].plane_words for index in indices)
+        runs.append(WeightRun(books[name], tuple(indices), base, words))
+        base += words * len(books[name].plan.passes)
+    return runs
+
+
 def allocate(layers: Sequence[TiledLayer], machine: MachineConfig, images: int = 1) -> Allocation:
     """Return the addresses of everything that ``layers`` keep in the memories of ``machine``.
 
@@ -224,33 +264,25 @@ def allocate(layers: Sequence[TiledLayer], machine: MachineConfig, images: int =
     ValueError : a memory is too small; the message names the layer that is first to exceed it, and
         the words up to it.
     """
-    tables: list[tuple[int, ...]] = []
-    first_table: dict[str, int] = {}
-    table_bases = []
-    for each in layers:
-        book = each.layer.weights.book if each.layer.weights else None
-        if book is not None and book.name not in first_table:
-            first_table[book.name] = len(tables)
-            tables += [one.table for one in book.plan.passes]
-            _require(each.layer.name, "lookup tables", len(tables), machine.table_words)
-        table_bases.append(first_table[book.name] if book is not None else 0)
     places, image_places = _places(layers, machine, images)
+    runs = _weight_runs(layers, machine)
+    bases, planes = [0] * len(layers), [0] * len(layers)
+    for run in runs:
+        top = run.base
+        for index in run.layers:
+            bases[index], planes[index] = top, run.plane_words
+            top += layers[index].plane_words
     return Allocation(
         places=places,
         images=image_places,
         results=_results(layers[-1], [*places.values(), *image_places], places, machine, images),
-        weight_bases=_consecutive(
-            layers,
-            "weight words",
-            [len(each.weight_words) for each in layers],
-            machine.weight_words,
-        ),
+        weight_bases=bases,
+        weight_runs=runs,
+        plane_words=planes,
         parameter_bases=_consecutive(
             layers,
             "parameter words",
             [each.groups * machine.requantizer_slots for each in layers],
             machine.parameter_words,
         ),
-        table_bases=table_bases,
-        tables=tables,
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tritone.compiler.cycles import predict
-from tritone.spec.isa import LAYER, Opcode
+from tritone.spec.isa import LAYER, PASS_STEP, Opcode
 from tritone.spec.machine import MachineConfig
 from tritone.spec.program import Program
 from tritone.spec.timing import array_cycles, drain_steps, layer_cycles
@@ -104,8 +104,13 @@ def _bytes(machine: MachineConfig, fields: Mapping[str, int]) -> int:
     """Return the bytes of a layer's weights, input and output."""
     pixels = fields["in_width"] * fields["in_height"] * fields["in_channels"]
     pixels += fields["stored_width"] * fields["stored_rows"]
-    weights = fields["out_channels"] * fields["group_words"] * machine.weight_word_bits
-    return pixels * machine.rows + weights // 8
+    steps = (
+        PASS_STEP.unpack(fields["steps"] >> (PASS_STEP.bits * index) & ((1 << PASS_STEP.bits) - 1))
+        for index in range(fields["pass_steps"])
+    )
+    planes = 1 + max(step["plane"] for step in steps)
+    words = planes * fields["out_channels"] * fields["group_words"]
+    return pixels * machine.rows + words * machine.weight_word_bits // 8
 
 
 def describe(program: Program) -> Description:

@@ -11,7 +11,7 @@ from tritone.compiler.gather import Windows
 from tritone.compiler.images import image_bytes, pixel_bits
 from tritone.compiler.tile import TiledLayer
 from tritone.graph import Tensor
-from tritone.spec.fixed import BIAS, OFFSET, STREAM
+from tritone.spec.fixed import BIAS, NIBBLE_BITS, OFFSET, STREAM
 from tritone.spec.isa import (
     INSTRUCTION_BEATS,
     INSTRUCTION_BITS,
@@ -94,10 +94,11 @@ def _layer_fields(
     source: Place,
     result: Place,
     added: Place | None,
-    bases: tuple[int, int, int],
+    weights: tuple[int, int],
+    parameter_base: int,
 ) -> Fields:
     layer, steps = tiled.layer, tiled.schedule
-    weight_base, parameter_base, table_base = bases
+    weight_base, plane_words = weights
     top, left, _, _ = layer.window.pad
     _, in_height, in_width = layer.input.shape
     _, out_height, out_width = layer.output.shape
@@ -129,9 +130,8 @@ def _layer_fields(
         "read_max": (1 << layer.bits) - 1,
         "pad_code": layer.pad_code,
         "weight_base": weight_base,
-        "plane_words": tiled.plane_words,
+        "plane_words": plane_words,
         "group_words": tiled.group_words,
-        "table_base": table_base,
         "pass_steps": len(steps.steps),
         "steps": steps.packed,
         "parameter_base": parameter_base,
@@ -162,25 +162,41 @@ _NO_WINDOWS = dict.fromkeys(
 _NO_PIXELS = dict.fromkeys(("width", "rows", "row_words", "pixel_bytes"), 0) | _NO_WINDOWS
 
 
-def _loads(
-    start: int, contents: Sequence[tuple[MemoryId, int, bytes]]
-) -> list[tuple[Fields, bytes]]:
-    """Return LOAD fields and data of (memory, words, data); data lie in order from ``start``."""
-    loads: list[tuple[Fields, bytes]] = []
-    for memory, words, data in contents:
-        if not words:
-            continue
-        fields = {
-            "source": Base.PROGRAM,
-            "offset": start,
-            "memory": memory,
-            "address": 0,
-            "words": words,
-            "beats": len(data) // BEAT_BYTES,
-        }
-        loads.append((fields | _NO_PIXELS, data))
-        start += len(data)
-    return loads
+def _constants(
+    layers: Sequence[TiledLayer], allocation: Allocation, machine: MachineConfig
+) -> tuple[list[dict[str, int]], bytes]:
+    """Return the fields of the LOADs of parameters and weights, and the data that they read.
+
+    Offsets count from the data's beginning. Passes that look up the same nibble load it each for
+    itself, through their own table.
+    """
+    loads = []
+    data = b"".join(_parameters(tiled, machine) for tiled in layers)
+    if data:
+        words = len(data) * 8 // machine.parameter_word_bits
+        fields = {"memory": MemoryId.PARAMETER, "offset": 0, "address": 0, "words": words}
+        loads.append({**fields, "beats": len(data) // BEAT_BYTES, "table": 0})
+    for run in allocation.weight_runs:
+        stored = [
+            b"".join(layers[index].weight_words[plane].tobytes() for index in run.layers)
+            for plane in range(run.book.plan.planes)
+        ]
+        starts = [len(data) + len(stored[0]) * plane for plane in range(len(stored))]
+        data += b"".join(stored)
+        loads += [
+            {
+                "memory": MemoryId.WEIGHT,
+                "offset": starts[each.plane],
+                "address": run.base + run.plane_words * index,
+                "words": run.plane_words,
+                "beats": len(stored[each.plane]) // BEAT_BYTES,
+                "table": sum(
+                    code << (NIBBLE_BITS * nibble) for nibble, code in enumerate(each.table)
+                ),
+            }
+            for index, each in enumerate(run.book.plan.passes)
+        ]
+    return [load | _NO_PIXELS | {"source": Base.PROGRAM} for load in loads], data
 
 
 def _load_image(
@@ -199,6 +215,7 @@ def _load_image(
         "rows": -(-channels // machine.rows) * height,
         "row_words": place.region.row_words,
         "pixel_bytes": pixel_bits(channels, machine),
+        "table": 0,
     }
     if windows is None:
         return fields | _NO_WINDOWS
@@ -252,15 +269,18 @@ def _layer(
     layer = tiled.layer
     place = places[layer.output.name]
     added = places[layer.shortcut.tensor.name] if layer.shortcut else None
-    bases = (
-        allocation.weight_bases[index],
-        allocation.parameter_bases[index],
-        allocation.table_bases[index],
-    )
+    weights = allocation.weight_bases[index], allocation.plane_words[index]
     try:
         return _instruction(
             layer.opcode,
-            _layer_fields(tiled, places[layer.input.name], place, added, bases),
+            _layer_fields(
+                tiled,
+                places[layer.input.name],
+                place,
+                added,
+                weights,
+                allocation.parameter_bases[index],
+            ),
             load=index == 0,
             layer=True,
             store=_overlap(place, before),
@@ -296,18 +316,10 @@ def emit(
     ------
     ValueError : a value does not fit its field, or the instructions do not fit their memory.
     """
-    parameters = b"".join(_parameters(tiled, machine) for tiled in layers)
-    tables = b"".join(bytes(table) for table in allocation.tables)
-    weights = b"".join(tiled.weight_words.tobytes() for tiled in layers)
-    contents = [
-        (MemoryId.TABLE, len(allocation.tables), tables),
-        (MemoryId.PARAMETER, len(parameters) * 8 // machine.parameter_word_bits, parameters),
-        (MemoryId.WEIGHT, len(weights) * 8 // machine.weight_word_bits, weights),
-    ]
-    present = sum(1 for _, words, _ in contents if words)
+    loads, constants = _constants(layers, allocation, machine)
     bodies = len(allocation.images)
     # CHECK and the loads of constants; a first image; in each body LOAD, the layers, STORE, NEXT.
-    loop = 1 + present + (bodies - 1)
+    loop = 1 + len(loads) + (bodies - 1)
     body = len(layers) + 3
     count = loop + bodies * body
     if count * INSTRUCTION_BEATS > machine.instruction_words:
@@ -315,14 +327,17 @@ def emit(
             f"Network {name} must fit {machine.instruction_words} instruction words, "
             f"not {count * INSTRUCTION_BEATS}"
         )
-    loads = _loads(count * _INSTRUCTION_BYTES, contents)
     image = windows.image if windows else layers[0].layer.input
     output = layers[-1].layer.output
     size, region = image_bytes(image.shape, machine), allocation.results[0].region
     result_bytes = region.rows * region.width * machine.rows * STREAM.bits // 8
 
     code = [_instruction(Opcode.CHECK, {"fingerprint": machine.fingerprint})]
-    code += [_instruction(Opcode.LOAD, fields) for fields, _ in loads]
+    start = count * _INSTRUCTION_BYTES
+    code += [
+        _instruction(Opcode.LOAD, {**fields, "offset": start + fields["offset"]})
+        for fields in loads
+    ]
     images = [_load_image(place, image, windows, machine) for place in allocation.images]
     if bodies > 1:
         code.append(_instruction(Opcode.LOAD, images[0]))
@@ -365,7 +380,7 @@ def emit(
     return Program(
         machine=machine,
         instructions=count,
-        payload=b"".join(code) + b"".join(data for _, data in loads),
+        payload=b"".join(code) + constants,
         metadata={
             "network": name,
             "image": {"shape": list(image.shape), "bytes": size},

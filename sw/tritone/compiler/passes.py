@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tritone.compiler.fold import Integers, Layer, Weights
-from tritone.spec.codebook import ARRAY_CONTROL, Pass
+from tritone.spec.codebook import Pass, decode_term
 from tritone.spec.fixed import (
     EVEN_TERM,
     NIBBLE_BITS,
@@ -70,9 +70,10 @@ def _terms(weights: Weights, each: Pass, rail: str) -> tuple[Integers, Integers]
     plan = weights.book.plan
     factors, negative = [], []
     for nibbles in plan.nibbles:
-        control = ARRAY_CONTROL.unpack(each.table[nibbles[each.plane]])
-        factors.append(1 << control["shift"] if control[rail] else 0)
-        negative.append(control["sign"] if control[rail] else 0)
+        term = decode_term(each.table[nibbles[each.plane]])
+        added = term is not None and term.odd == (rail == "odd")
+        factors.append(1 << term.shift if term is not None and added else 0)
+        negative.append(int(term is not None and added and term.sign < 0))
     return weights.by_code(factors), weights.by_code(negative)
 
 
@@ -90,8 +91,7 @@ def _walk(weights: Weights, index: int, nibble: int, bits: int) -> _Walk:
         bounds[rail] = gain.sum(axis=(1, 2, 3))
         complement += (unit * form.high * negative.sum(axis=(1, 2, 3))) << shift
     step = {
-        "table": index,
-        "plane": each.plane,
+        "plane": index,
         "nibble": nibble,
         "shift": shift // NIBBLE_BITS,
         "drain": 0,
@@ -115,9 +115,7 @@ def _plan_pool(layer: Layer, limits: dict[str, int]) -> Schedule:
     size = layer.window.kernel[0] * layer.window.kernel[1] if layer.pool_mode is PoolMode.SUM else 1
     most = np.array([size * ((1 << layer.bits) - 1)], np.int64)
     _require_accumulators(layer, {"even": most, "odd": np.zeros(1, np.int64)}, limits)
-    return Schedule(
-        steps=({"table": 0, "plane": 0, "nibble": 0, "shift": 0, "drain": 1},), bias=layer.bias
-    )
+    return Schedule(steps=({"plane": 0, "nibble": 0, "shift": 0, "drain": 1},), bias=layer.bias)
 
 
 def plan_passes(layer: Layer, machine: MachineConfig) -> Schedule:

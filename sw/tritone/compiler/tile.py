@@ -72,8 +72,8 @@ class TiledLayer:
     shortcut_groups : those that add the shortcut.
     tiles : tiles of P pixels in all rows of an output group.
     walk : steps of one walk: window size times input channel words.
-    planes : weight nibbles.
-    weight_words : bytes of its weight memory words, (word, bytes).
+    planes : planes of weight memory, one for each pass of the codebook.
+    weight_words : bytes of the words that become a plane, (stored nibble, word, bytes).
     """
 
     layer: Layer
@@ -89,20 +89,23 @@ class TiledLayer:
     weight_words: npt.NDArray[np.uint8]
 
     @property
-    def plane_words(self) -> int:
+    def group_words(self) -> int:
         """Weight words of a plane of an output group."""
         return self.walk if self.planes else 0
 
     @property
-    def group_words(self) -> int:
-        """Weight words of an output group."""
-        return self.planes * self.plane_words
+    def plane_words(self) -> int:
+        """Weight words of a plane."""
+        return self.groups * self.group_words
 
 
 def _weight_words(layer: Layer, groups: int, machine: MachineConfig) -> npt.NDArray[np.uint8]:
-    """Return the weight words of ``layer``, (word, bytes): nibble c * R + r, low nibble first."""
+    """Return the weight words of ``layer``, (stored nibble, word, bytes).
+
+    Nibble c * R + r, low nibble first.
+    """
     if layer.weights is None:
-        return np.zeros((0, machine.weight_word_bits // 8), np.uint8)
+        return np.zeros((0, 0, machine.weight_word_bits // 8), np.uint8)
     plan, codes = layer.weights.book.plan, layer.weights.codes
     outputs, inputs, height, width = codes.shape
     words = -(-inputs // machine.rows)
@@ -118,7 +121,7 @@ def _weight_words(layer: Layer, groups: int, machine: MachineConfig) -> npt.NDAr
         split = nibbles.reshape(groups, machine.columns, words, machine.rows, height, width)
         # (group, ky, kx, channel word, column, row)
         planes.append(split.transpose(0, 4, 5, 2, 1, 3))
-    flat = np.stack(planes, axis=1).reshape(-1, machine.columns * machine.rows // 2, 2)
+    flat = np.stack(planes).reshape(plan.planes, -1, machine.columns * machine.rows // 2, 2)
     return np.asarray(flat[..., 0] | (flat[..., 1] << NIBBLE_BITS), np.uint8)
 
 
@@ -160,6 +163,6 @@ def tile(layer: Layer, machine: MachineConfig) -> TiledLayer:
         shortcut_groups=_shortcut_groups(layer, machine),
         tiles=height * -(-width // machine.pixels),
         walk=kernel * (source.channels if layer.opcode is Opcode.CONVOLVE else 1),
-        planes=layer.weights.book.plan.planes if layer.weights else 0,
+        planes=len(layer.weights.book.plan.passes) if layer.weights else 0,
         weight_words=_weight_words(layer, groups, machine),
     )

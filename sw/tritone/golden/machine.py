@@ -93,8 +93,7 @@ class GoldenMachine:
             )
         self._features = FeatureMemory(machine)
         shape = (machine.weight_words, machine.columns, machine.rows)
-        self._weights: Bytes = np.zeros(shape, np.uint8)  # a nibble an element
-        self._tables: Bytes = np.zeros((machine.table_words, TABLE_ENTRIES), np.uint8)
+        self._weights: Bytes = np.zeros(shape, np.uint8)  # a TERM_CODE an element
         channels = machine.parameter_words, machine.slot_channels
         self._parameters = {field.name: np.zeros(channels, np.int64) for field in PARAMETER.fields}
         self._operands: dict[tuple[int, int], Operand] = {}
@@ -205,9 +204,12 @@ class GoldenMachine:
             case MemoryId.WEIGHT:
                 nibbles = np.frombuffer(data, np.uint8)
                 split = np.stack([nibbles & _NIBBLE, nibbles >> NIBBLE_BITS], axis=-1)
-                read_words(self._weights, address, words, split.reshape(-1))
-            case MemoryId.TABLE:
-                read_words(self._tables, address, words, np.frombuffer(data, np.uint8))
+                table = [
+                    fields["table"] >> (NIBBLE_BITS * nibble) & _NIBBLE
+                    for nibble in range(TABLE_ENTRIES)
+                ]
+                terms = np.array(table, np.uint8)[split.reshape(-1)]
+                read_words(self._weights, address, words, terms)
             case MemoryId.PARAMETER:
                 for name, values in read_parameters(data).items():
                     read_words(self._parameters[name], address, words, values)
@@ -257,7 +259,7 @@ class GoldenMachine:
         for number, step in enumerate(_steps(fields)):
             key = index, number
             if key not in self._operands:
-                self._operands[key] = decode_operand(self._weights, self._tables, fields, step)
+                self._operands[key] = decode_operand(self._weights, fields, step)
             operand = self._operands[key]
             nibble = ((lanes >> (NIBBLE_BITS * step["nibble"])) & _NIBBLE).astype(np.float64)
             for total, factors, constant in zip(

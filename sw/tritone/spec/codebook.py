@@ -19,15 +19,17 @@ from tritone.spec.fixed import NIBBLE_BITS, SQRT2, SQRT2_FRACTION, SQRT2_NUMERAT
 from tritone.spec.record import Field, Record
 
 __all__ = [
-    "ARRAY_CONTROL",
     "MAX_PASSES",
     "PASS_SHIFTS",
     "TABLE_ENTRIES",
+    "TERM_CODE",
+    "ZERO_TERM",
     "Codebook",
     "Level",
     "Pass",
     "PassPlan",
     "Term",
+    "decode_term",
     "find_plan",
 ]
 
@@ -35,17 +37,19 @@ TABLE_ENTRIES = 16
 MAX_PASSES = 4
 PASS_SHIFTS = (0, 4, 8)
 
-ARRAY_CONTROL = Record(
-    "array_control",
-    5,
-    "What a lane of the array does with an activation; neither rail means zero.",
+TERM_CODE = Record(
+    "term_code",
+    NIBBLE_BITS,
+    "What a lane of the array does with an activation: a nibble of weight memory. Odd with shift 3 "
+    "adds nothing.",
     (
-        Field("shift", 2, "left shift of the activation; at most 2 on the odd rail"),
-        Field("odd", 1, "adds to the odd rail, whose unit is sqrt 2"),
-        Field("even", 1, "adds to the even rail"),
+        Field("shift", 2, "left shift of the activation"),
+        Field("odd", 1, "adds to the odd rail, whose unit is sqrt 2, not to the even one"),
         Field("sign", 1, "negative"),
     ),
 )
+# The term code that a codebook uses where a lane adds nothing.
+ZERO_TERM = TERM_CODE.pack({"shift": 3, "odd": 1, "sign": 0})
 
 
 @dataclass(frozen=True, order=True)
@@ -82,11 +86,16 @@ class Term:
         return Level(0, value) if self.odd else Level(value)
 
     @property
-    def control(self) -> int:
-        """The ARRAY_CONTROL word of the term."""
-        return ARRAY_CONTROL.pack(
-            {"shift": self.shift, "odd": self.odd, "even": not self.odd, "sign": self.sign < 0}
-        )
+    def code(self) -> int:
+        """The TERM_CODE of the term."""
+        return TERM_CODE.pack({"shift": self.shift, "odd": self.odd, "sign": self.sign < 0})
+
+
+def decode_term(code: int) -> Term | None:
+    """Return the term of a TERM_CODE; None where the lane adds nothing."""
+    fields = TERM_CODE.unpack(code)
+    term = Term(-1 if fields["sign"] else 1, bool(fields["odd"]), fields["shift"])
+    return term if term in TERMS else None
 
 
 # Listed from small to large so that the search prefers the same, simplest sum every time.
@@ -103,11 +112,13 @@ TERMS = tuple(
 class Pass:
     """One pass through the array.
 
+    The table translates nibbles while they are loaded into the pass's own plane of weight memory.
+
     Parameters
     ----------
     shift : the pass counts ``2**shift`` times.
-    plane : which nibble of the stored weight it reads.
-    table : ARRAY_CONTROL word for each of the 16 nibbles.
+    plane : which nibble of the stored weight it loads.
+    table : TERM_CODE for each of the 16 nibbles.
     """
 
     shift: int
@@ -140,9 +151,8 @@ class PassPlan:
 
     def zeros(self, plane: int) -> list[int]:
         """Return the nibbles of ``plane`` that are zero in every pass."""
-        rails = 0b01100  # ARRAY_CONTROL's even and odd
         tables = [each.table for each in self.passes if each.plane == plane]
-        return [n for n in range(TABLE_ENTRIES) if not any(table[n] & rails for table in tables)]
+        return [n for n in range(TABLE_ENTRIES) if all(table[n] == ZERO_TERM for table in tables)]
 
 
 @dataclass(frozen=True)
@@ -260,8 +270,8 @@ def _decompose(
     return None
 
 
-def _control(term: Term | None) -> int:
-    return 0 if term is None else term.control
+def _code(term: Term | None) -> int:
+    return ZERO_TERM if term is None else term.code
 
 
 def _nibble_passes(plane: int, entries: tuple[Level | None, ...]) -> tuple[Pass, ...] | None:
@@ -274,7 +284,7 @@ def _nibble_passes(plane: int, entries: tuple[Level | None, ...]) -> tuple[Pass,
         Pass(
             shift,
             plane,
-            tuple(0 if level is None else _control(terms[level][index]) for level in entries),
+            tuple(ZERO_TERM if level is None else _code(terms[level][index]) for level in entries),
         )
         for index, shift in enumerate(shifts)
     )
@@ -340,8 +350,8 @@ def _term_plan(book: Codebook) -> PassPlan | None:
     nibble: dict[Term | None, int] = {None: 0} | {
         term: 1 + index for index, term in enumerate(TERMS)
     }
-    table = tuple(_control(term) for term in nibble)
-    table += (0,) * (TABLE_ENTRIES - len(table))
+    table = tuple(_code(term) for term in nibble)
+    table += (ZERO_TERM,) * (TABLE_ENTRIES - len(table))
     return PassPlan(
         tuple(Pass(shift, index, table) for index, shift in enumerate(shifts)),
         tuple(

@@ -11,7 +11,16 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from tritone.spec.fixed import BIAS, LOGIT, MULTIPLIER, OFFSET, SHORTCUT_SHIFT_MAX, STREAM
+from tritone.spec.codebook import TABLE_ENTRIES
+from tritone.spec.fixed import (
+    BIAS,
+    LOGIT,
+    MULTIPLIER,
+    NIBBLE_BITS,
+    OFFSET,
+    SHORTCUT_SHIFT_MAX,
+    STREAM,
+)
 from tritone.spec.machine import BEAT_BITS, ISA_VERSION
 from tritone.spec.record import Field, Record
 
@@ -64,9 +73,8 @@ class MemoryId(IntEnum):
 
     WEIGHT = 0
     PARAMETER = 1
-    TABLE = 2
-    FEATURE_0 = 3
-    FEATURE_1 = 4
+    FEATURE_0 = 2
+    FEATURE_1 = 3
 
 
 class Base(IntEnum):
@@ -116,7 +124,8 @@ CHECK = Record(
 LOAD = Record(
     "load",
     INSTRUCTION_BITS,
-    "Fill part of an on-chip memory from external memory. Into a feature memory: `rows` rows of "
+    "Fill part of an on-chip memory from external memory. Into weight memory goes not a nibble but "
+    "its entry of `table`. Into a feature memory: `rows` rows of "
     "`width` pixels of `1 << pixel_bytes` bytes, packed without gaps; the channels behind them "
     "become 0. With `kernel` 3 not the pixels but their windows of 3x3 are written: the bytes of "
     "the window at output pixel (y, x) are the channels of its 9 pixels, row by row, R to a "
@@ -142,6 +151,11 @@ LOAD = Record(
         Field("across", 12, "windows: columns with padding, at most gather_width"),
         Field("down", 12, "windows: rows with padding"),
         Field("plane_words", 16, "windows: words of a channel word"),
+        Field(
+            "table",
+            NIBBLE_BITS * TABLE_ENTRIES,
+            "weights: the TERM_CODE that each nibble is stored as, that of nibble n at bit 4n",
+        ),
     ),
 )
 
@@ -175,8 +189,7 @@ PASS_STEP = Record(
     8,
     "One walk over the window of a tile.",
     (
-        Field("table", 2, "lookup table, counted from table_base"),
-        Field("plane", 2, "weight nibble"),
+        Field("plane", 2, "plane of weights"),
         Field("nibble", 1, "0: bits 3..0 of the activation, 1: bits 7..4"),
         Field("shift", 2, "total shift in units of 4: (pass shift + 4 * nibble) / 4"),
         Field(
@@ -227,13 +240,8 @@ LAYER = Record(
         Field("read_max", 8, "2**b - 1"),
         Field("pad_code", 8, "activation outside the input"),
         Field("weight_base", 16, "first weight word"),
-        Field(
-            "plane_words",
-            16,
-            "weight words of a plane of an output group: window size * in_channels",
-        ),
-        Field("group_words", 16, "weight words of an output group: planes * plane_words"),
-        Field("table_base", 8, "first lookup table"),
+        Field("plane_words", 16, "weight words from a plane to the next"),
+        Field("group_words", 16, "weight words of an output group: window size * in_channels"),
         Field("pass_steps", 4, "number of pass steps, 1..8"),
         Field("steps", 8 * MAX_PASS_STEPS, "PASS_STEP records, the first in the lowest byte"),
         Field("parameter_base", 16, "first parameter word; a group takes `slots` words"),

@@ -13,7 +13,7 @@ from tritone.spec.fixed import BIAS, MULTIPLIER, OFFSET, STREAM
 __all__ = ["BEAT_BITS", "BEAT_BYTES", "ISA_VERSION", "PRESETS", "MachineConfig", "preset"]
 
 # Changes with the meaning of an instruction, a parameter or a memory layout; in the fingerprint.
-ISA_VERSION = 2
+ISA_VERSION = 3
 
 # Width of the AXI4 data bus. A memory word of W bits is loaded as ceil(W / 64) beats, least
 # significant first.
@@ -47,7 +47,6 @@ class MachineConfig:
     feature_words : words in each of the 2P banks of each of the two feature memory groups.
     weight_words : words of R * C weight nibbles.
     parameter_words : words of C / slots requantiser parameters.
-    table_words : lookup tables of 16 entries.
     instruction_words : beats of instruction memory; an instruction takes 8.
     gather_width : columns, padding included, of the widest image whose windows a LOAD can write.
     even_bits, odd_bits : widths of the raw, unsigned accumulators of the two rails.
@@ -61,7 +60,6 @@ class MachineConfig:
     feature_words: int = 512
     weight_words: int = 1024
     parameter_words: int = 512
-    table_words: int = 64
     instruction_words: int = 512
     gather_width: int = 64
     even_bits: int = 20
@@ -79,7 +77,6 @@ class MachineConfig:
         _require_power_of_two("feature_words", self.feature_words, 4, 1 << 16)
         _require_power_of_two("weight_words", self.weight_words, 4, 1 << 16)
         _require_power_of_two("parameter_words", self.parameter_words, 4, 1 << 16)
-        _require_power_of_two("table_words", self.table_words, 2, 256)
         _require_power_of_two("instruction_words", self.instruction_words, 64, 1 << 16)
         _require_power_of_two("gather_width", self.gather_width, 4, 1 << 11)
         if self.columns > self.rows:
@@ -190,7 +187,6 @@ PRESETS = {
             feature_words=1024,
             weight_words=4096,
             parameter_words=1024,
-            table_words=128,
             instruction_words=1024,
             gather_width=128,
             even_bits=22,

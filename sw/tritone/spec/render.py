@@ -12,7 +12,7 @@ from enum import Enum, IntEnum
 from pathlib import Path
 
 from tritone.spec.catalog import CATALOG
-from tritone.spec.codebook import ARRAY_CONTROL, MAX_PASSES, TABLE_ENTRIES, Codebook, Level
+from tritone.spec.codebook import MAX_PASSES, TABLE_ENTRIES, TERM_CODE, Codebook, Level
 from tritone.spec.isa import (
     CHECK,
     HEADER,
@@ -38,7 +38,7 @@ from tritone.spec.storage import write_atomically
 
 __all__ = ["c_header", "markdown"]
 
-_RECORDS = (HEADER, CHECK, LOAD, STORE, LAYER, NEXT, PASS_STEP, PARAMETER, ARRAY_CONTROL)
+_RECORDS = (HEADER, CHECK, LOAD, STORE, LAYER, NEXT, PASS_STEP, PARAMETER, TERM_CODE)
 _ENUMS: tuple[type[IntEnum], ...] = (Opcode, MemoryId, Base, PoolMode, ErrorCode)
 _FLAGS = (Control, Status)
 
@@ -122,8 +122,8 @@ def _codebooks() -> list[str]:
             ("code", *(book.name for book in small)),
             ((code, *(_entry(book, code) for book in small)) for code in range(TABLE_ENTRIES)),
         ),
-        f"The {TABLE_ENTRIES} entries of the lookup table of each pass, as `{ARRAY_CONTROL.name}`",
-        "words (hexadecimal, entry 0 first):",
+        f"The {TABLE_ENTRIES} entries of the lookup table of each pass, as `{TERM_CODE.name}`",
+        "(hexadecimal, entry 0 first):",
         "",
         *_table(
             ("codebook", "pass", "table"),
@@ -131,7 +131,7 @@ def _codebooks() -> list[str]:
                 (
                     f"`{book.name}`",
                     index,
-                    f"`{' '.join(f'{word:02x}' for word in each.table)}`",
+                    f"`{' '.join(f'{code:x}' for code in each.table)}`",
                 )
                 for book in CATALOG.values()
                 if book.runs
