@@ -40,7 +40,7 @@ _LAYER_SIZES = (
     "out_width",
     "out_height",
     "out_channels",
-    "stored_width",
+    "in_turn",
     "stored_rows",
     "kernel_height",
     "kernel_width",
@@ -256,7 +256,7 @@ class Sequencer(Component):
             self.store.p.target.eq(settings["dump_address"]),
             region.group.eq(word.layer.out_group),
             region.base.eq(word.layer.out_base),
-            region.width.eq(word.layer.stored_width),
+            region.width.eq(word.layer.out_width << word.layer.wide),
             region.rows.eq(word.layer.stored_rows),
             region.row_words.eq(word.layer.out_row_words),
         ]

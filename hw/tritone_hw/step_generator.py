@@ -12,7 +12,7 @@ from amaranth.lib.data import StructLayout, View
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from tritone.spec.isa import LAYER, Opcode
+from tritone.spec.isa import LAYER
 from tritone.spec.machine import MachineConfig
 from tritone_hw.activation_reader import POSITION
 from tritone_hw.feature_memory import bank_index, bank_word
@@ -144,7 +144,7 @@ class StepGenerator(wiring.Component):
 
         self._set_rounds(m, nest)
         self._pace(m, nest, pass_step)
-        self._read(m, nest, word_ends)
+        self._read(m, nest)
         self._weigh(m, nest, pass_step)
         self._deliver(m, nest, word_ends)
         self._add(m, nest, word_ends)
@@ -218,15 +218,29 @@ class StepGenerator(wiring.Component):
         with m.If(nest.start):
             m.d.sync += [running.eq(1), clear.eq(1), first.eq(1), wait.eq(slots - 1)]
 
-    def _read(self, m: Module, nest: LoopNest, word_ends: Value) -> None:
+    def _read(self, m: Module, nest: LoopNest) -> None:
         """Say where each step reads."""
         layer, position = self.layer, self.step.position
+        # Behind a turn come the channel words that the first walk does not reach.
+        behind = Signal(16, reset_less=True)
+        counting = Signal(reset_less=True)
+        with m.If(nest.start):
+            m.d.sync += [behind.eq(layer.in_plane_words), counting.eq(1)]
+        with m.Elif(nest.step & nest.last[Loop.CHANNEL]):
+            m.d.sync += counting.eq(0)
+        with m.Elif(nest.step & counting):
+            m.d.sync += behind.eq(behind + layer.in_plane_words)
+        turn = Signal.like(layer.in_turn, reset_less=True)  # output groups left of it, less one
+        turns = turn == 0
+        with m.If(nest.start | (nest.advance[Loop.GROUP] & turns)):
+            m.d.sync += turn.eq(layer.in_turn - 1)
+        with m.Elif(nest.advance[Loop.GROUP]):
+            m.d.sync += turn.eq(turn - 1)
         # A window may begin above the input: its address then is that of a row that is not there.
         origin = Signal(16, reset_less=True)
         m.d.sync += origin.eq(layer.in_base - _shifted_sum(layer.in_row_words, layer.pad_top))
-        next_word = (layer.opcode == Opcode.POOL) & word_ends
         row = {
-            Loop.GROUP: Mux(next_word, layer.in_plane_words, 0),
+            Loop.GROUP: Mux(turns, behind, 0),
             Loop.ROW: Mux(layer.stride[1], layer.in_row_words << 1, layer.in_row_words),
             Loop.KERNEL_ROW: layer.in_row_words,
             Loop.CHANNEL: layer.in_plane_words,

@@ -114,7 +114,7 @@ def _tensors(program: Program, entries: Sequence[dict[str, Any]]) -> Iterator[Du
             columns=machine.columns,
             pixels=machine.pixels,
             stored_rows=layer["stored_rows"],
-            stored_width=layer["stored_width"],
+            stored_width=layer["out_width"] << layer["wide"],
             offset=offset,
         )
         if tensor.bytes != entry["bytes"] or layer["wide"] != tensor.wide:

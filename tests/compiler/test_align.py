@@ -59,11 +59,57 @@ def test_orders_follow_the_shortcuts(
     assert (last.codes == plain.codes[:, [3, 4, 2, 5, 0, 1, 6]]).all()
 
 
-def test_groups_are_refused(spec: Any, random_network: Callable[..., Network]) -> None:
-    network = random_network((2, 5, 5), [spec(out=2, kernel=(1, 1), groups=2)])
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_groups_follow_the_order_of_their_inputs(
+    groups: int, step: Any, spec: Any, network_of_steps: Callable[..., Network]
+) -> None:
+    """Behind padded channels: pairs, in an order in which pairs stay together, keep their own."""
+    network = network_of_steps(
+        (4, 3, 3),
+        [
+            step(spec=spec(out=8, kernel=(1, 1)), reads=-1, adds=-1, offset=2),
+            step(spec=spec(out=8, kernel=(2, 2), groups=groups), reads=0),
+            step(spec=spec(out=12, kernel=(1, 1), groups=4), reads=1),
+        ],
+        seed=groups,
+    )
+    if groups == 2:
+        with pytest.raises(ValueError, match=TORN):
+            align(network)
+        return
+    aligned, orders = align(network)
+    assert orders["tensor0"] == (2, 3, 4, 5, 0, 1, 6, 7)
+    expected_order = (0, 1, 2, 3, 4, 5, 6, 7) if groups == 1 else orders["tensor0"]
+    assert orders["tensor1"] == expected_order
+    image = np.random.default_rng(groups).integers(0, 256, (1, 4, 3, 3)).astype(np.uint8)
+    expected, got = layers.run(network, image), layers.run(aligned, image)
+    for name, order in orders.items():
+        assert (got[name] == expected[name][:, list(order)]).all()
+
+
+TORN = (
+    r"^Layer layer1 must read whole groups of channels, not those of tensor0: a shortcut with a "
+    r"channel offset has reordered them; project it by a convolution instead$"
+)
+
+
+def test_groups_that_add_keep_their_order(
+    step: Any, spec: Any, network_of_steps: Callable[..., Network]
+) -> None:
+    def network(offset: int) -> Network:
+        return network_of_steps(
+            (4, 3, 3),
+            [
+                step(spec=spec(out=4, kernel=(1, 1)), reads=-1),
+                step(spec=spec(out=8, kernel=(1, 1), groups=4), reads=0, adds=-1, offset=offset),
+            ],
+            seed=0,
+        )
+
+    assert align(network(0))[1]["tensor1"] == tuple(range(8))
     message = (
-        r"^Layer layer0 must have one group of channels, not 2: the array sums over all input "
-        r"channels; write it as one group, with zeros$"
+        r"^Layer layer1 must add input to its first channels, not from channel 2 on: its groups "
+        r"keep the order of its input; pad the channels behind, or write the layer as one group$"
     )
     with pytest.raises(ValueError, match=message):
-        align(network)
+        align(network(2))

@@ -184,7 +184,7 @@ def test_layers_name_their_regions(program: Program, network: Network) -> None:
     for before, after in pairwise(layers):
         for mine, theirs in (
             ("in_base", "out_base"),
-            ("in_width", "stored_width"),
+            ("in_width", "out_width"),
             ("in_row_words", "out_row_words"),
             ("in_plane_words", "out_plane_words"),
         ):
@@ -195,12 +195,9 @@ def test_layers_name_their_regions(program: Program, network: Network) -> None:
     assert (first["pad_top"], first["pad_left"], first["stride"]) == (1, 1, 1)
     assert (pool["read_shift"], pool["read_zero"], pool["read_offset"]) == (0, 16, 16)
     assert (pool["read_max"], pool["in_channels"], pool["pass_steps"]) == (255, 1, 1)
-    assert (last["wide"], last["stored_width"], last["out_width"], last["pass_steps"]) == (
-        1,
-        2,
-        1,
-        8,
-    )
+    assert (last["wide"], last["out_width"], last["pass_steps"]) == (1, 1, 8)
+    # All output groups read all channel words, a pool its own.
+    assert [(each["in_channels"], each["in_turn"]) for each in layers] == [(1, 2), (1, 1), (2, 2)]
     assert (last["in_channels"], last["low"], last["high"]) == (2, -(1 << 15), (1 << 15) - 1)
     assert first["shift"] == network.nodes[0].shift
     assert LAYER.fields == RECORDS[Opcode.CONVOLVE].fields
@@ -245,12 +242,12 @@ def test_metadata_names_tensors(program: Program, network: Network) -> None:
 def test_fields_that_do_not_fit_are_refused_by_name(
     spec: Any, random_network: Callable[..., Network]
 ) -> None:
-    """A window of 16 rows, and a layer more than instruction memory holds."""
-    network = random_network((1, 16, 2), [spec(out=1, kernel=(16, 1))])
+    """A window of 64 rows, and a layer more than instruction memory holds."""
+    network = random_network((1, 64, 2), [spec(out=1, kernel=(64, 1))])
     with pytest.raises(
         ValueError,
         match=r"^Layer layer0 must fit its instruction: "
-        r"layer\.kernel_height must be in 0\.\.15, not 16$",
+        r"layer\.kernel_height must be in 0\.\.63, not 64$",
     ):
         compile_network(network, TINY)
     network = random_network((1, 4, 4), [spec(out=1, kernel=(1, 1))] * 3)

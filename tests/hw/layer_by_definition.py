@@ -54,6 +54,8 @@ class Layer:
     out_group: int | None = None  # the other one
     shortcut: Shortcut | None = None
     drain_each_walk: bool = False
+    groups: int = 1  # of channels
+    reach: tuple[int, int] | None = None  # words of a walk, output groups of a turn; None: all
     seed: int = 0
 
     @property
@@ -98,24 +100,39 @@ def _windows(layer: Layer, tensor: Integers, padding: int) -> Iterator[tuple[int
             yield ky, kx, padded[:, rows, columns]
 
 
+def _reach(layer: Layer, shape: MachineConfig) -> tuple[int, int]:
+    """Return the input channel words of a walk, and the output groups that have them in turn."""
+    if layer.pool is not None:
+        return 1, shape.word_columns
+    words, groups = -(-layer.channels[0] // shape.rows), -(-layer.channels[1] // shape.columns)
+    return layer.reach or (words, groups)
+
+
 def _weight_words(
     layer: Layer, shape: MachineConfig, book: Codebook, codes: npt.NDArray[np.uint8]
 ) -> list[int]:
-    """Return weight words: pass, group, ky, kx, channel word; term ``column * R + row``."""
-    out_channels, in_channels = codes.shape[:2]
+    """Return weight words: pass, group, ky, kx, channel word; term ``column * R + row``.
+
+    Channels of other groups meet terms that are nothing.
+    """
+    inputs, out_channels = layer.channels
+    length, turn = _reach(layer, shape)
     words = []
     for each in book.plan.passes:
         for first in range(0, out_channels, shape.columns):
+            start = first // shape.columns // turn * length * shape.rows
             for ky in range(layer.kernel[0]):
                 for kx in range(layer.kernel[1]):
-                    for channel in range(0, in_channels, shape.rows):
+                    for channel in range(start, start + length * shape.rows, shape.rows):
                         word = 0
                         for column in range(shape.columns):
                             for row in range(shape.rows):
                                 o, i = first + column, channel + row
                                 term = 0b0111  # nothing
-                                if o < out_channels and i < in_channels:
-                                    nibbles = book.plan.nibbles[codes[o, i, ky, kx]]
+                                own = o * layer.groups // out_channels
+                                if o < out_channels and i * layer.groups // inputs == own:
+                                    code = codes[o, i % (inputs // layer.groups), ky, kx]
+                                    nibbles = book.plan.nibbles[code]
                                     term = each.table[nibbles[each.plane]]
                                 word |= term << 4 * (column * shape.rows + row)
                         words.append(word)
@@ -124,7 +141,8 @@ def _weight_words(
 
 def _convolution(layer: Layer, shape: MachineConfig, rng: np.random.Generator, u: Integers) -> Work:
     book = codebook(layer.codebook)
-    codes = rng.choice(book.codes, (layer.channels[1], layer.channels[0], *layer.kernel))
+    inputs, outputs = (each // layer.groups for each in layer.channels)
+    codes = rng.choice(book.codes, (layer.channels[1], inputs, *layer.kernel))
     scaled = np.vectorize(lambda code: book.level(int(code)).scaled)(codes).astype(np.int64)
     r = 8 - layer.bits
     zero = layer.zero >> r
@@ -132,7 +150,10 @@ def _convolution(layer: Layer, shape: MachineConfig, rng: np.random.Generator, u
     a = np.clip(rounded, 0, (1 << layer.bits) - 1)
     values = np.zeros((layer.channels[1], *layer.out_size), np.int64)
     for ky, kx, pixels in _windows(layer, a, layer.pad_code):
-        values += np.einsum("oi,iyx->oyx", scaled[:, :, ky, kx], pixels - zero)
+        for group in range(layer.groups):
+            made = slice(group * outputs, (group + 1) * outputs)
+            met = pixels[group * inputs : (group + 1) * inputs] - zero
+            values[made] += np.einsum("oi,iyx->oyx", scaled[made, :, ky, kx], met)
 
     passes = book.plan.passes
     nibbles = 1 if layer.bits <= 4 else 2
@@ -315,7 +336,7 @@ def job(layer: Layer, shape: MachineConfig) -> Job:
     stored = _stored(results, layer.wide)
     height, width = layer.out_size
     in_row_words, row_words = (-(-size // shape.banks) for size in (layer.size[1], stored.shape[2]))
-    channel_words = -(-layer.channels[0] // shape.rows)
+    channel_words, turn = _reach(layer, shape)
     walk = layer.kernel[0] * layer.kernel[1] * channel_words
     r = 8 - layer.bits if layer.pool is None else 0
     fields = {
@@ -330,14 +351,14 @@ def job(layer: Layer, shape: MachineConfig) -> Job:
         "in_height": layer.size[0],
         "in_row_words": in_row_words,
         "in_plane_words": layer.size[0] * in_row_words,
-        "in_channels": channel_words if layer.pool is None else 1,
+        "in_channels": channel_words,
         "out_base": place["out_base"],
         "out_width": width,
         "out_height": height,
         "out_row_words": row_words,
         "out_plane_words": height * row_words,
         "out_channels": groups,
-        "stored_width": stored.shape[2],
+        "in_turn": turn,
         "stored_rows": -(-layer.channels[1] // shape.rows) * height,
         "kernel_height": layer.kernel[0],
         "kernel_width": layer.kernel[1],

@@ -27,7 +27,7 @@ def machine(rows: int, columns: int, pixels: int, slots: int, words: int) -> Mac
         requantizer_slots=slots,
         feature_words=words,
         weight_words=256,
-        parameter_words=32,
+        parameter_words=64,
     )
 
 
@@ -213,6 +213,22 @@ CASES = {
     ),
     "a drain for each walk": Layer(
         channels=(8, 8), size=(2, 3), codebook="int6", bits=8, drain_each_walk=True
+    ),
+    "depthwise": Layer(
+        channels=(20, 20),
+        size=(4, 5),
+        kernel=(3, 3),
+        pad=(1, 1, 1, 1),
+        zero=64,
+        pad_code=4,
+        groups=20,
+        reach=(1, 1),
+    ),
+    "three groups of two words, two groups of a word for each": Layer(
+        channels=(48, 48), size=(2, 3), groups=3, reach=(2, 2)
+    ),
+    "a window of 7x7": Layer(
+        channels=(3, 5), size=(6, 5), kernel=(7, 7), stride=2, pad=(3, 3, 3, 3), bits=8, zero=128
     ),
     "max": Layer(channels=(20, 20), size=(4, 4), kernel=(2, 2), stride=2, pool=PoolMode.MAX),
     "max with padding": Layer(

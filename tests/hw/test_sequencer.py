@@ -148,8 +148,8 @@ def test_the_next_image_comes_beside_the_layers(simulate: Any) -> None:
 def test_dumps(simulate: Any) -> None:
     """Every layer's stored region goes out behind it, before anything else starts."""
     layers = [
-        LAYER | {"in_group": 0, "out_group": 0, "out_base": 3, "stored_width": 5, "stored_rows": 4},
-        LAYER | {"in_group": 0, "out_group": 1, "out_base": 0, "stored_width": 2, "stored_rows": 9},
+        LAYER | {"in_group": 0, "out_group": 0, "out_base": 3, "out_width": 5, "stored_rows": 4},
+        LAYER | {"in_group": 0, "out_group": 1, "out_base": 0, "out_width": 2, "wide": 1, "stored_rows": 9},
     ]
     program = [
         instruction(Opcode.CONVOLVE, out_row_words=3, **layers[0]),
@@ -166,18 +166,18 @@ def test_dumps(simulate: Any) -> None:
         address = DUMP
         for image in range(2):
             first = around.events[1 + 5 * image :]
-            for (_, request, working), layer, row_words in (
-                (first[1], layers[0], 3),
-                (first[3], layers[1], 1),
+            for (_, request, working), layer, row_words, width in (
+                (first[1], layers[0], 3, 5),
+                (first[3], layers[1], 1, 4),
             ):
                 region = request.region
                 assert not working
                 assert request.target == address
                 assert region.group == layer["out_group"]
                 assert region.base == layer["out_base"]
-                assert (region.width, region.rows) == (layer["stored_width"], layer["stored_rows"])
+                assert (region.width, region.rows) == (width, layer["stored_rows"])
                 assert region.row_words == row_words
-                address += layer["stored_width"] * layer["stored_rows"] * MACHINE.rows
+                address += width * layer["stored_rows"] * MACHINE.rows
             assert first[4][1].target == BASES[Base.RESULT] + image * RESULT_BYTES
 
     around.simulate(simulate, bench)

@@ -37,10 +37,11 @@ def draw(rng: random.Random, opcode: Opcode) -> tuple[Fields, list[Fields]]:
     layer = {field.name: rng.randrange(field.low, field.high + 1) for field in LAYER.fields}
     layer |= {
         "opcode": opcode,
-        "in_channels": 1 if opcode is Opcode.POOL else rng.randrange(1, 4),
+        "in_channels": rng.randrange(1, 4),
         "out_width": rng.randrange(1, 12),
         "out_height": rng.randrange(1, 4),
         "out_channels": rng.randrange(1, 6),
+        "in_turn": rng.randrange(1, 6),
         "kernel_height": rng.randrange(1, 4),
         "kernel_width": rng.randrange(1, 4),
         "stride": rng.randrange(1, 3),
@@ -79,7 +80,7 @@ def expected_steps(layer: Fields, steps: list[Fields], shape: MachineConfig) -> 
                         for k in range(layer["in_channels"])
                     ]
                     for number, (ky, kx, k) in enumerate(walk):
-                        channel_word = word if layer["opcode"] == Opcode.POOL else k
+                        channel_word = group // layer["in_turn"] * layer["in_channels"] + k
                         in_y = y * layer["stride"] + ky - layer["pad_top"]
                         drain = bool(step["drain"]) and number == len(walk) - 1
                         fields = {

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from tritone.graph import Convolution, Network, Node
+from tritone.graph import Convolution, Network, Node, Shortcut
 
 __all__ = ["align"]
 
@@ -23,22 +23,55 @@ Order = npt.NDArray[np.int64]
 
 def _aligned(node: Convolution, orders: dict[str, Order]) -> tuple[Convolution, Order]:
     """Return the convolution on reordered channels, and the order of its output's."""
-    order = np.arange(len(node.codes))
+    order, inputs = _grouped(node, orders[node.input])
     shortcut = node.shortcut
     if shortcut is not None:
-        met = shortcut.channel_offset + orders[shortcut.tensor]
-        order = np.concatenate([met, np.setdiff1d(order, met)])
+        order = _met_first(node, shortcut, order, orders[shortcut.tensor])
         shortcut = replace(shortcut, channel_offset=0)
     return (
         replace(
             node,
-            codes=np.ascontiguousarray(node.codes[order][:, orders[node.input]]),
+            codes=np.ascontiguousarray(np.take_along_axis(node.codes, inputs, 1)[order]),
             multiplier=node.multiplier[order],
             offset=node.offset[order],
             shortcut=shortcut,
         ),
         order,
     )
+
+
+def _grouped(node: Convolution, order: Order) -> tuple[Order, Order]:
+    """Return the order of the outputs, whose groups follow the inputs', and that of the inputs.
+
+    The latter is (output channel, input channel of its group, 1, 1).
+    """
+    split = order.reshape(node.groups, -1)
+    width = split.shape[1]
+    groups = split[:, 0] // width
+    if (split // width != groups[:, None]).any():
+        raise ValueError(
+            f"Layer {node.name} must read whole groups of channels, not those of {node.input}: a "
+            "shortcut with a channel offset has reordered them; project it by a convolution instead"
+        )
+    made = len(node.codes) // node.groups
+    outputs = (groups[:, None] * made + np.arange(made)).reshape(-1)
+    inputs = np.empty_like(split)
+    inputs[groups] = split % width
+    return outputs, inputs.repeat(made, axis=0)[..., None, None]
+
+
+def _met_first(node: Convolution, shortcut: Shortcut, order: Order, added: Order) -> Order:
+    """Return an order of the outputs in which those that the shortcut meets come first."""
+    met = shortcut.channel_offset + added
+    if node.groups == 1:
+        return np.concatenate([met, np.setdiff1d(order, met)])
+    if (order[: len(met)] != met).any():
+        raise ValueError(
+            f"Layer {node.name} must add {shortcut.tensor} to its first channels, not from channel "
+            f"{shortcut.channel_offset} on: its groups keep the order of its input; pad the "
+            "channels behind, or write the layer as one group"
+        )
+    return order
 
 
 def align(network: Network) -> tuple[Network, dict[str, tuple[int, ...]]]:
@@ -48,17 +81,12 @@ def align(network: Network) -> tuple[Network, dict[str, tuple[int, ...]]]:
 
     Raises
     ------
-    ValueError : a layer has groups of channels.
+    ValueError : a layer has groups of channels that an order would tear apart.
     """
     orders: dict[str, Order] = {network.input: np.arange(network.tensors[network.input].shape[0])}
     nodes: list[Node] = []
     for node in network.nodes:
         if isinstance(node, Convolution):
-            if node.groups != 1:
-                raise ValueError(
-                    f"Layer {node.name} must have one group of channels, not {node.groups}: the "
-                    "array sums over all input channels; write it as one group, with zeros"
-                )
             aligned, orders[node.output] = _aligned(node, orders)
             nodes.append(aligned)
         else:

@@ -102,8 +102,9 @@ class Description:
 
 def _bytes(machine: MachineConfig, fields: Mapping[str, int]) -> int:
     """Return the bytes of a layer's weights, input and output."""
-    pixels = fields["in_width"] * fields["in_height"] * fields["in_channels"]
-    pixels += fields["stored_width"] * fields["stored_rows"]
+    turns = -(-fields["out_channels"] // fields["in_turn"])
+    pixels = fields["in_width"] * fields["in_height"] * fields["in_channels"] * turns
+    pixels += (fields["out_width"] << fields["wide"]) * fields["stored_rows"]
     steps = (
         PASS_STEP.unpack(fields["steps"] >> (PASS_STEP.bits * index) & ((1 << PASS_STEP.bits) - 1))
         for index in range(fields["pass_steps"])

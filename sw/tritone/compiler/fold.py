@@ -26,10 +26,11 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """What CONVOLVE multiplies by: codes (out channels, in channels, ky, kx) of a codebook."""
+    """What CONVOLVE multiplies by: codes (out channels, in channels of a group, ky, kx)."""
 
     book: Codebook
     codes: npt.NDArray[np.uint8]
+    groups: int = 1
 
     def by_code(self, values: list[int]) -> Integers:
         """Return ``values[code]`` of every weight."""
@@ -152,7 +153,7 @@ def _convolution(node: Convolution, network: Network) -> Layer:
             "(docs/reference.md lists their passes)"
         )
     source, result = network.tensors[node.input], network.tensors[node.output]
-    weights = Weights(book=codebook(node.codebook), codes=node.codes)
+    weights = Weights(book=codebook(node.codebook), codes=node.codes, groups=node.groups)
     zero, top = source.zero >> node.read_shift, (1 << node.bits) - 1
     positive = weights.scaled.clip(min=0).sum(axis=(1, 2, 3))
     negative = weights.scaled.clip(max=0).sum(axis=(1, 2, 3))

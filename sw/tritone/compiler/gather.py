@@ -52,6 +52,7 @@ def gather(layers: Sequence[Layer], machine: MachineConfig) -> tuple[Windows, li
     channels, height, width = image.shape
     if (
         weights is None
+        or weights.groups > 1
         or first.window.kernel != (WINDOW_KERNEL, WINDOW_KERNEL)
         or first.read_shift
         or channels > MAX_WINDOW_CHANNELS

@@ -12,10 +12,9 @@ from tritone.compiler.fold import Layer
 from tritone.compiler.passes import Schedule, plan_passes
 from tritone.graph import Tensor
 from tritone.spec.fixed import NIBBLE_BITS
-from tritone.spec.isa import Opcode
 from tritone.spec.machine import MachineConfig
 
-__all__ = ["Region", "TiledLayer", "tile"]
+__all__ = ["Reach", "Region", "TiledLayer", "tile"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +57,24 @@ class Region:
         return self.rows * self.row_words
 
 
+@dataclass(frozen=True)
+class Reach:
+    """Which input channel words the output groups of a layer walk over.
+
+    Parameters
+    ----------
+    words : of a walk.
+    turn : output groups that walk over the same ones; the next ones walk over those behind them.
+    """
+
+    words: int
+    turn: int
+
+    def first(self, group: int) -> int:
+        """Return the first channel word that an output group walks over."""
+        return group // self.turn * self.words
+
+
 @dataclass(frozen=True, kw_only=True)
 class TiledLayer:
     """A layer with everything that does not depend on addresses.
@@ -69,9 +86,10 @@ class TiledLayer:
     input, output : regions.
     shortcut : region of what is added, if anything.
     groups : output groups of C channels.
+    reach : the input channel words that they walk over.
     shortcut_groups : those that add the shortcut.
     tiles : tiles of P pixels in all rows of an output group.
-    walk : steps of one walk: window size times input channel words.
+    walk : steps of one walk: window size times the input channel words that it goes over.
     planes : planes of weight memory, one for each pass of the codebook.
     weight_words : bytes of the words that become a plane, (stored nibble, word, bytes).
     """
@@ -82,6 +100,7 @@ class TiledLayer:
     output: Region
     shortcut: Region | None
     groups: int
+    reach: Reach
     shortcut_groups: int
     tiles: int
     walk: int
@@ -99,7 +118,41 @@ class TiledLayer:
         return self.groups * self.group_words
 
 
-def _weight_words(layer: Layer, groups: int, machine: MachineConfig) -> npt.NDArray[np.uint8]:
+def _reach(layer: Layer, groups: int, machine: MachineConfig) -> Reach:
+    """Return the shortest walks that meet all the inputs of each output group.
+
+    Where the groups of channels do not divide that way every walk goes over all channel words, and
+    meets weights that are zero.
+    """
+    if layer.weights is None:
+        return Reach(1, machine.word_columns)
+    words = -(-layer.input.shape[0] // machine.rows)
+    inputs, outputs = layer.weights.codes.shape[1], len(layer.weights.codes)
+    made = outputs // layer.weights.groups
+    firsts = range(0, outputs, machine.columns)
+    lasts = [min(first + machine.columns, outputs) - 1 for first in firsts]
+    # The channel words that each output group meets.
+    met = [
+        (
+            first // made * inputs // machine.rows,
+            ((last // made + 1) * inputs - 1) // machine.rows,
+        )
+        for first, last in zip(firsts, lasts, strict=True)
+    ]
+    for length in range(1, words):
+        for turn in range(1, groups):
+            reach = Reach(length, turn)
+            if reach.first(groups - 1) + length <= words and all(
+                reach.first(group) <= low and high < reach.first(group) + length
+                for group, (low, high) in enumerate(met)
+            ):
+                return reach
+    return Reach(words, groups)
+
+
+def _weight_words(
+    layer: Layer, groups: int, reach: Reach, machine: MachineConfig
+) -> npt.NDArray[np.uint8]:
     """Return the weight words of ``layer``, (stored nibble, word, bytes).
 
     Nibble c * R + r, low nibble first.
@@ -108,17 +161,23 @@ def _weight_words(layer: Layer, groups: int, machine: MachineConfig) -> npt.NDAr
         return np.zeros((0, 0, machine.weight_word_bits // 8), np.uint8)
     plan, codes = layer.weights.book.plan, layer.weights.codes
     outputs, inputs, height, width = codes.shape
-    words = -(-inputs // machine.rows)
+    made = outputs // layer.weights.groups
+    rows = reach.words * machine.rows
+    # Where each weight stands: (output channel, input channel of its group). Walks begin at
+    # the channel words of their turn.
+    channel = np.arange(outputs)
+    first = channel // machine.columns // reach.turn * rows
+    row = (channel // made * inputs - first)[:, None] + np.arange(inputs)
     planes = []
     for plane in range(plan.planes):
         nibbles = np.full(
-            (groups * machine.columns, words * machine.rows, height, width),
+            (groups * machine.columns, rows, height, width),
             plan.idle[plane],
             np.uint8,
         )
         stored = np.array([each[plane] for each in plan.nibbles], np.uint8)
-        nibbles[:outputs, :inputs] = stored[codes]
-        split = nibbles.reshape(groups, machine.columns, words, machine.rows, height, width)
+        nibbles[channel[:, None], row] = stored[codes]
+        split = nibbles.reshape(groups, machine.columns, reach.words, machine.rows, height, width)
         # (group, ky, kx, channel word, column, row)
         planes.append(split.transpose(0, 4, 5, 2, 1, 3))
     flat = np.stack(planes).reshape(plan.planes, -1, machine.columns * machine.rows // 2, 2)
@@ -153,6 +212,7 @@ def tile(layer: Layer, machine: MachineConfig) -> TiledLayer:
     groups = -(-layer.output.shape[0] // machine.columns)
     _, height, width = layer.output.shape
     kernel = layer.window.kernel[0] * layer.window.kernel[1]
+    reach = _reach(layer, groups, machine)
     return TiledLayer(
         layer=layer,
         schedule=plan_passes(layer, machine),
@@ -160,9 +220,10 @@ def tile(layer: Layer, machine: MachineConfig) -> TiledLayer:
         output=result,
         shortcut=Region.of(layer.shortcut.tensor, machine) if layer.shortcut else None,
         groups=groups,
+        reach=reach,
         shortcut_groups=_shortcut_groups(layer, machine),
         tiles=height * -(-width // machine.pixels),
-        walk=kernel * (source.channels if layer.opcode is Opcode.CONVOLVE else 1),
+        walk=kernel * reach.words,
         planes=len(layer.weights.book.plan.passes) if layer.weights else 0,
-        weight_words=_weight_words(layer, groups, machine),
+        weight_words=_weight_words(layer, groups, reach, machine),
     )

@@ -46,7 +46,7 @@ _LAYER_SIZES = (
     "out_width",
     "out_height",
     "out_channels",
-    "stored_width",
+    "in_turn",
     "stored_rows",
     "kernel_height",
     "kernel_width",
@@ -224,11 +224,12 @@ class GoldenMachine:
         result.extend(bytes(max(0, end - len(result))))
         result[fields["offset"] : end] = data
 
-    def _activations(self, fields: Fields, words: int) -> Integers:
-        """Return what the reader hands on: (channel word, output y, x, ky, kx, lane)."""
+    def _activations(self, fields: Fields) -> Integers:
+        """Return what the reader hands on: (turn, channel word, output y, x, ky, kx, lane)."""
         read, zero = fields["read_shift"], fields["read_zero"]
-        features = self._features
-        stored = features.planes(fields["in_group"], fields, words).astype(np.int64)
+        turns, words = -(-fields["out_channels"] // fields["in_turn"]), fields["in_channels"]
+        planes = self._features.planes(fields["in_group"], fields, turns * words)
+        stored = planes.astype(np.int64)
         read_values = clamp(
             fields["read_offset"] + round_shift(stored - zero, read), 0, fields["read_max"]
         )
@@ -243,17 +244,20 @@ class GoldenMachine:
         gathered = read_values[
             :, y.clip(0, height - 1)[:, None, :, None], x.clip(0, width - 1)[:, None, :]
         ]
-        return np.where(inside[..., None], gathered, fields["pad_code"])
+        read_at = np.where(inside[..., None], gathered, fields["pad_code"])
+        return read_at.reshape(turns, words, *read_at.shape[1:])
 
     def _convolve(self, fields: Fields, index: int) -> Integers:
         """Return y (pixel, output channel) of all output groups."""
         machine = self._machine
-        seen = self._activations(fields, fields["in_channels"])
+        seen = self._activations(fields)
         pixels = fields["out_height"] * fields["out_width"]
-        # (pixel, lane of the walk): the order of a walk is ky, kx, channel word, and rows within
-        # the word.
-        lanes = seen.transpose(1, 2, 3, 4, 0, 5).reshape(pixels, -1)
+        # (turn, pixel, lane of the walk): the order of a walk is ky, kx, channel word, and rows
+        # within the word.
+        lanes = seen.transpose(0, 2, 3, 4, 5, 1, 6).reshape(len(seen), pixels, -1)
         channels = fields["out_channels"] * machine.columns
+        turn_channels = fields["in_turn"] * machine.columns
+        turns = [slice(first, first + turn_channels) for first in range(0, channels, turn_channels)]
         sums = [np.zeros((pixels, channels)) for _ in range(2)]
         v = np.broadcast_to(self._parameter(fields, "bias"), (pixels, channels))
         for number, step in enumerate(_steps(fields)):
@@ -265,7 +269,8 @@ class GoldenMachine:
             for total, factors, constant in zip(
                 sums, operand.factors, operand.constants, strict=True
             ):
-                total += nibble @ factors + constant
+                for own, of_turn in zip(nibble, turns, strict=True):
+                    total[:, of_turn] += own @ factors[:, of_turn] + constant[of_turn]
             if step["drain"]:
                 even, odd = (total.astype(np.int64) for total in sums)
                 v = self._drain(v, even, odd, step["shift"])
@@ -275,15 +280,17 @@ class GoldenMachine:
 
     def _pool(self, fields: Fields) -> Integers:
         """Return y (pixel, output channel) of all output groups."""
-        words = -(-fields["out_channels"] // self._machine.word_columns)
-        seen = self._activations(fields, words)
-        channels = fields["out_channels"] * self._machine.columns
+        columns = self._machine.columns
+        seen, walk = self._activations(fields), (1, 4, 5)
         _steps(fields)
-        reduced = (
-            seen.max(axis=(3, 4)) if fields["pool_mode"] == PoolMode.MAX else seen.sum(axis=(3, 4))
-        )
+        maximum = fields["pool_mode"] == PoolMode.MAX
+        reduced = seen.max(axis=walk) if maximum else seen.sum(axis=walk)
         pixels = fields["out_height"] * fields["out_width"]
-        even = reduced.transpose(1, 2, 0, 3).reshape(pixels, -1)[:, :channels]
+        parts = []
+        for group in range(fields["out_channels"]):
+            first = group % self._machine.word_columns * columns
+            parts.append(reduced[group // fields["in_turn"], ..., first : first + columns])
+        even = np.concatenate(parts, axis=-1).reshape(pixels, -1)
         v = np.broadcast_to(self._parameter(fields, "bias"), even.shape)
         return self._requantize(fields, self._drain(v, even, np.zeros_like(even), 0))
 
@@ -338,7 +345,7 @@ class GoldenMachine:
         self._features.write(group, region, (codes & STREAM.high).astype(np.uint8))
         stored = {
             "base": fields["out_base"],
-            "width": fields["stored_width"],
+            "width": width << fields["wide"],
             "rows": fields["stored_rows"],
             "row_words": fields["out_row_words"],
         }

@@ -202,9 +202,11 @@ LAYER = Record(
     "layer",
     INSTRUCTION_BITS,
     "CONVOLVE and POOL: for each output channel group, row and tile of P pixels, walk the window "
-    "once for each pass step, in the order ky, kx, input channel group (fastest), and requantise. "
-    "POOL reads the input channels of its own output group, has one input group, ignores the "
-    "weights, and its one pass step drains. The shortcut is a tensor in the output's group, which "
+    "once for each pass step, in the order ky, kx, input channel word (fastest), and requantise. "
+    "The first `in_turn` output groups walk over the first `in_channels` channel words of the "
+    "input, the next ones over the next words, and so on. POOL reads the channels of its own output "
+    "group, R / C of them in turn in a word, ignores the weights, and its one pass step drains. The "
+    "shortcut is a tensor in the output's group, which "
     "then is not the input's: output channel c of the first `shortcut_groups` output groups adds "
     "its channel c at stride times the output pixel. Results may replace its pixels where they "
     "stand, or lie elsewhere.",
@@ -216,17 +218,27 @@ LAYER = Record(
         Field("in_height", 12, "input rows"),
         Field("in_row_words", 12, "words of an input row in each bank"),
         Field("in_plane_words", 16, "words of an input channel word: in_height * in_row_words"),
-        Field("in_channels", 8, "input channel words that a step walks over; 1 for POOL"),
+        Field("in_channels", 8, "input channel words that a walk goes over; 1 for POOL"),
+        Field(
+            "in_turn",
+            8,
+            "output groups that read the same input channel words; the next ones read those behind "
+            "them",
+        ),
         Field("out_base", 16, "first word of the output"),
         Field("out_width", 12, "output pixels in a row"),
         Field("out_height", 12, "output rows"),
         Field("out_row_words", 12, "words of an output row in each bank"),
         Field("out_plane_words", 16, "words of an output channel word"),
         Field("out_channels", 8, "output channel groups of C"),
-        Field("stored_width", 12, "pixels stored in a row: out_width, or twice that if wide"),
-        Field("stored_rows", 16, "rows stored: output channel words times out_height"),
-        Field("kernel_height", 4, "window rows"),
-        Field("kernel_width", 4, "window columns"),
+        Field(
+            "stored_rows",
+            16,
+            "rows stored: output channel words times out_height; of out_width pixels, twice that "
+            "if wide",
+        ),
+        Field("kernel_height", 6, "window rows"),
+        Field("kernel_width", 6, "window columns"),
         Field("stride", 2, "1 or 2"),
         Field("pad_top", 4, "rows of padding above"),
         Field("pad_left", 4, "columns of padding on the left"),

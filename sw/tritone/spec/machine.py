@@ -13,7 +13,7 @@ from tritone.spec.fixed import BIAS, MULTIPLIER, OFFSET, STREAM
 __all__ = ["BEAT_BITS", "BEAT_BYTES", "ISA_VERSION", "PRESETS", "MachineConfig", "preset"]
 
 # Changes with the meaning of an instruction, a parameter or a memory layout; in the fingerprint.
-ISA_VERSION = 3
+ISA_VERSION = 4
 
 # Width of the AXI4 data bus. A memory word of W bits is loaded as ceil(W / 64) beats, least
 # significant first.
