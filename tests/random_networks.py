@@ -112,29 +112,34 @@ def draw_network(
 
 
 def draw_chain(seed: int) -> Network:
-    """Return a random chain of one to four layers of all kinds."""
+    """Return a random chain of one to four layers of all kinds, in groups of channels or not."""
     rng = np.random.default_rng(seed)
 
     def pick(*choices: Any) -> Any:
         return choices[int(rng.integers(len(choices)))]
 
-    _, *size = shape = tuple(int(n) for n in rng.integers((1, 3, 3), (20, 9, 9)))
+    channels, *size = shape = tuple(int(n) for n in rng.integers((1, 3, 3), (20, 9, 9)))
     specs: list[Spec] = []
     books = ("post4", "int8", "int4", "pot4", "fp4_e2m1", "ternary", "binary", "post5", "int6")
     layers = pick(1, 2, 3, 4)
     for index in range(layers):
         last = index == layers - 1
         pad = tuple(int(n) for n in rng.integers(0, 3, 4))
-        kernel = tuple(int(rng.integers(1, min(4, n + 1))) for n in size)
+        kernel = tuple(pick(*[k for k in (1, 2, 3, 3, 5, 7) if k <= n]) for n in size)
         stride = pick(1, 1, 2)
         kind = pick(None, None, None, PoolKind.MAX, PoolKind.AVERAGE)
         if kind is None and last and pick(True, False):
             # A linear layer: the window is the whole input.
             kernel, pad, stride = tuple(size), (0, 0, 0, 0), pick(1, 3)
         bits = pick(1, 2, 3, 4, 4, 5, 6, 8)
+        # Now and then depthwise, or in groups of some other number of channels.
+        groups = pick(1, 1, channels, pick(*[n for n in range(1, 20) if channels % n == 0]))
+        most = 20 if max(kernel) < 5 else 9
+        out = groups * int(rng.integers(1, max(1, most // groups) + 1))
         specs.append(
             Spec(
-                out=int(rng.integers(1, 20)),
+                out=out,
+                groups=groups,
                 kernel=kernel,
                 stride=stride,
                 pad=pad,
@@ -146,6 +151,7 @@ def draw_chain(seed: int) -> Network:
                 kind=kind,
             )
         )
+        channels = channels if kind else out
         if specs[-1].wide:
             specs[-1] = replace(specs[-1], zero=0)
         top, left, bottom, right = pad

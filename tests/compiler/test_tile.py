@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tritone.compiler.fold import fold
-from tritone.compiler.tile import Region, TiledLayer, tile
+from tritone.compiler.tile import Reach, Region, TiledLayer, tile
 from tritone.graph import Network, PoolKind, Tensor
 from tritone.spec.catalog import codebook
 from tritone.spec.machine import MachineConfig, preset
@@ -93,3 +93,46 @@ def test_shortcuts_take_whole_output_groups(
     )
     with pytest.raises(ValueError, match=message):
         tiled(12, 13)
+
+
+@pytest.mark.parametrize(
+    ("channels", "out", "groups", "reach"),
+    [
+        (20, 20, 20, Reach(1, 1)),  # depthwise: a word for each output group
+        (20, 40, 20, Reach(1, 2)),  # two outputs a channel: a word for two output groups
+        (48, 24, 24, Reach(2, 1)),  # two inputs a channel
+        (40, 20, 20, Reach(5, 3)),  # here the last walk would end behind the input
+        (64, 64, 16, Reach(1, 1)),  # four channels to four
+        (64, 64, 2, Reach(4, 4)),  # halves
+        (48, 48, 2, Reach(3, 3)),
+        (24, 24, 2, Reach(3, 3)),  # 12 to 12: the middle output group meets all words
+        (8, 8, 4, Reach(1, 1)),
+        (20, 20, 1, Reach(3, 3)),
+    ],
+)
+def test_groups_walk_over_the_words_that_they_meet(
+    channels: int,
+    out: int,
+    groups: int,
+    reach: Reach,
+    spec: Any,
+    random_network: Callable[..., Network],
+) -> None:
+    """On 8x8 lanes; every weight stands where its walk meets its channel, all others are idle."""
+    layer = spec(out=out, kernel=(2, 1), groups=groups)
+    network = random_network((channels, 3, 3), [layer])
+    tiled = tile(fold(network)[0], preset("tiny"))
+    assert tiled.reach == reach
+    assert (tiled.walk, tiled.group_words) == (2 * reach.words, 2 * reach.words)
+    codes, plan = network.nodes[0].codes, codebook("post4").plan
+    words = [int.from_bytes(word.tobytes(), "little") for word in tiled.weight_words[0]]
+    assert len(words) == tiled.groups * 2 * reach.words
+    inputs, outputs = channels // groups, out // groups
+    for g, ky, k in np.ndindex(tiled.groups, 2, reach.words):
+        word = words[(g * 2 + ky) * reach.words + k]
+        for c, r in np.ndindex(8, 8):
+            made, met = 8 * g + c, 8 * (g // reach.turn * reach.words + k) + r
+            expected = plan.idle[0]
+            if made < out and met // inputs == made // outputs:
+                expected = plan.nibbles[codes[made, met % inputs, ky, 0]][0]
+            assert word >> (4 * (8 * c + r)) & 15 == expected

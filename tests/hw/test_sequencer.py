@@ -148,8 +148,8 @@ def test_the_next_image_comes_beside_the_layers(simulate: Any) -> None:
 def test_dumps(simulate: Any) -> None:
     """Every layer's stored region goes out behind it, before anything else starts."""
     layers = [
-        LAYER | {"in_group": 0, "out_group": 0, "out_base": 3, "out_width": 5, "stored_rows": 4},
-        LAYER | {"in_group": 0, "out_group": 1, "out_base": 0, "out_width": 2, "wide": 1, "stored_rows": 9},
+        LAYER | {"out_group": 0, "out_base": 3, "out_width": 5, "stored_rows": 4},
+        LAYER | {"out_group": 1, "out_base": 0, "out_width": 2, "stored_rows": 9, "wide": 1},
     ]
     program = [
         instruction(Opcode.CONVOLVE, out_row_words=3, **layers[0]),

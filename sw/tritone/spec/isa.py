@@ -204,10 +204,10 @@ LAYER = Record(
     "CONVOLVE and POOL: for each output channel group, row and tile of P pixels, walk the window "
     "once for each pass step, in the order ky, kx, input channel word (fastest), and requantise. "
     "The first `in_turn` output groups walk over the first `in_channels` channel words of the "
-    "input, the next ones over the next words, and so on. POOL reads the channels of its own output "
-    "group, R / C of them in turn in a word, ignores the weights, and its one pass step drains. The "
-    "shortcut is a tensor in the output's group, which "
-    "then is not the input's: output channel c of the first `shortcut_groups` output groups adds "
+    "input, the next ones over the next words, and so on. POOL reads the channels of its own "
+    "output group, R / C groups in turn from a word, ignores the weights, and its one pass step "
+    "drains. The shortcut is a tensor in the output's group, which then is not the input's: "
+    "output channel c of the first `shortcut_groups` output groups adds "
     "its channel c at stride times the output pixel. Results may replace its pixels where they "
     "stand, or lie elsewhere.",
     (

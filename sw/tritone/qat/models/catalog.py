@@ -30,6 +30,7 @@ MODELS: dict[str, Callable[[int, int], nn.Module]] = {
     "vgg_small": VggSmall,
     "binarynet": BinaryNet,
     "mobilenet_v1_small": partial(MobileNetV1, small=True),
+    "mobilenet_v1_small_025": partial(MobileNetV1, small=True, width=0.25),
     # 224x224 images
     "mobilenet_v1": MobileNetV1,
     "resnet18": partial(ResNet, block=BasicBlock, blocks=(2, 2, 2, 2)),

@@ -45,13 +45,17 @@ class MobileNetV1(nn.Module):
     channels : of the image.
     classes : logits.
     small : for 32x32 images: the first two halvings are left out.
+    width : multiplier of all channels but the image's, section 3.3.
     """
 
-    def __init__(self, channels: int, classes: int, small: bool = False) -> None:
+    def __init__(
+        self, channels: int, classes: int, small: bool = False, width: float = 1.0
+    ) -> None:
         super().__init__()
-        layers = _unit(channels, 32, 3, 1 if small else 2, 1)
-        inputs, halvings = 32, 0
-        for outputs, stride in PAIRS:
+        inputs, halvings = int(32 * width), 0
+        layers = _unit(channels, inputs, 3, 1 if small else 2, 1)
+        for full, stride in PAIRS:
+            outputs = int(full * width)
             halvings += stride == 2
             kept = 1 if small and halvings == 1 else stride
             layers += _unit(inputs, inputs, 3, kept, inputs)
