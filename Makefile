@@ -11,6 +11,10 @@ IMAGES  ?= 0
 # 1 records waves (FST) of the simulation.
 WAVES   ?= 0
 BUILD   ?= build
+# Device of a synthesis, and how many placements of it to try. RUN is a run whose frames a second
+# are told where it has been exported.
+TARGET  ?= ecp5-85k
+SEEDS   ?= 1
 
 SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -29,7 +33,7 @@ STAMP   := $(VENV)/.installed-$(shell (pwd; cat pyproject.toml constraints.txt) 
 .PHONY: help
 help: ## list the targets
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "variables: RECIPE RUN MACHINE IMAGES DATASET FOLDER WAVES, for example make sim RUN=runs/digits IMAGES=10"
+	@echo "variables: RECIPE RUN MACHINE IMAGES DATASET FOLDER WAVES TARGET SEEDS, for example make sim RUN=runs/digits IMAGES=10"
 
 $(STAMP): pyproject.toml constraints.txt
 	@found=; \
@@ -122,6 +126,11 @@ compile: $(STAMP) ## make RUN/program.bin for MACHINE
 .PHONY: rtl
 rtl: $(STAMP) ## generate the Verilog and C header of MACHINE in build/
 	@$(TRITONE) rtl --machine $(MACHINE) --build $(BUILD)
+
+.PHONY: synth
+synth: $(STAMP) ## area and clock of MACHINE on the device TARGET, over SEEDS placements
+	@$(TRITONE) synth --machine $(MACHINE) --target $(TARGET) --seeds $(SEEDS) --build $(BUILD) \
+	  $(if $(wildcard $(RUN)/graph),--run $(RUN))
 
 .PHONY: sim
 sim: simulator ## simulate RUN's program on IMAGES images and compare every tensor

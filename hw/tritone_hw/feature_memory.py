@@ -14,7 +14,7 @@ from amaranth.utils import ceil_log2
 
 from tritone.spec.fixed import STREAM
 from tritone.spec.machine import MachineConfig
-from tritone_hw.layout import feature_read_layout, feature_write_layout
+from tritone_hw.layout import NO_COLLISIONS, feature_read_layout, feature_write_layout
 
 __all__ = [
     "LINE",
@@ -69,7 +69,8 @@ class FeatureMemory(wiring.Component):
 
     Timing: ``words`` stand one cycle after ``window`` and ``line_words`` after ``line``; ``data``
     ``READ_LATENCY`` cycles after the request was taken. What is written in a cycle is read by a
-    request of the next one.
+    request of the next one; a word that is written whole in the cycle in which it is read gives
+    anything.
 
     Parameters
     ----------
@@ -134,11 +135,16 @@ class FeatureMemory(wiring.Component):
         window, line, tile = self.window.payload, self.line.payload, self.tile.payload
         request, load = self.read.payload, self.write.payload
 
+        # A word that is read while a part of it is written keeps the other parts.
+        attributes = NO_COLLISIONS if machine.word_columns == 1 else {}
         read_ports, write_ports = [], []
         for group in range(GROUPS):
             for bank in range(machine.banks):
                 memory = Memory(
-                    shape=machine.feature_word_bits, depth=machine.feature_words, init=[]
+                    shape=machine.feature_word_bits,
+                    depth=machine.feature_words,
+                    init=[],
+                    attrs=attributes,
                 )
                 m.submodules[f"group{group}_bank{bank}"] = memory
                 read_ports.append(memory.read_port())

@@ -11,7 +11,7 @@ from amaranth.utils import ceil_log2
 
 from tritone.spec.isa import INSTRUCTION_BEATS
 from tritone.spec.machine import BEAT_BITS, MachineConfig
-from tritone_hw.layout import INSTRUCTION
+from tritone_hw.layout import INSTRUCTION, NO_COLLISIONS
 
 __all__ = ["InstructionFetcher"]
 
@@ -19,7 +19,8 @@ __all__ = ["InstructionFetcher"]
 class InstructionFetcher(Component):
     """Memory of ``instruction_words`` beats, written in order from its start.
 
-    Timing: ``fetched`` rises CYCLES cycles behind ``fetch``.
+    Timing: ``fetched`` rises CYCLES cycles behind ``fetch``. What is written while an instruction
+    is read must not be of that instruction.
 
     Parameters
     ----------
@@ -52,7 +53,9 @@ class InstructionFetcher(Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         depth = self.machine.instruction_words
-        m.submodules.memory = memory = Memory(shape=BEAT_BITS, depth=depth, init=[])
+        m.submodules.memory = memory = Memory(
+            shape=BEAT_BITS, depth=depth, init=[], attrs=NO_COLLISIONS
+        )
         write_port = memory.write_port()
         read_port = memory.read_port()
 

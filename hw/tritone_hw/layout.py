@@ -16,6 +16,7 @@ from tritone.spec.record import Record
 __all__ = [
     "INSTRUCTION",
     "MEMORY_WRITE",
+    "NO_COLLISIONS",
     "PASS_STEPS",
     "TABLE",
     "TERM",
@@ -48,6 +49,12 @@ INSTRUCTION = UnionLayout(
 
 # A beat of a word of a weight or parameter memory; ``last`` is that of the word.
 MEMORY_WRITE = StructLayout({"memory": 3, "address": 16, "beat": 8, "last": 1, "data": BEAT_BITS})
+
+
+# Attribute of a memory whose user never needs what a port reads at an address that the other one
+# writes in the same cycle. Without it yosys builds the old value around a block memory that does
+# not give it: registers and multiplexers as wide as all banks together.
+NO_COLLISIONS = {"no_rw_check": 1}
 
 
 def feature_read_layout(machine: MachineConfig) -> StructLayout:

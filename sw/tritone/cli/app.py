@@ -216,6 +216,33 @@ def rtl_command(machine: MachineName = "demo", build: BuildFolder = Path("build"
     _console().print(machine_table(shape, (verilog, verilog.with_suffix(".h"))))
 
 
+@app.command("synth")
+def synth_command(
+    machine: MachineName = "demo",
+    target: Annotated[str, typer.Option("--target", help="device, such as ecp5-85k")] = "ecp5-85k",
+    run: Annotated[
+        Path | None, typer.Option("--run", help="run whose frames a second to tell")
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=1, help="placements to try, of seeds 1, 2, ...")
+    ] = 1,
+    router: Annotated[
+        str | None, typer.Option("--router", help="router1 or router2; default: by size")
+    ] = None,
+    build: BuildFolder = Path("build"),
+) -> None:
+    """Map a machine to a device with yosys, place and route it with nextpnr."""
+    from tritone.cli.synth import synth
+    from tritone.cli.tables import synthesis_table
+    from tritone.spec.device import device
+
+    shape, place = load_machine(machine), device(target)
+    if router not in (None, "router1", "router2"):
+        raise ValueError(f"Router must be router1 or router2, not {router!r}")
+    path, report = synth(shape, place, run, range(1, seeds + 1), router, build)
+    _console().print(synthesis_table(report, path))
+
+
 @app.command("sim")
 def sim_command(
     run: RunFolder,
@@ -259,7 +286,10 @@ def sim_command(
 def report_command(
     run: Annotated[
         Path | None,
-        typer.Argument(help="run folder; without one the pages are written again", metavar="[RUN]"),
+        typer.Argument(
+            help="run folder, or JSON of a synthesis; without one the pages are written again",
+            metavar="[RUN]",
+        ),
     ] = None,
     command: Annotated[
         str | None, typer.Option("--command", help="the commands that made the run")
@@ -275,13 +305,17 @@ def report_command(
         str | None, typer.Option("--recipe", help="its file, if others can get it")
     ] = None,
 ) -> None:
-    """Add what a run measured to the tables of results."""
+    """Add what a run or a synthesis measured to the tables of results."""
     from tritone.cli.results import add_run, write_pages
 
     if run is None:
         tables = write_pages(results)
     elif command is None:
         raise ValueError("Report of a run must have --command, what makes it, not nothing")
+    elif run.suffix == ".json":
+        from tritone.cli.hardware_results import add_synthesis
+
+        tables = add_synthesis(_require(run, "tritone synth"), results, command)
     else:
         tables = add_run(run, results, command, device, recipe)
     for table in tables:

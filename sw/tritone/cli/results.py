@@ -8,10 +8,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tritone.cli.check import read_check, require_agreement
-from tritone.cli.results_page import Row, has_picture, render
+from tritone.cli.results_page import Row, has_picture, is_hardware, render
 from tritone.spec.storage import write_atomically, write_json
 
-__all__ = ["add_run", "put_training", "read_rows", "render_folder", "training_row", "write_pages"]
+__all__ = [
+    "add_run",
+    "put_row",
+    "put_training",
+    "read_rows",
+    "render_folder",
+    "training_row",
+    "write_pages",
+]
 
 _TRAINING = (
     "model",
@@ -61,10 +69,10 @@ def read_rows(table: Path) -> list[Row]:
 
 def put_training(table: Path, row: Row) -> None:
     """Put the row of a trained run into a table, instead of one of the same setting and seed."""
-    _put(table, row, _TRAINING_KEY)
+    put_row(table, row, _TRAINING_KEY)
 
 
-def _put(table: Path, row: Row, key: Sequence[str]) -> None:
+def put_row(table: Path, row: Row, key: Sequence[str]) -> None:
     """Put ``row`` in place of the one whose values of ``key`` are the same, or at the end."""
     rows = read_rows(table)
     same = [[each.get(name) for name in key] for each in rows]
@@ -92,6 +100,10 @@ def _write_page(table: Path, rows: Sequence[Row]) -> None:
         from tritone.cli.results_picture import draw_top1
 
         draw_top1(rows, table.with_suffix(".svg"))
+    elif is_hardware(rows):
+        from tritone.cli.hardware_picture import draw_hardware
+
+        draw_hardware(rows, table.with_suffix(".svg"))
 
 
 def training_row(run: Path, command: str, device: str | None, recipe: str | None) -> Row:
@@ -160,7 +172,7 @@ def add_run(
         named = {name: row[name] for name in ("codebook", "weight_bits", "act_bits", "command")}
         values = {**simulation, **named}
         tables.append(results / f"{_ACCELERATOR_TABLE}.json")
-        _put(tables[1], {name: values.get(name) for name in _ACCELERATOR}, _ACCELERATOR_KEY)
+        put_row(tables[1], {name: values.get(name) for name in _ACCELERATOR}, _ACCELERATOR_KEY)
     return tables
 
 

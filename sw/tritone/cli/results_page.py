@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Row", "group_settings", "has_picture", "render"]
+__all__ = ["Row", "group_settings", "has_picture", "is_hardware", "render"]
 
 Row = dict[str, Any]
 
@@ -34,9 +34,21 @@ _COLUMNS = (
 )
 
 
+_HARDWARE_NOTE = """Sites are lookup tables: of 4 inputs,
+after place and route, on ECP5 and iCE40; of 6 inputs on the 7 series and of 4 on Gowin, mapped
+only. Those of an accelerator count everything but the serial port that stands in for its buses.
+fps is fmax / cycles per image of the same machine: on paper. Rows marked published are what their
+authors say; a dash is not known."""
+
+
 def is_training(rows: Sequence[Mapping[str, Any]]) -> bool:
     """Return whether the rows are those of trained networks."""
     return any("top1_frozen" in row for row in rows)
+
+
+def is_hardware(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether the rows are those of synthesised designs."""
+    return any("sites_per_mac" in row for row in rows)
 
 
 def has_picture(rows: Sequence[Mapping[str, Any]]) -> bool:
@@ -62,7 +74,9 @@ def _order(row: Mapping[str, Any]) -> tuple[Any, ...]:
 def _cell(name: str, value: Any) -> str:
     if value is None:
         return "-"
-    if name == "command":
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if name == "command" or (name == "source" and value.startswith(("tritone ", "make "))):
         return f"`{value}`"
     if name == "utilisation":
         return f"{100 * value:.2f} %"
@@ -96,10 +110,10 @@ def render(table: Path, rows: Sequence[Mapping[str, Any]]) -> str:
     if is_training(rows):
         lines += _training_page(table, rows)
     else:
-        lines += [
-            f"Rendered from {table.name} by `tritone report`. Top-1 in % of the images that ran.",
-            "",
-        ]
+        note = _HARDWARE_NOTE if is_hardware(rows) else "Top-1 in % of the images that ran."
+        lines += [f"Rendered from {table.name} by `tritone report`. {note}", ""]
+        if is_hardware(rows):
+            lines += [f"![Sites for each multiply-accumulate a cycle]({table.stem}.svg)", ""]
         names = list(dict.fromkeys(name for row in rows for name in row))
         lines += _table(names, ([_cell(name, row.get(name)) for name in names] for row in rows))
     return "\n".join([*lines, ""])

@@ -29,6 +29,7 @@ __all__ = [
     "step_time_table",
     "summary_table",
     "sweep_table",
+    "synthesis_table",
     "training_table",
 ]
 
@@ -208,6 +209,36 @@ def simulation_table(report: Mapping[str, Any]) -> Group:
         ("seconds", report["seconds"]),
     ]
     return _pairs(f"Simulation of {report['machine']}", rows)
+
+
+def synthesis_table(report: Mapping[str, Any], path: Path) -> Group:
+    """Return the tables of a synthesis: cells of each block, and what they come to."""
+    resources = ("sites", "ff", "bram", "dsp", "spram")
+    used = [name for name in resources if any(each[name] for each in report["blocks"].values())]
+    rows = [
+        (name, *(_size(round(block[each])) for each in used))
+        for name, block in report["blocks"].items()
+    ]
+    if report["placed"]:
+        added = report["sites"] - report["mapped"]["sites"]
+        rows.append(("by the placer", _size(round(added)), *("" for _ in used[1:])))
+    rows.append(("without the wrapper", *(_size(round(report[each])) for each in used)))
+    seeds = (f"{seed}: {fmax:.1f}" for seed, fmax in report["seeds"].items())
+    totals = [
+        ("multiply-accumulates a cycle", _size(report["macs_per_cycle"])),
+        ("sites for each of them", f"{report['sites_per_mac']:.1f}"),
+        ("fmax in MHz", _number(report["fmax_mhz"])),
+        ("fmax by seed", ", ".join(seeds) or "-"),
+        ("network", report["network"] or "-"),
+        ("cycles an image", _number(report["cycles_per_image"])),
+        ("frames a second at fmax", "-" if report["fps"] is None else _size(report["fps"])),
+        ("seconds", _number(report["seconds"])),
+        ("tools", "\n".join(report["tool_versions"])),
+        ("report", path),
+    ]
+    title = f"Synthesis of {report['machine']} for {report['device']}"
+    note = "" if report["placed"] else ", area only"
+    return Group(_grid(title + note, ("block", *used), rows), _pairs("All in all", totals))
 
 
 def _number(value: float | None) -> str:

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a machine to its area and clock on a device."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from tritone.spec.device import DEVICES, Device
+from tritone.spec.machine import MachineConfig
+from tritone.spec.storage import write_json
+from tritone_hw.emit import convert
+from tritone_hw.platform.serial_host import SerialHost
+from tritone_hw.synthesis.blocks import (
+    WRAPPER,
+    Area,
+    block_modules,
+    count_blocks,
+)
+from tritone_hw.synthesis.placement import PLACERS, Placement, Router, place
+from tritone_hw.synthesis.script import NETLIST, STATISTICS, yosys_script
+from tritone_hw.synthesis.tools import YOSYS, log_tail, run_tool
+
+__all__ = ["Synthesis", "require_fit", "synthesise"]
+
+_TOP = "top"
+_VERILOG = "top.v"
+_SCRIPT = "script.ys"
+_MAPPED = "mapped.json"  # written last: a killed run is done again
+
+# From here on the first router of nextpnr does not end.
+_LARGE_ARRAY = 256
+
+_PASS = re.compile(
+    r"^\d+(?:\.\d+){0,2}\. (?:Executing|Continuing) (.{3,60}?)(?: pass)?(?: \(|[.]|$)"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Synthesis:
+    """What a machine takes of a device.
+
+    Parameters
+    ----------
+    machine, device : of what, on what.
+    blocks : cells of each block as mapped, the serial port of the tools as WRAPPER.
+    mapping_seconds : of yosys.
+    placements : one for each seed; none where the device has an area only.
+    tool_versions : a line for each tool.
+    """
+
+    machine: MachineConfig
+    device: Device
+    blocks: dict[str, Area]
+    mapping_seconds: float
+    placements: tuple[Placement, ...]
+    tool_versions: tuple[str, ...]
+
+    @property
+    def best(self) -> Placement | None:
+        """The placement with the highest clock."""
+        return max(self.placements, key=lambda each: each.fmax_mhz, default=None)
+
+    @property
+    def mapped(self) -> Area:
+        """Cells of the machine before place and route, without the serial port of the tools."""
+        return sum((area for name, area in self.blocks.items() if name != WRAPPER), Area())
+
+    @property
+    def wrapper(self) -> Area:
+        """Cells of the serial port."""
+        return self.blocks.get(WRAPPER, Area())
+
+    @property
+    def area(self) -> Area:
+        """What the machine takes: as placed, else as mapped; without the serial port."""
+        if self.best is None:
+            return self.mapped
+        return replace(self.best.area + self.wrapper * -1, ff=self.mapped.ff)
+
+
+def synthesise(
+    machine: MachineConfig,
+    device: Device,
+    *,
+    seeds: Iterable[int] = (1,),
+    router: Router | None = None,
+    build: Path = Path("build"),
+    watch: Callable[[str], None] = lambda stage: None,
+) -> Synthesis:
+    """Map ``machine``, behind a serial port, to the cells of ``device``; place and route it.
+
+    Everything is kept in ``build/synth/cache`` under a key of all that goes into it, logs too, and
+    not made again.
+
+    Parameters
+    ----------
+    machine, device : of what, on what.
+    seeds : of the placer; each is a placement of its own.
+    router : of nextpnr; by default the one that suits the size of the array.
+    build : folder for what is generated.
+    watch : is told the stage, often.
+
+    Raises
+    ------
+    FileNotFoundError : a tool is missing; the message names the command that installs it.
+    ValueError : the device is too small; the message names those that are not.
+    RuntimeError : a tool failed.
+    """
+    tools = [YOSYS.version()]
+    if device.family.routed:
+        tools.append(PLACERS[device.family].version())
+    watch("generate the Verilog")
+    verilog = convert(SerialHost(machine), _TOP)
+    modules = block_modules(verilog, _TOP)
+    script = yosys_script(device.family, _VERILOG, _TOP, modules)
+    digest = hashlib.sha256(json.dumps([verilog, script, tools]).encode()).hexdigest()[:16]
+    folder = build / "synth" / "cache" / f"{machine.name}-{device.name}-{digest}"
+    seconds = _map(folder, verilog, script, watch)
+
+    statistics = json.loads((folder / STATISTICS).read_text())
+    blocks = count_blocks(device.family, statistics, _TOP, modules)
+    require_fit(machine, device, sum(blocks.values(), Area()))
+    if router is None:
+        large = machine.macs_per_cycle >= _LARGE_ARRAY
+        router = Router.ROUTER2 if large else Router.ROUTER1
+    placements = tuple(
+        place(device, folder / NETLIST, seed=seed, router=router, watch=watch)
+        for seed in (seeds if device.family.routed else ())
+    )
+    return Synthesis(
+        machine=machine,
+        device=device,
+        blocks=blocks,
+        mapping_seconds=seconds,
+        placements=placements,
+        tool_versions=tuple(tools),
+    )
+
+
+def _map(folder: Path, verilog: str, script: str, watch: Callable[[str], None]) -> float:
+    """Run yosys unless it has run; return the seconds that it took."""
+    marker = folder / _MAPPED
+    if marker.is_file():
+        return float(json.loads(marker.read_text())["seconds"])
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _VERILOG).write_text(verilog)
+    (folder / _SCRIPT).write_text(script)
+
+    def follow(line: str) -> None:
+        if found := _PASS.match(line):
+            watch(f"map: {found[1]}")
+
+    log = folder / "yosys.log"
+    began = time.perf_counter()
+    code = run_tool(YOSYS, ("-s", _SCRIPT), folder, log, follow)
+    if code:
+        raise RuntimeError(f"Yosys must map the design, but ended with {code}: {log_tail(log)}")
+    seconds = round(time.perf_counter() - began, 1)
+    write_json(marker, {"seconds": seconds})
+    return seconds
+
+
+def require_fit(machine: MachineConfig, device: Device, area: Area) -> None:
+    """Refuse a machine that takes more of anything than the device has.
+
+    Raises
+    ------
+    ValueError : with what is short, and the devices of a family that have enough of it.
+    """
+    needs = asdict(area)
+    lacking = [name for name, need in needs.items() if need > getattr(device, name)]
+    if not lacking:
+        return
+    short = ", ".join(
+        f"{needs[name]:,.0f} {name} (it has {getattr(device, name):,})" for name in lacking
+    )
+    larger = [
+        each.name
+        for each in DEVICES.values()
+        if each.family is device.family
+        and all(need <= getattr(each, name) for name, need in needs.items())
+    ]
+    remedy = (
+        f"{' or '.join(larger)} has enough"
+        if larger
+        else "take a machine of fewer rows, columns or pixels"
+    )
+    raise ValueError(f"Machine {machine.name} must fit {device.name}, not need {short}; {remedy}")

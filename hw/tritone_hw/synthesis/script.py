@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What yosys is told: the commands that map a design to the cells of a family."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tritone.spec.device import Family
+
+__all__ = ["NETLIST", "STATISTICS", "yosys_script"]
+
+# Files that the script writes, beside the Verilog.
+NETLIST = "netlist.json"
+STATISTICS = "statistics.json"
+
+# The blocks keep their boundaries, so nothing is flattened by the mapping commands themselves
+# except within a block. The multiplier's gate count of iCE40 (-dsp) and its single-port memories
+# are not taken unless asked for.
+_MAPPING = {
+    Family.ECP5: "synth_ecp5 -top {top} -abc9",
+    Family.ICE40: "synth_ice40 -top {top} -device u -dsp -spram -abc9",
+    Family.XC7: "synth_xilinx -top {top} -family xc7 -abc9 -flatten -noiopad",
+    Family.GOWIN: "synth_gowin -top {top} -abc9 -noiopads",
+}
+
+
+def yosys_script(family: Family, verilog: str, top: str, blocks: Iterable[str]) -> str:
+    """Return the commands that map ``verilog`` to the cells of ``family``.
+
+    Written are STATISTICS, the cells of each of the ``blocks``, and NETLIST, flat, for place and
+    route. A block keeps its hierarchy until it is mapped: so its cells can be counted, and nothing
+    outside can make it smaller than it is.
+
+    Parameters
+    ----------
+    family : what to map to.
+    verilog : file name.
+    top : top module.
+    blocks : modules that are mapped for themselves; ones that are not there are left out.
+    """
+    return "\n".join(
+        (
+            f"read_verilog {verilog}",
+            f"hierarchy -check -top {top}",
+            *(f"setattr -mod -set keep_hierarchy 1 {name}" for name in blocks),
+            _MAPPING[family].format(top=top),
+            f"tee -q -o {STATISTICS} stat -json",
+            "setattr -mod -unset keep_hierarchy *",
+            "flatten",
+            "opt_clean",
+            f"write_json {NETLIST}",
+        )
+    )

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of the hardware table: what a synthesis measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tritone.cli.results import put_row
+from tritone.cli.results_page import Row
+
+__all__ = ["COLUMNS", "add_synthesis"]
+
+COLUMNS = (
+    "kind",
+    "codebook",
+    "machine",
+    "device",
+    "macs_per_cycle",
+    "sites",
+    "sites_per_mac",
+    "ff",
+    "bram",
+    "dsp",
+    "fmax_mhz",
+    "cycles_per_image",
+    "network",
+    "fps",
+    "seed",
+    "seconds",
+    "tool",
+    "tool_versions",
+    "measured_or_published",
+    "source",
+)
+_KEY = ("kind", "codebook", "machine", "device", "tool", "source")
+_TABLE = "hardware"
+
+
+def add_synthesis(report: Path, results: Path, command: str) -> list[Path]:
+    """Add what a synthesis measured to ``results/hardware.json``; return that table in a list.
+
+    A row of the same machine, device and command is replaced.
+
+    Raises
+    ------
+    ValueError : ``report`` is not what ``tritone synth`` writes.
+    """
+    found: Row = json.loads(report.read_text(encoding="utf-8"))
+    if not {"placed", "blocks", "tool_versions"} <= found.keys():
+        raise ValueError(f"Report {report} must be one that tritone synth wrote")
+    table = results / f"{_TABLE}.json"
+    row = found | {
+        "kind": "accelerator",
+        "codebook": "by table",
+        "tool": "yosys and nextpnr" if found["placed"] else "yosys",
+        "measured_or_published": "measured",
+        "source": command,
+    }
+    put_row(table, {name: row.get(name) for name in COLUMNS}, _KEY)
+    return [table]
