@@ -127,6 +127,10 @@ compile: $(STAMP) ## make RUN/program.bin for MACHINE
 rtl: $(STAMP) ## generate the Verilog and C header of MACHINE in build/
 	@$(TRITONE) rtl --machine $(MACHINE) --build $(BUILD)
 
+.PHONY: ip
+ip: $(STAMP) ## MACHINE as a block for Vivado, FuseSoC and LiteX, with drivers, in build/ip/
+	@$(TRITONE) ip --machine $(MACHINE) --build $(BUILD)
+
 .PHONY: synth
 synth: $(STAMP) ## area and clock of MACHINE on the device TARGET, over SEEDS placements
 	@$(TRITONE) synth --machine $(MACHINE) --target $(TARGET) --seeds $(SEEDS) --build $(BUILD) \

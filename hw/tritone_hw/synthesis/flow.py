@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from amaranth.lib.wiring import Component
+
 from tritone.spec.device import DEVICES, Device
 from tritone.spec.machine import MachineConfig
 from tritone.spec.storage import write_json
@@ -26,7 +28,7 @@ from tritone_hw.synthesis.placement import PLACERS, Placement, Router, place
 from tritone_hw.synthesis.script import NETLIST, STATISTICS, yosys_script
 from tritone_hw.synthesis.tools import YOSYS, log_tail, run_tool
 
-__all__ = ["Synthesis", "require_fit", "synthesise"]
+__all__ = ["Mapping", "Synthesis", "map_component", "require_fit", "synthesise"]
 
 _TOP = "top"
 _VERILOG = "top.v"
@@ -39,6 +41,22 @@ _LARGE_ARRAY = 256
 _PASS = re.compile(
     r"^\d+(?:\.\d+){0,2}\. (?:Executing|Continuing) (.{3,60}?)(?: pass)?(?: \(|[.]|$)"
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mapping:
+    """A design as cells of a device.
+
+    Parameters
+    ----------
+    folder : with NETLIST, STATISTICS and the log.
+    blocks : cells of each block.
+    seconds : that yosys took.
+    """
+
+    folder: Path
+    blocks: dict[str, Area]
+    seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,32 +133,52 @@ def synthesise(
     tools = [YOSYS.version()]
     if device.family.routed:
         tools.append(PLACERS[device.family].version())
-    watch("generate the Verilog")
-    verilog = convert(SerialHost(machine), _TOP)
-    modules = block_modules(verilog, _TOP)
-    script = yosys_script(device.family, _VERILOG, _TOP, modules)
-    digest = hashlib.sha256(json.dumps([verilog, script, tools]).encode()).hexdigest()[:16]
-    folder = build / "synth" / "cache" / f"{machine.name}-{device.name}-{digest}"
-    seconds = _map(folder, verilog, script, watch)
-
-    statistics = json.loads((folder / STATISTICS).read_text())
-    blocks = count_blocks(device.family, statistics, _TOP, modules)
-    require_fit(machine, device, sum(blocks.values(), Area()))
+    mapped = map_component(SerialHost(machine), machine.name, device, build=build, watch=watch)
+    require_fit(machine, device, sum(mapped.blocks.values(), Area()))
     if router is None:
         large = machine.macs_per_cycle >= _LARGE_ARRAY
         router = Router.ROUTER2 if large else Router.ROUTER1
     placements = tuple(
-        place(device, folder / NETLIST, seed=seed, router=router, watch=watch)
+        place(device, mapped.folder / NETLIST, seed=seed, router=router, watch=watch)
         for seed in (seeds if device.family.routed else ())
     )
     return Synthesis(
         machine=machine,
         device=device,
-        blocks=blocks,
-        mapping_seconds=seconds,
+        blocks=mapped.blocks,
+        mapping_seconds=mapped.seconds,
         placements=placements,
         tool_versions=tuple(tools),
     )
+
+
+def map_component(
+    component: Component,
+    name: str,
+    device: Device,
+    *,
+    build: Path,
+    watch: Callable[[str], None],
+) -> Mapping:
+    """Map a component to the cells of ``device``, or take what is kept of that.
+
+    Parameters
+    ----------
+    component : the design; its submodule ACCELERATOR is counted block by block.
+    name : for the folder, ``build/synth/cache/<name>-<device>-<digest>``.
+    device, build, watch : as for ``synthesise``, and so are the errors.
+    """
+    version = YOSYS.version()
+    watch("generate the Verilog")
+    verilog = convert(component, _TOP)
+    modules = block_modules(verilog, _TOP)
+    script = yosys_script(device.family, _VERILOG, _TOP, modules)
+    digest = hashlib.sha256(json.dumps([verilog, script, version]).encode()).hexdigest()[:16]
+    folder = build / "synth" / "cache" / f"{name}-{device.name}-{digest}"
+    seconds = _map(folder, verilog, script, watch)
+    statistics = json.loads((folder / STATISTICS).read_text())
+    blocks = count_blocks(device.family, statistics, _TOP, modules)
+    return Mapping(folder=folder, blocks=blocks, seconds=seconds)
 
 
 def _map(folder: Path, verilog: str, script: str, watch: Callable[[str], None]) -> float:

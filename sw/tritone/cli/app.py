@@ -216,6 +216,27 @@ def rtl_command(machine: MachineName = "demo", build: BuildFolder = Path("build"
     _console().print(machine_table(shape, (verilog, verilog.with_suffix(".h"))))
 
 
+@app.command("ip")
+def ip_command(
+    machine: MachineName = "demo",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="folder; default: build/ip/<machine>")
+    ] = None,
+    clock: Annotated[float, typer.Option("--mhz", help="clock of the constraints")] = 100.0,
+    part: Annotated[
+        str, typer.Option("--part", help="device of the Vivado project")
+    ] = "xc7z020clg400-1",
+    build: BuildFolder = Path("build"),
+) -> None:
+    """Write a machine as a block for Vivado, FuseSoC and LiteX, with drivers."""
+    from tritone.cli.tables import machine_table
+    from tritone_hw.ip.package import write_ip
+
+    shape = load_machine(machine)
+    files = write_ip(shape, out or build / "ip" / shape.name, mhz=clock, part=part)
+    _console().print(machine_table(shape, files))
+
+
 @app.command("synth")
 def synth_command(
     machine: MachineName = "demo",

@@ -21,13 +21,27 @@ from tritone.spec.isa import INSTRUCTION_BITS
 from tritone.spec.machine import BEAT_BYTES, MachineConfig
 from tritone.spec.storage import write_atomically
 
-__all__ = ["CONTAINER_VERSION", "Program"]
+__all__ = ["CONTAINER_BYTES", "CONTAINER_OFFSETS", "CONTAINER_VERSION", "MAGIC", "Program"]
 
 MAGIC = b"TRIT"
 CONTAINER_VERSION = 1
-# magic, container version, fingerprint, instructions, metadata bytes, payload bytes, SHA-256 of the
-# whole file with zeros in its own place
-_HEADER = struct.Struct("<4sIQIIQ32s")
+# Header of the file; the digest is the SHA-256 of the whole file with zeros in its own place.
+_FIELDS = {
+    "magic": "4s",
+    "version": "I",
+    "fingerprint": "Q",
+    "instructions": "I",
+    "metadata_bytes": "I",
+    "payload_bytes": "Q",
+    "digest": "32s",
+}
+_HEADER = struct.Struct("<" + "".join(_FIELDS.values()))
+CONTAINER_BYTES = _HEADER.size
+# Byte offset of each field, least significant byte first.
+CONTAINER_OFFSETS = {
+    name: struct.calcsize("<" + "".join(list(_FIELDS.values())[:index]))
+    for index, name in enumerate(_FIELDS)
+}
 _INSTRUCTION_BYTES = INSTRUCTION_BITS // 8
 
 

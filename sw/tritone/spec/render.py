@@ -31,7 +31,7 @@ from tritone.spec.isa import (
     PoolMode,
 )
 from tritone.spec.machine import BEAT_BITS, PRESETS, MachineConfig
-from tritone.spec.program import CONTAINER_VERSION
+from tritone.spec.program import CONTAINER_BYTES, CONTAINER_OFFSETS, CONTAINER_VERSION, MAGIC
 from tritone.spec.record import Record
 from tritone.spec.regmap import REGISTERS, Control, ErrorCode, Status
 from tritone.spec.storage import write_atomically
@@ -266,6 +266,14 @@ def c_header(machine: MachineConfig) -> str:
         f"#define TRITONE_ROWS {machine.rows}",
         f"#define TRITONE_COLUMNS {machine.columns}",
         f"#define TRITONE_PIXELS {machine.pixels}",
+        "",
+        "/* program file: a header, least significant bytes first, and behind it the payload */",
+        f'#define TRITONE_CONTAINER_MAGIC "{MAGIC.decode()}"',
+        f"#define TRITONE_CONTAINER_BYTES {CONTAINER_BYTES}",
+        *(
+            f"#define TRITONE_CONTAINER_{name.upper()}_OFFSET {offset}"
+            for name, offset in CONTAINER_OFFSETS.items()
+        ),
         "",
         "/* registers: byte addresses */",
     ]
