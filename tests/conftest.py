@@ -18,6 +18,7 @@ from random_networks import (
     draw_network,
     draw_residual,
     draw_steps,
+    to_half_octaves,
 )
 
 from tritone.graph import Network, PoolKind
@@ -72,6 +73,12 @@ def network_of_steps() -> Callable[..., Network]:
 def residual_blocks() -> Callable[..., Network]:
     """``residual_blocks(kind, seed, channels)``: two blocks; identity, pad or project."""
     return draw_blocks
+
+
+@pytest.fixture(scope="session")
+def half_octaves() -> Callable[..., Network]:
+    """``half_octaves(network, seed)``: a network like it for machines without multipliers."""
+    return to_half_octaves
 
 
 @pytest.fixture(scope="session")

@@ -363,3 +363,34 @@ def draw_blocks(kind: str, seed: int, channels: int = 8) -> Network:
         Step(spec=Spec(out=10, kernel=(1, 1), codebook="int8", bits=8, wide=True), reads=made + 3),
     ]
     return draw_steps((3, *size), [stem, *first, *second], seed)
+
+
+def to_half_octaves(network: Network, seed: int = 0) -> Network:
+    """Return ``network`` for machines without multipliers: near scales, averages, shortcuts."""
+    rng = np.random.default_rng(seed)
+    nodes: list[Node] = []
+    for node in network.nodes:
+        if isinstance(node, Pool):
+            # Another scale than the mean's where the window is no power of two.
+            power = round(np.log2(node.multiplier))
+            nodes.append(replace(node, multiplier=1 << power))
+            continue
+        real = np.maximum(np.abs(node.multiplier), 1) / 2.0**node.shift
+        k = np.clip(np.round(-2 * np.log2(real)), -1, 60).astype(np.int64)
+        codes = (node.offset - half(node.shift)) / 2.0**node.shift
+        shifts = (k + 1) // 2
+        shortcut = node.shortcut
+        if shortcut is not None:
+            up = int(rng.integers(-min(3, int(shifts.min())), 2))
+            shortcut = replace(shortcut, multiplier=1, shift=up)
+        nodes.append(
+            replace(
+                node,
+                multiplier=np.ones_like(node.multiplier),
+                shift=0,
+                half_octaves=k,
+                offset=np.round(codes * 2.0**shifts).astype(np.int64) + (1 << shifts >> 1),
+                shortcut=shortcut,
+            )
+        )
+    return replace(network, nodes=tuple(nodes))

@@ -12,10 +12,10 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from tritone.spec.fixed import LOGIT, STREAM, VALUE
-from tritone.spec.isa import LAYER, PARAMETER, PASS_STEP
+from tritone.spec.isa import LAYER, PASS_STEP, parameter_record
 from tritone.spec.machine import MachineConfig
 from tritone_hw.layout import record_layout
-from tritone_hw.requantizer_lane import RequantizerLane
+from tritone_hw.requantizer_lane import LANES
 
 __all__ = ["Requantizer"]
 
@@ -74,10 +74,11 @@ class Requantizer(wiring.Component):
         Codes of the shortcut less their zero, 0 where there is none; of a drain with ``last``, from
         ``shortcut_at`` cycles after its ``load`` on for ``slots`` cycles.
     shortcut_multiplier, shortcut_shift : In(signed(16)), In(5)
-        K and t; they do not change while results are under way.
+        K and t; they do not change while results are under way. With half octaves these and
+        ``shift`` are not read: the channels have their own.
     parameter_address : Out(16)
         Parameter word to read.
-    parameter : In(ArrayLayout(record_layout(PARAMETER), slot_channels))
+    parameter : In(ArrayLayout(record_layout(parameter_record(machine)), slot_channels))
         That word, in the next cycle; the lowest channel first.
     valid : Out(1)
         Strobe.
@@ -91,6 +92,7 @@ class Requantizer(wiring.Component):
         if not isinstance(machine, MachineConfig):
             raise TypeError(f"Machine must be a MachineConfig, not {machine!r}")
         self._machine = machine
+        self._lane = LANES[machine.requantizer]
         columns, pixels = machine.columns, machine.pixels
         self._even = ArrayLayout(ArrayLayout(machine.even_bits, columns), pixels)
         self._odd = ArrayLayout(ArrayLayout(machine.odd_bits, columns), pixels)
@@ -123,7 +125,9 @@ class Requantizer(wiring.Component):
                 "shortcut_multiplier": In(_SHORTCUT_MULTIPLIER),
                 "shortcut_shift": In(_SHORTCUT_SHIFT),
                 "parameter_address": Out(_PARAMETER_ADDRESS),
-                "parameter": In(ArrayLayout(record_layout(PARAMETER), machine.slot_channels)),
+                "parameter": In(
+                    ArrayLayout(record_layout(parameter_record(machine)), machine.slot_channels)
+                ),
                 "valid": Out(1),
                 "results": Out(ArrayLayout(ArrayLayout(LOGIT.bits, columns), pixels)),
                 "tag_out": Out(tag),
@@ -138,12 +142,12 @@ class Requantizer(wiring.Component):
     @property
     def shortcut_at(self) -> int:
         """Cycles from ``load`` to ``shortcut``: hold, those of the lane less the one to select."""
-        return 1 + RequantizerLane.shortcut_at
+        return 1 + self._lane.shortcut_at
 
     @property
     def latency(self) -> int:
         """Cycles from ``load`` to ``valid``: hold, select, lane, the other slots, collect."""
-        return 2 + RequantizerLane.latency + self._machine.requantizer_slots - 1 + 1
+        return 2 + self._lane.latency + self._machine.requantizer_slots - 1 + 1
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -171,16 +175,15 @@ class Requantizer(wiring.Component):
             m.d.sync += [held.slot.eq(held.slot + 1), busy.eq(held.slot != slots - 1)]
 
         # orders[n] is the order of the outputs that are in cycle n of their lanes.
-        orders = _delay(m, held, RequantizerLane.latency + 1, "order")[1:]
-        active = _delay(m, busy, RequantizerLane.latency + 1, "active", reset_less=False)[1:]
-
-        fetch_at, start_at, value_at = (
-            RequantizerLane.start_at - 1,
-            RequantizerLane.start_at,
-            RequantizerLane.value_at,
-        )
-        fetch = orders[fetch_at]
-        m.d.comb += self.parameter_address.eq(fetch.parameter_base + fetch.slot)
+        lane_type = self._lane
+        start_at, value_at = lane_type.start_at, lane_type.value_at
+        orders = _delay(m, held, lane_type.latency + 1, "order")[1:]
+        active = _delay(m, busy, lane_type.latency + 1, "active", reset_less=False)[1:]
+        # A memory answers in the next cycle.
+        fetch = orders[start_at - 1]
+        parameter_at = min(lane_type.parameters.values())
+        asked = orders[parameter_at - 1] if parameter_at else held
+        m.d.comb += self.parameter_address.eq(asked.parameter_base + asked.slot)
         m.submodules.partial_sums = partial_sums = Memory(
             shape=ArrayLayout(VALUE.bits, machine.lanes), depth=slots, init=[]
         )
@@ -192,20 +195,21 @@ class Requantizer(wiring.Component):
             write_port.en.eq(active[value_at]),
         ]
 
-        shortcut_slot = orders[RequantizerLane.shortcut_at - 1].slot
-        offset_delay = RequantizerLane.offset_at - start_at
-        multipliers, offsets = [], []
-        for channel, parameter in enumerate(self.parameter):
-            multipliers.append(
-                _delay(m, parameter.multiplier, value_at - start_at, f"multiplier{channel}")[-1]
-            )
-            offsets.append(_delay(m, parameter.offset, offset_delay, f"offset{channel}")[-1])
+        shortcut_slot = orders[lane_type.shortcut_at - 1].slot
+        # Of each channel of a slot: its constants, each in the cycle in which the lane takes it.
+        constants = [
+            {
+                name: _delay(m, parameter[name], at - parameter_at, f"{name}{channel}")[-1]
+                for name, at in lane_type.parameters.items()
+            }
+            for channel, parameter in enumerate(self.parameter)
+        ]
 
         done = orders[-1]
         for pixel in range(machine.pixels):
             for channel in range(channels):
                 index = pixel * channels + channel
-                lane = RequantizerLane(machine.even_bits, machine.odd_bits)
+                lane = lane_type(machine.even_bits, machine.odd_bits)
                 m.submodules[f"lane{index}"] = lane
                 own = range(channel, machine.columns, channels)
                 m.d.sync += [
@@ -220,19 +224,20 @@ class Requantizer(wiring.Component):
                     lane.start.eq(
                         Mux(
                             orders[start_at].first,
-                            self.parameter[channel].bias[: VALUE.bits],
+                            constants[channel]["bias"][: VALUE.bits],
                             read_port.data[index],
                         )
                     ),
                     write_port.data[index].eq(lane.value),
-                    lane.multiplier.eq(multipliers[channel]),
-                    lane.offset.eq(offsets[channel]),
-                    lane.shortcut_multiplier.eq(self.shortcut_multiplier),
-                    lane.shortcut_shift.eq(self.shortcut_shift),
-                    lane.shift.eq(self.shift),
                     lane.low.eq(self.low),
                     lane.high.eq(self.high),
                 ]
+                for name in ("shift", "shortcut_multiplier", "shortcut_shift"):
+                    if name in lane.signature.members and name not in lane_type.parameters:
+                        m.d.comb += getattr(lane, name).eq(getattr(self, name))
+                for name, constant in constants[channel].items():
+                    if name != "bias":
+                        m.d.comb += getattr(lane, name).eq(constant)
                 # Collect the results of all slots.
                 for slot, each in enumerate(own):
                     with m.If(done.slot == slot):

@@ -1,9 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The arithmetic of one output: drains, scale, shortcut, offset, rounding shift and clamp."""
+"""The arithmetic of one output: drains, scale, shortcut, offset, rounding shift and clamp.
+
+There is a lane with a multiplier and one without, whose scales are half octaves.
+"""
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
+
 from amaranth import C, Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import ShapeLike
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -18,28 +26,28 @@ from tritone.spec.fixed import (
     SUM,
     VALUE,
 )
-from tritone.spec.isa import LAYER, PASS_STEP
+from tritone.spec.isa import HALF_PARAMETER, LAYER, PASS_STEP
+from tritone.spec.machine import RequantizerKind
 from tritone_hw.layout import record_layout
 
-__all__ = ["RequantizerLane"]
+__all__ = ["LANES", "HalfOctaveLane", "MultiplierLane", "RequantizerLane"]
 
 _SHIFT = record_layout(LAYER)["shift"].shape
 _DRAIN_SHIFT = record_layout(PASS_STEP)["shift"].shape
 _LIMIT = signed(LOGIT.bits)
 _SHORTCUT_SHIFT = record_layout(LAYER)["shortcut_shift"].shape
+_OWN_SHORTCUT_SHIFT = record_layout(HALF_PARAMETER)["shortcut_shift"].shape
 
 # DSP blocks of ECP5 and 7 series multiply 18 by 18 bits: the product is built from two such.
 _LOW_BITS = 18
 
 
 class RequantizerLane(wiring.Component):
-    """The formula ``clamp((v * M + ((Q * K) << t) + D) >> S)``.
-
-    In it ``v = start + ((128 E + 181 O) << drain_shift)``.
+    """What both lanes have: the sum of drains in front, shift and clamp behind.
 
     Timing: one output a cycle, no stalls. Inputs of an output are presented in different cycles,
-    counted from that of ``even`` and ``odd``: the class constants say in which. Limits, shifts and
-    K do not change under way.
+    counted from that of ``even`` and ``odd``: the class constants say in which. Limits, and what is
+    no member of ``parameters``, do not change under way.
 
     Parameters
     ----------
@@ -47,10 +55,11 @@ class RequantizerLane(wiring.Component):
 
     Attributes
     ----------
+    parameters : of each field of the channel's record the cycle in which it is presented; ``bias``
+        is part of ``start``.
     start_at : cycle in which ``start`` is presented; ``drain_shift`` is one earlier.
     shortcut_at : cycle in which ``shortcut`` is presented.
-    value_at : cycle in which ``value`` is read and ``multiplier`` presented.
-    offset_at : cycle in which ``offset`` is presented.
+    value_at : cycle in which ``value`` is read.
     latency : cycle in which ``result`` is read.
 
     Members
@@ -61,12 +70,10 @@ class RequantizerLane(wiring.Component):
         Shift of the accumulators in units of 4.
     start : In(36)
         What the value starts from: B, or the sum of earlier drains.
-    multiplier, offset : In(signed(16)), In(signed(48))
-        M, D.
+    offset : In(signed(48))
+        D.
     shortcut : In(signed(9))
         Q, the shortcut's code less its zero.
-    shortcut_multiplier, shortcut_shift : In(signed(16)), In(5)
-        K, t.
     shift, low, high : In(6), In(signed(16)), In(signed(16))
         S and the clamp.
     value : Out(36)
@@ -75,73 +82,159 @@ class RequantizerLane(wiring.Component):
         The code.
     """
 
+    parameters: ClassVar[Mapping[str, int]]
     shortcut_at = 3
     start_at = 4
     value_at = 5
-    offset_at = 6
-    latency = 11
+    latency: int
 
-    def __init__(self, even_bits: int, odd_bits: int) -> None:
+    def __init__(self, even_bits: int, odd_bits: int, own: dict[str, ShapeLike]) -> None:
         super().__init__(
             {
                 "even": In(even_bits),
                 "odd": In(odd_bits),
                 "drain_shift": In(_DRAIN_SHIFT),
                 "start": In(VALUE.bits),
-                "multiplier": In(signed(MULTIPLIER.bits)),
                 "offset": In(signed(OFFSET.bits)),
                 "shortcut": In(signed(STREAM.bits + 1)),
-                "shortcut_multiplier": In(signed(MULTIPLIER.bits)),
-                "shortcut_shift": In(_SHORTCUT_SHIFT),
                 "shift": In(_SHIFT),
                 "low": In(_LIMIT),
                 "high": In(_LIMIT),
                 "value": Out(VALUE.bits),
                 "result": Out(_LIMIT),
             }
+            | {name: In(shape) for name, shape in own.items()}
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-
-        def register(value: Value, name: str) -> Signal:
-            signal = Signal(value.shape(), name=name, reset_less=True)
-            m.d.sync += signal.eq(value)
-            return signal
-
+        even, odd = self._rails()
         # 181 O = O + 4 * 9 * 5 O: three adders in three stages.
         assert SQRT2_NUMERATOR == 1 + 4 * 9 * 5
-        odd5 = register(self.odd + (self.odd << 2), "odd5")
-        rest = register((self.even << SQRT2_FRACTION) + self.odd, "rest_1")
-        odd45 = register(odd5 + (odd5 << 3), "odd45")
-        rest = register(rest, "rest_2")
-        scaled = register(rest + (odd45 << 2), "scaled")
+        odd5 = _register(m, odd + (odd << 2), "odd5")
+        rest = _register(m, (even << SQRT2_FRACTION) + odd, "rest_1")
+        odd45 = _register(m, odd5 + (odd5 << 3), "odd45")
+        rest = _register(m, rest, "rest_2")
+        scaled = _register(m, rest + (odd45 << 2), "scaled")
         units = Cat(C(0, NIBBLE_BITS.bit_length() - 1), self.drain_shift)
-        shifted = register((scaled << units)[: VALUE.bits], "shifted")
+        shifted = _register(m, (scaled << units)[: VALUE.bits], "shifted")
         m.d.sync += self.value.eq(self.start + shifted)
 
-        low_product = register(self.value[:_LOW_BITS] * self.multiplier, "low_product")
-        high_product = register(
-            self.value[_LOW_BITS:].as_signed() * self.multiplier, "high_product"
-        )
-        product = register(
-            ((high_product << _LOW_BITS) + low_product)[: VALUE.bits + MULTIPLIER.bits].as_signed(),
-            "product",
-        )
-        # The product takes 51 bits, D 48 and the shortcut 55: their sum always fits.
-        scaled_shortcut = register(self.shortcut * self.shortcut_multiplier, "scaled_shortcut")
-        coarse_shortcut = register(
-            scaled_shortcut << Cat(C(0, 3), self.shortcut_shift[3:]), "coarse_shortcut"
-        )
-        added = register(
-            (coarse_shortcut << self.shortcut_shift[:3])[: SUM.bits].as_signed(), "added"
-        )
-        constant = register((self.offset + added)[: SUM.bits].as_signed(), "constant")
-        total = register((product + constant)[: SUM.bits].as_signed(), "total")
-
-        coarse = register(total >> Cat(C(0, 3), self.shift[3:]), "coarse")
-        fine = register(coarse >> self.shift[:3], "fine")
+        total, shift, later_shift = self._total(m)
+        coarse = _register(m, total >> Cat(C(0, 3), shift[3:]), "coarse")
+        fine = _register(m, coarse >> later_shift[:3], "fine")
         m.d.sync += self.result.eq(
             Mux(fine < self.low, self.low, Mux(fine > self.high, self.high, fine))
         )
         return m
+
+    @abstractmethod
+    def _rails(self) -> tuple[Value, Value]:
+        """Return what counts 128 and what counts 181."""
+
+    @abstractmethod
+    def _total(self, m: Module) -> tuple[Value, Value, Value]:
+        """Return what is shifted, three cycles before the result, S, and S a cycle later."""
+
+
+def _register(m: Module, value: Value, name: str) -> Signal:
+    signal = Signal(value.shape(), name=name, reset_less=True)
+    m.d.sync += signal.eq(value)
+    return signal
+
+
+def _add_shortcut(
+    m: Module, offset: Value, shortcut: Value, shift: Value, later_shift: Value
+) -> Signal:
+    """Return ``offset + (shortcut << shift)`` three cycles later; ``offset`` comes two later."""
+    coarse = _register(m, shortcut << Cat(C(0, 3), shift[3:]), "coarse_shortcut")
+    added = _register(m, (coarse << later_shift[:3])[: SUM.bits].as_signed(), "added")
+    return _register(m, (offset + added)[: SUM.bits].as_signed(), "constant")
+
+
+class MultiplierLane(RequantizerLane):
+    """The formula ``clamp((v * M + ((Q * K) << t) + D) >> S)``.
+
+    In it ``v = start + ((128 E + 181 O) << drain_shift)``.
+
+    Members
+    -------
+    multiplier : In(signed(16))
+        M.
+    shortcut_multiplier, shortcut_shift : In(signed(16)), In(5)
+        K, t.
+    """
+
+    parameters: ClassVar = {"bias": 4, "multiplier": 5, "offset": 6}
+    latency = 11
+
+    def __init__(self, even_bits: int, odd_bits: int) -> None:
+        super().__init__(
+            even_bits,
+            odd_bits,
+            {
+                "multiplier": signed(MULTIPLIER.bits),
+                "shortcut_multiplier": signed(MULTIPLIER.bits),
+                "shortcut_shift": _SHORTCUT_SHIFT,
+            },
+        )
+
+    def _rails(self) -> tuple[Value, Value]:
+        return self.even, self.odd
+
+    def _total(self, m: Module) -> tuple[Value, Value, Value]:
+        low_product = _register(m, self.value[:_LOW_BITS] * self.multiplier, "low_product")
+        high_product = _register(
+            m, self.value[_LOW_BITS:].as_signed() * self.multiplier, "high_product"
+        )
+        product = _register(
+            m,
+            ((high_product << _LOW_BITS) + low_product)[: VALUE.bits + MULTIPLIER.bits].as_signed(),
+            "product",
+        )
+        # The product takes 51 bits, D 48 and the shortcut 55: their sum always fits.
+        scaled = _register(m, self.shortcut * self.shortcut_multiplier, "scaled_shortcut")
+        constant = _add_shortcut(m, self.offset, scaled, self.shortcut_shift, self.shortcut_shift)
+        total = _register(m, (product + constant)[: SUM.bits].as_signed(), "total")
+        return total, self.shift, self.shift
+
+
+class HalfOctaveLane(RequantizerLane):
+    """The formula ``clamp((v + (Q << t) + D) >> S)``, without any multiplier; S and t are its own.
+
+    In it ``v = start + ((128 E + 181 O) << drain_shift)``, or with rails turned ``start + ((181 E +
+    256 O) << drain_shift)``, sqrt 2 times as much.
+
+    Members
+    -------
+    turned : In(1)
+        Whether they are.
+    shortcut_shift : In(6)
+        t.
+    """
+
+    parameters: ClassVar = {"turned": 0, "shortcut_shift": 3, "bias": 4, "offset": 5, "shift": 7}
+    latency = 10
+
+    def __init__(self, even_bits: int, odd_bits: int) -> None:
+        super().__init__(even_bits, odd_bits, {"turned": 1, "shortcut_shift": _OWN_SHORTCUT_SHIFT})
+
+    def _rails(self) -> tuple[Value, Value]:
+        return (
+            Mux(self.turned, self.odd << 1, self.even),
+            Mux(self.turned, self.even, self.odd),
+        )
+
+    def _total(self, m: Module) -> tuple[Value, Value, Value]:
+        # v takes 36 bits, D 48 and the shortcut 55: their sum always fits.
+        later_shift = _register(m, self.shortcut_shift, "later_shortcut_shift")
+        constant = _add_shortcut(m, self.offset, self.shortcut, self.shortcut_shift, later_shift)
+        value = _register(m, self.value.as_signed(), "value_1")
+        total = _register(m, (value + constant)[: SUM.bits].as_signed(), "total")
+        return total, self.shift, _register(m, self.shift, "later_shift")
+
+
+LANES: dict[RequantizerKind, type[RequantizerLane]] = {
+    RequantizerKind.MULTIPLIER: MultiplierLane,
+    RequantizerKind.HALF_OCTAVE: HalfOctaveLane,
+}

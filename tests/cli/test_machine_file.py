@@ -23,6 +23,8 @@ def test_a_file(tmp_path: Path) -> None:
     assert load_machine(str(path)) == MachineConfig(
         name="mine", rows=16, columns=8, pixels=2, weight_words=2048
     )
+    path.write_text('rows = 8\ncolumns = 8\npixels = 1\nrequantizer = "half_octave"\n')
+    assert load_machine(str(path)).fingerprint == PRESETS["tiny_half"].fingerprint
     path.write_text('name = "other"\nrows = 16\ncolumns = 8\npixels = 2\n')
     assert load_machine(str(path)).name == "other"
 

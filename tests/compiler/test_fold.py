@@ -14,7 +14,7 @@ from tritone.compiler import compile_network
 from tritone.compiler.fold import Added, Layer, fold
 from tritone.graph import Network, PoolKind, Shortcut
 from tritone.spec.isa import Opcode, PoolMode
-from tritone.spec.machine import preset
+from tritone.spec.machine import RequantizerKind, preset
 
 
 def _requantized(layer: Layer, total: int) -> int:
@@ -44,6 +44,52 @@ def test_strides_of_shortcuts(random_network: Callable[..., Network], spec: Any)
     )
     with pytest.raises(ValueError, match=message):
         fold(replace(network, nodes=(replace(network.nodes[0], shortcut=shortcut),)))
+
+
+HALF = RequantizerKind.HALF_OCTAVE
+
+
+def test_scales_must_be_those_of_the_machine(
+    spec: Any, random_network: Callable[..., Network], half_octaves: Callable[..., Network]
+) -> None:
+    """Multipliers and half octaves are refused by machines of the other kind, with the remedy."""
+    network = random_network((2, 5, 5), [spec(out=3)])
+    message = (
+        r"^Layer layer0 must be scaled by half octaves, not by 16-bit multipliers: the machine has "
+        r"none; train with multipliers = half_octave, or choose a machine with requantizer = "
+        r"multiplier$"
+    )
+    with pytest.raises(ValueError, match=message):
+        compile_network(network, preset("tiny_half"))
+    message = (
+        r"^Layer layer0 must be scaled by 16-bit multipliers, not by half octaves, whose rails the "
+        r"machine cannot turn; choose one with requantizer = half_octave, or train with "
+        r"multipliers = integer$"
+    )
+    with pytest.raises(ValueError, match=message):
+        compile_network(half_octaves(network), preset("tiny"))
+
+
+def test_averages_without_multipliers(random_network: Callable[..., Network], spec: Any) -> None:
+    """A power of two moves into the shift, exactly; another window is refused by its layer."""
+    pool = spec(kernel=(2, 2), kind=PoolKind.AVERAGE)
+    network = random_network((3, 4, 4), [pool], zero=5)
+    (plain,), (half,) = fold(network), fold(network, HALF)
+    assert half.octaves is not None
+    assert (half.octaves.shifts == 7 + 2).all()
+    assert (half.multiplier == 1).all()
+    for total in range(-4 * 5, 4 * 255):
+        v = 128 * total + int(half.bias[0])
+        y = (v + int(half.offset[0])) >> int(half.octaves.shifts[0])
+        assert min(max(y, half.low), half.high) == _requantized(plain, total)
+    network = random_network((3, 4, 4), [spec(kernel=(3, 3), kind=PoolKind.AVERAGE)])
+    message = (
+        r"^Layer layer0 must average a power of two of pixels, not scale their sum by "
+        r"1820/2\*\*14: the machine has no multiplier; pool another window, or choose a machine "
+        r"with requantizer = multiplier$"
+    )
+    with pytest.raises(ValueError, match=message):
+        fold(network, HALF)
 
 
 def test_adaptive_steps_are_refused(random_adaptive: Callable[[int], Network]) -> None:

@@ -149,7 +149,7 @@ def test_parameters_are_signed_fields_of_16_bytes() -> None:
     """B in bits 0..39, M in 40..55, D in 56..103, two's complement."""
     assert PARAMETER.bits == 128
     word = (-5 & (1 << 40) - 1) | (-7 & 0xFFFF) << 40 | (-9 & (1 << 48) - 1) << 56
-    values = read_parameters(word.to_bytes(16, "little") + (3).to_bytes(16, "little"))
+    values = read_parameters(PARAMETER, word.to_bytes(16, "little") + (3).to_bytes(16, "little"))
     assert {name: array.tolist() for name, array in values.items()} == {
         "bias": [-5, 3],
         "multiplier": [-7, 0],

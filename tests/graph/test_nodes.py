@@ -117,8 +117,6 @@ def test_pools_are_checked(change: dict[str, Any], message: str) -> None:
             {"multiplier": -(1 << 15) - 1},
             r"^Shortcut image must have K in 16 signed bits, not -32769$",
         ),
-        ({"shift": 32}, r"^Shortcut image must have t in 0..31, not 32$"),
-        ({"shift": -1}, r"^Shortcut image must have t in 0..31, not -1$"),
     ],
 )
 def test_shortcuts_are_checked(change: dict[str, Any], message: str) -> None:
@@ -174,3 +172,71 @@ def test_gains_are_checked() -> None:
             ValueError, match=message + f"{change['bits']} and {change['pad_code']}$"
         ):
             convolution(gain=gain, multiplier=half, **change)
+
+
+@pytest.mark.parametrize("shift", [-1, 32])
+def test_shifts_of_shortcuts_are_checked(shift: int) -> None:
+    """t has 5 bits."""
+    shortcut = Shortcut(tensor="image", multiplier=1, shift=shift)
+    message = rf"^Layer conv must add a shortcut with t in 0..31, not {shift}..{shift}$"
+    with pytest.raises(ValueError, match=message):
+        convolution(shortcut=shortcut)
+
+
+def half_octaves(k: list[int], **changed: Any) -> Convolution:
+    """Return a convolution of three channels with half octaves."""
+    ones = np.ones(3, np.int64)
+    return convolution(
+        **{"multiplier": ones, "shift": 0, "half_octaves": np.array(k, np.int64), **changed}
+    )
+
+
+def test_half_octaves() -> None:
+    """2**(-k/2) is 2**-S, and sqrt 2 times that where k is odd; t counts from each S."""
+    for k in range(-1, 81):
+        node = half_octaves([k, 0, 5])
+        odd, shift = int(node.odd[0]), int(node.shifts[0])
+        assert 2 * shift - odd == k
+        assert odd in (0, 1)
+    shortcut = Shortcut(tensor="image", multiplier=1, shift=-2)
+    assert half_octaves([4, 13, 6], shortcut=shortcut).shortcut_shifts.tolist() == [0, 5, 1]
+    plain = convolution()
+    assert plain.odd.tolist() == [0, 0, 0]
+    assert plain.shifts.tolist() == [plain.shift] * 3
+    assert plain.shortcut_shifts.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("k", "change", "message"),
+    [
+        ([-2, 0, 0], {}, r"half octaves in -1..80, not -2..0$"),
+        ([0, 81, 0], {}, r"half octaves in -1..80, not 0..81$"),
+        ([0, 0], {}, r"one int64 k for each output channel$"),
+        ([0, 1, 2], {"shift": 1}, r"M = 1 and S = 0 beside half octaves$"),
+        ([0, 1, 2], {"multiplier": np.array([1, 2, 1])}, r"M = 1 and S = 0 beside half octaves$"),
+        (
+            [0, 1, 2],
+            {"shortcut": Shortcut(tensor="image", multiplier=2, shift=0)},
+            r"^Layer conv must add a shortcut times a power of two with half octaves$",
+        ),
+        (
+            [3, 8, 5],
+            {"shortcut": Shortcut(tensor="image", multiplier=1, shift=-3)},
+            r"^Layer conv must add a shortcut with t in 0..46, not -1..1$",
+        ),
+        (
+            [3, 80, 4],
+            {"shortcut": Shortcut(tensor="image", multiplier=1, shift=7)},
+            r"^Layer conv must add a shortcut with t in 0..46, not 9..47$",
+        ),
+        (
+            [3, 8, 5],
+            {"gain": Gain(tensor="beta", adapted=False), "pad_code": 0},
+            r"^Layer conv must read with a fixed step with half octaves, not an adaptive one",
+        ),
+    ],
+)
+def test_half_octaves_are_checked(k: list[int], change: dict[str, Any], message: str) -> None:
+    """Each contract of a layer without multipliers has its message."""
+    with pytest.raises(ValueError, match=message):
+        half_octaves(k, **change)

@@ -12,17 +12,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from stored_tensors import Bytes, region, stored_pixels
 
 from tritone.spec.catalog import codebook
 from tritone.spec.codebook import Codebook
-from tritone.spec.isa import PARAMETER, PASS_STEP, MemoryId, Opcode, PoolMode
-from tritone.spec.machine import MachineConfig
+from tritone.spec.isa import PASS_STEP, MemoryId, Opcode, PoolMode, parameter_record
+from tritone.spec.machine import MachineConfig, RequantizerKind
 
 __all__ = ["Bytes", "Job", "Layer", "Shortcut", "job"]
 
 Integers = npt.NDArray[np.int64]
 Fields = dict[str, int]
-Bytes = dict[tuple[int, int, int, int], int]  # (group, bank, word, lane): a channel of a pixel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,11 +139,17 @@ def _weight_words(
     return words
 
 
-def _convolution(layer: Layer, shape: MachineConfig, rng: np.random.Generator, u: Integers) -> Work:
+def _convolution(
+    layer: Layer, shape: MachineConfig, rng: np.random.Generator, u: Integers, turned: Integers
+) -> Work:
     book = codebook(layer.codebook)
+    # What the rails count in v, for each channel.
+    even_unit, odd_unit = np.where(turned, 181, 128), np.where(turned, 256, 181)
     inputs, outputs = (each // layer.groups for each in layer.channels)
     codes = rng.choice(book.codes, (layer.channels[1], inputs, *layer.kernel))
-    scaled = np.vectorize(lambda code: book.level(int(code)).scaled)(codes).astype(np.int64)
+    evens = np.vectorize(lambda code: book.level(int(code)).even)(codes).astype(np.int64)
+    odds = np.vectorize(lambda code: book.level(int(code)).odd)(codes).astype(np.int64)
+    scaled = (evens.T * even_unit + odds.T * odd_unit).T
     r = 8 - layer.bits
     zero = layer.zero >> r
     rounded = zero + ((u - layer.zero + (1 << r >> 1)) >> r)
@@ -179,8 +185,8 @@ def _convolution(layer: Layer, shape: MachineConfig, rng: np.random.Generator, u
             for code in codes[channel].flat:
                 term = passes[index].table[book.plan.nibbles[code][passes[index].plane]]
                 sign, odd, nothing = term >> 3 & 1, term >> 2 & 1, term & 7 == 7
-                complement = 0 if nothing else 181 * 63 if odd else 128 * 127
-                bias[channel] -= sign * complement << 4 * shift
+                rail = odd_unit[channel] * 63 if odd else even_unit[channel] * 127
+                bias[channel] -= sign * (0 if nothing else rail) << 4 * shift
     return Work(
         values=values,
         bias=bias,
@@ -204,64 +210,42 @@ def _pool(layer: Layer, u: Integers) -> Work:
 
 
 def _scale(
-    layer: Layer, rng: np.random.Generator, values: Integers, limits: tuple[int, int]
-) -> tuple[Integers, Integers, int]:
+    layer: Layer, rng: np.random.Generator, values: Integers, limits: tuple[int, int], half: bool
+) -> tuple[Integers, Integers, Integers]:
     """Return M, D and S that spread the results over a little more than the limits."""
     channels = layer.channels[1]
+    if half:
+        spread = [int(each).bit_length() for each in np.abs(values).max(axis=(1, 2))]
+        more = rng.integers(0, 2, channels) - (16 if layer.wide else 8)
+        shifts = (spread + more).clip(0)
+        return np.ones(channels, np.int64), rng.integers(*limits, channels) << shifts, shifts
     if layer.pool is None:
         bits = 16 if layer.wide else 8
         largest = max(1, int(np.abs(values).max()))
         shift = min(40, max(0, (largest << 15).bit_length() - bits))
         multiplier = rng.integers(-(1 << 15), 1 << 15, channels)
-        return multiplier, rng.integers(*limits, channels) << shift, shift
-    window = layer.kernel[0] * layer.kernel[1]
-    mean = layer.pool is PoolMode.SUM
+        return multiplier, rng.integers(*limits, channels) << shift, np.full(channels, shift)
+    window, mean = layer.kernel[0] * layer.kernel[1], layer.pool is PoolMode.SUM
     shift = 7 + 8
     offset = ((layer.zero if mean else 0) << shift) + (1 << shift >> 1)
     multiplier = np.full(channels, round((1 << 8) / (window if mean else 1)))
-    return multiplier, np.full(channels, offset), shift
-
-
-def _stored(results: Integers, wide: bool) -> Integers:
-    """Return results as the bytes of stored pixels."""
-    if not wide:
-        return results
-    words = results & 0xFFFF
-    pairs = np.stack([words & 255, words >> 8], -1)
-    return pairs.reshape(*results.shape[:2], 2 * results.shape[2])
-
-
-def _region(tensor: Integers, shape: MachineConfig, group: int, base: int) -> Bytes:
-    """Return where the bytes of a stored tensor lie."""
-    channels, height, width = tensor.shape
-    banks = 2 * shape.pixels
-    row_words = -(-width // banks)
-    return {
-        (
-            group,
-            x % banks,
-            base + (channel // shape.rows * height + y) * row_words + x // banks,
-            channel % shape.rows,
-        ): int(tensor[channel, y, x])
-        for channel in range(channels)
-        for y in range(height)
-        for x in range(width)
-    }
+    return multiplier, np.full(channels, offset), np.full(channels, shift)
 
 
 def _shortcut(
     layer: Layer,
     shape: MachineConfig,
     rng: np.random.Generator,
-    shift: int,
+    shifts: Integers,
     group: int,
     out: Fields,
-) -> tuple[Integers | int, Fields, Bytes]:
-    """Return what is added to the sums (channel, y, x), the fields that say so, and the tensor."""
+) -> tuple[Integers, Integers, Fields, Bytes]:
+    """Return what is added to the sums (channel, y, x), t, the fields that say so, the tensor."""
+    half, shift = shape.requantizer is RequantizerKind.HALF_OCTAVE, int(shifts[0])
     names = "groups base row_words plane_words stride zero multiplier shift"
     blank = {f"shortcut_{name}": int(rng.integers(0, 2)) for name in names.split()}
     if layer.shortcut is None:
-        return 0, blank | {"shortcut_groups": 0}, {}
+        return np.zeros((0, 1, 1), np.int64), shifts, blank | {"shortcut_groups": 0}, {}
     wanted = layer.shortcut
     height, width = ((size - 1) * wanted.stride + 1 for size in layer.out_size)
     if wanted.stride == 2:
@@ -269,6 +253,8 @@ def _shortcut(
     k = rng.integers(0, 256, (wanted.channels, height, width), dtype=np.int64)
     t = int(rng.integers(max(0, shift - 15), max(0, shift - 9) + 1))
     factor = int(rng.choice([-1, 1]) * rng.uniform(0.2, 0.9) * 2.0 ** (shift - t))
+    # Half octaves have t for each channel, and what the instruction says of K and t is not read.
+    up = np.maximum(shifts - 1, 0) if half else np.full_like(shifts, t)
     groups = -(-wanted.channels // shape.columns)
     added = np.zeros((groups * shape.columns, *layer.out_size), np.int64)
     added[: wanted.channels] = k[:, :: wanted.stride, :: wanted.stride] - wanted.zero
@@ -289,22 +275,28 @@ def _shortcut(
         "shortcut_multiplier": factor,
         "shortcut_shift": t,
     }
-    return (added * factor) << t, fields, _region(filled, shape, group, base)
+    factors = (1 if half else factor) << up[: len(added)]
+    return added * factors[:, None, None], up, fields, region(filled, shape, group, base)
 
 
 def job(layer: Layer, shape: MachineConfig) -> Job:
     """Return the layer laid out for a machine, at random places of its memories."""
     rng = np.random.default_rng([layer.seed, shape.pixels])
     u = rng.integers(0, 256, (layer.channels[0], *layer.size), dtype=np.int64)
-    work = _pool(layer, u) if layer.pool is not None else _convolution(layer, shape, rng, u)
+    half = shape.requantizer is RequantizerKind.HALF_OCTAVE
+    turned = rng.integers(0, 2 if half and layer.pool is None else 1, layer.channels[1])
+    work = _pool(layer, u) if layer.pool is not None else _convolution(layer, shape, rng, u, turned)
     limits = (-(1 << 15), (1 << 15) - 1) if layer.wide else (3, 250)
-    multiplier, offset, shift = _scale(layer, rng, work.values, limits)
+    multiplier, offset, shifts = _scale(layer, rng, work.values, limits, half)
 
-    # Channels behind the last one of a group are computed too; here M = 0, so that D is the result.
+    # Channels behind the last one of a group are computed too; D is the result, as M or S has it.
     groups = -(-layer.channels[1] // shape.columns)
     unused = groups * shape.columns - layer.channels[1]
     multiplier = np.concatenate([multiplier, np.zeros(unused, np.int64)])
-    offset = np.concatenate([offset, rng.integers(*limits, unused) << shift])
+    shifts = np.concatenate([shifts, np.full(unused, 31 if half else int(shifts[0]))])
+    turned = np.concatenate([turned, np.zeros(unused, np.int64)])
+    behind = (rng.integers(*limits, unused) << shifts[layer.channels[1] :]) + half * (1 << 30)
+    offset = np.concatenate([offset, behind])
     bias = np.concatenate([work.bias, np.zeros(unused, np.int64)])
     values = np.concatenate([work.values, np.zeros((unused, *layer.out_size), np.int64)])
     stored_width = layer.out_size[1] * (1 + layer.wide)
@@ -316,24 +308,26 @@ def job(layer: Layer, shape: MachineConfig) -> Job:
     if out_group == layer.in_group:
         in_words = -(-layer.channels[0] // shape.rows) * layer.size[0]
         place["out_base"] += in_base + in_words * -(-layer.size[1] // shape.banks)
-    added, shortcut, tensor = _shortcut(layer, shape, rng, shift, out_group, place)
+    added, up, shortcut, tensor = _shortcut(layer, shape, rng, shifts, out_group, place)
     scaled = values * multiplier[:, None, None] + offset[:, None, None]
-    if layer.shortcut is not None:
-        scaled[: len(added)] += added
-    results = np.clip(scaled >> shift, *limits)
+    scaled[: len(added)] += added
+    results = np.clip(scaled >> shifts[:, None, None], *limits)
     assert layer.pool is not None or len(np.unique(results)) > min(4, results.size // 2), "dull"
 
+    own = {"turned": turned, "shift": shifts, "shortcut_shift": up}
+    columns = {"bias": bias, "offset": offset} | (own if half else {"multiplier": multiplier})
+    form = parameter_record(shape)
     records = [
-        PARAMETER.pack({"bias": int(b), "multiplier": int(m), "offset": int(d)})
-        for b, m, d in zip(bias, multiplier, offset, strict=True)
+        form.pack({name: int(values[channel]) for name, values in columns.items()})
+        for channel in range(len(bias))
     ]
     slot = shape.slot_channels
     parameters = [
-        sum(record << PARAMETER.bits * n for n, record in enumerate(records[first : first + slot]))
+        sum(record << form.bits * n for n, record in enumerate(records[first : first + slot]))
         for first in range(0, len(records), slot)
     ]
 
-    stored = _stored(results, layer.wide)
+    stored = stored_pixels(results, layer.wide)
     height, width = layer.out_size
     in_row_words, row_words = (-(-size // shape.banks) for size in (layer.size[1], stored.shape[2]))
     channel_words, turn = _reach(layer, shape)
@@ -376,7 +370,7 @@ def job(layer: Layer, shape: MachineConfig) -> Job:
         "pass_steps": len(work.steps),
         "steps": sum(PASS_STEP.pack(step) << 8 * n for n, step in enumerate(work.steps)),
         "parameter_base": parameter_base,
-        "shift": shift,
+        "shift": int(rng.integers(64)) if half else int(shifts[0]),
         "low": limits[0],
         "high": limits[1],
         "wide": layer.wide,
@@ -390,6 +384,6 @@ def job(layer: Layer, shape: MachineConfig) -> Job:
             MemoryId.WEIGHT: [0] * weight_base + work.weights,
             MemoryId.PARAMETER: [0] * parameter_base + parameters,
         },
-        input=_region(u, shape, layer.in_group, in_base) | tensor,
-        output=_region(stored, shape, out_group, place["out_base"]),
+        input=region(u, shape, layer.in_group, in_base) | tensor,
+        output=region(stored, shape, out_group, place["out_base"]),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 from amaranth import Signal
@@ -13,7 +14,7 @@ from layer_by_definition import Bytes, Job, Layer, Shortcut, job
 
 from tritone.spec import timing
 from tritone.spec.isa import MemoryId, Opcode, PoolMode
-from tritone.spec.machine import BEAT_BITS, MachineConfig
+from tritone.spec.machine import BEAT_BITS, MachineConfig, RequantizerKind
 from tritone_hw.engine import Engine
 
 
@@ -37,6 +38,9 @@ TINY_P2 = machine(8, 8, 2, 8, 64)
 NARROW = machine(16, 8, 2, 4, 32)
 # Four output groups in a feature word, four pixels.
 NARROW_P4 = machine(16, 4, 4, 4, 32)
+
+
+HALF = replace(TINY, name="half", requantizer=RequantizerKind.HALF_OCTAVE)
 
 
 Words = dict[tuple[int, int, int], int]  # (group, bank, word): contents
@@ -293,7 +297,13 @@ SHAPED = [
 
 @pytest.mark.parametrize(
     ("shape", "names"),
-    [(TINY, CASES), (TINY_P2, CASES), (NARROW, [*SHAPED, "average"]), (NARROW_P4, SHAPED)],
+    [
+        (TINY, CASES),
+        (TINY_P2, CASES),
+        (NARROW, [*SHAPED, "average"]),
+        (NARROW_P4, SHAPED),
+        (HALF, [*SHAPED, "average", "a shortcut to each of several drains and wide results"]),
+    ],
     ids=lambda value: getattr(value, "name", ""),
 )
 def test_layers(shape: MachineConfig, names: Iterable[str]) -> None:
@@ -359,7 +369,7 @@ def test_transfers_beside_a_layer() -> None:
 
 def test_cycle_constants() -> None:
     """The cycle model of the specification has the gateware's latencies."""
-    for shape in (TINY, NARROW, NARROW_P4):
+    for shape in (TINY, NARROW, NARROW_P4, HALF):
         engine = Engine(shape)
         assert timing.START == Engine.START
         for opcode in (Opcode.CONVOLVE, Opcode.POOL):

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from amaranth.sim import Simulator
 
-from tritone.spec.isa import PARAMETER
-from tritone.spec.machine import MachineConfig
+from tritone.spec.isa import parameter_record
+from tritone.spec.machine import MachineConfig, RequantizerKind
 from tritone_hw.requantizer import Requantizer
 
 EVEN_BITS, ODD_BITS = 20, 19
@@ -70,12 +70,17 @@ def expected_results(
                 word, place = drain.base + column // per_word, column % per_word
                 parameter = layer.parameters[word][place]
                 start = parameter["bias"] if drain.first else values[pixel, column]
-                more = 128 * drain.even[pixel][column] + 181 * drain.odd[pixel][column]
+                even, odd = drain.even[pixel][column], drain.odd[pixel][column]
+                turned = parameter.get("turned", 0)
+                more = 181 * even + 256 * odd if turned else 128 * even + 181 * odd
                 value = wrap(start + more * 16**drain.shift, 36)
                 values[pixel, column] = value
-                scaled = value * parameter["multiplier"] + parameter["offset"]
-                scaled += drain.shortcut[pixel][column] * layer.factor * 2**layer.shortcut_shift
-                codes[pixel][column] = min(max(scaled // 2**layer.shift, layer.low), layer.high)
+                scaled = value * parameter.get("multiplier", 1) + parameter["offset"]
+                factor = layer.factor if "multiplier" in parameter else 1
+                t = parameter.get("shortcut_shift", layer.shortcut_shift)
+                scaled += drain.shortcut[pixel][column] * factor * 2**t
+                shift = parameter.get("shift", layer.shift)
+                codes[pixel][column] = min(max(scaled // 2**shift, layer.low), layer.high)
         if drain.last:
             answers.append((drain.tag, codes))
     return answers
@@ -85,7 +90,10 @@ def run(machine: MachineConfig, layer: Layer, drains: list[Drain]) -> None:
     """Load all drains and compare every answer and the cycle in which it comes."""
     dut = Requantizer(machine, TAG_BITS)
     words = [
-        sum(PARAMETER.pack(record) << 128 * place for place, record in enumerate(records))
+        sum(
+            parameter_record(machine).pack(record) << 128 * place
+            for place, record in enumerate(records)
+        )
         for records in layer.parameters
     ]
     got: list[tuple[int, int, list[list[int]]]] = []
@@ -198,6 +206,20 @@ def random_drains(
     return drains
 
 
+def random_parameter(rng: random.Random, machine: MachineConfig) -> dict[str, int]:
+    record = {
+        "bias": extreme(rng, -(2**39), 2**39 - 1),
+        "offset": extreme(rng, -(2**47), 2**47 - 1),
+    }
+    if machine.requantizer is RequantizerKind.MULTIPLIER:
+        return record | {"multiplier": extreme(rng, -(2**15), 2**15 - 1)}
+    return record | {
+        "turned": rng.randrange(2),
+        "shift": rng.randrange(41),
+        "shortcut_shift": rng.randrange(47),
+    }
+
+
 def random_layer(rng: random.Random, machine: MachineConfig, shift: int, words: int) -> Layer:
     low, high = sorted((extreme(rng, -(2**15), 2**15 - 1), extreme(rng, -(2**15), 2**15 - 1)))
     return Layer(
@@ -207,23 +229,18 @@ def random_layer(rng: random.Random, machine: MachineConfig, shift: int, words: 
         factor=extreme(rng, -(2**15), 2**15 - 1),
         shortcut_shift=rng.randrange(32),
         parameters=[
-            [
-                {
-                    "bias": extreme(rng, -(2**39), 2**39 - 1),
-                    "multiplier": extreme(rng, -(2**15), 2**15 - 1),
-                    "offset": extreme(rng, -(2**47), 2**47 - 1),
-                }
-                for _ in range(machine.slot_channels)
-            ]
+            [random_parameter(rng, machine) for _ in range(machine.slot_channels)]
             for _ in range(words)
         ],
     )
 
 
 @pytest.mark.parametrize("gaps", [False, True], ids=["back-to-back", "gaps"])
+@pytest.mark.parametrize("kind", RequantizerKind)
 @pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
-def test_random_layers(machine: MachineConfig, gaps: bool) -> None:
+def test_random_layers(machine: MachineConfig, kind: RequantizerKind, gaps: bool) -> None:
     """For any parameters and grouping of drains, every code and its cycle follow the formula."""
+    machine = replace(machine, requantizer=kind)
     for seed, shift in enumerate((0, 1, 7, 8, 13, 24, 33, 39, 40)):
         rng = random.Random(f"{machine.name} {gaps} {seed}")
         layer = random_layer(rng, machine, shift, 40)

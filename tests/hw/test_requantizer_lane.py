@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A lane of the requantiser against its formula in plain integers."""
+"""The lanes of the requantiser against their formulas in plain integers."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ import random
 import pytest
 from amaranth.sim import Simulator
 
-from tritone_hw.requantizer_lane import RequantizerLane
+from tritone_hw.requantizer_lane import HalfOctaveLane, MultiplierLane, RequantizerLane
 
 Output = dict[str, int]
-PORTS = {
-    "even": 0,
-    "odd": 0,
-    "drain_shift": RequantizerLane.start_at - 1,
-    "shortcut": RequantizerLane.shortcut_at,
-    "start": RequantizerLane.start_at,
-    "multiplier": RequantizerLane.value_at,
-    "offset": RequantizerLane.offset_at,
-}
+
+
+def ports(lane: type[RequantizerLane]) -> dict[str, int]:
+    """Return in which cycle each port is presented."""
+    own = {name: at for name, at in lane.parameters.items() if name != "bias"}
+    return own | {
+        "even": 0,
+        "odd": 0,
+        "drain_shift": lane.start_at - 1,
+        "shortcut": lane.shortcut_at,
+        "start": lane.start_at,
+    }
 
 
 def wrap(value: int, bits: int) -> int:
@@ -38,30 +41,8 @@ def run(
 ) -> None:
     """Push an output a cycle through the lane and compare all values and results."""
     outputs = [{"shortcut": 0, **each} for each in outputs]
-    dut = RequantizerLane(20, 19)
-    values, results = [], []
-
-    async def bench(ctx) -> None:
-        ctx.set(dut.shift, shift)
-        ctx.set(dut.low, low)
-        ctx.set(dut.high, high)
-        ctx.set(dut.shortcut_multiplier, factor)
-        ctx.set(dut.shortcut_shift, shortcut_shift)
-        for cycle in range(len(outputs) + dut.latency):
-            for port, at in PORTS.items():
-                if 0 <= cycle - at < len(outputs):
-                    ctx.set(getattr(dut, port), outputs[cycle - at][port])
-            if 0 <= cycle - dut.value_at < len(outputs):
-                values.append(ctx.get(dut.value))
-            if cycle >= dut.latency:
-                results.append(ctx.get(dut.result))
-            await ctx.tick()
-
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-6)
-    simulator.add_testbench(bench)
-    simulator.run()
-
+    fixed = {"shift": shift, "low": low, "high": high, "shortcut_multiplier": factor}
+    values, results = simulate(MultiplierLane, fixed | {"shortcut_shift": shortcut_shift}, outputs)
     sums = [
         each["start"] + (128 * each["even"] + 181 * each["odd"]) * 16 ** each["drain_shift"]
         for each in outputs
@@ -74,6 +55,58 @@ def run(
         for total, each in zip(sums, outputs, strict=True)
     ]
     assert results == [min(max(each // 2**shift, low), high) for each in scaled]
+
+
+def run_half(low: int, high: int, outputs: list[Output]) -> None:
+    """Push an output a cycle through the lane of half octaves and compare."""
+    values, results = simulate(HalfOctaveLane, {"low": low, "high": high}, outputs)
+    sums = [
+        each["start"]
+        + (
+            181 * each["even"] + 256 * each["odd"]
+            if each["turned"]
+            else 128 * each["even"] + 181 * each["odd"]
+        )
+        * 16 ** each["drain_shift"]
+        for each in outputs
+    ]
+    assert values == [each % 2**36 for each in sums]
+    totals = [
+        wrap(total, 36) + each["offset"] + each["shortcut"] * 2 ** each["shortcut_shift"]
+        for total, each in zip(sums, outputs, strict=True)
+    ]
+    assert results == [
+        min(max(total // 2 ** each["shift"], low), high)
+        for total, each in zip(totals, outputs, strict=True)
+    ]
+
+
+def simulate(
+    lane: type[RequantizerLane], fixed: Output, outputs: list[Output]
+) -> tuple[list[int], list[int]]:
+    """Return values and results of outputs that are pushed through, one a cycle."""
+    dut = lane(20, 19)
+    values: list[int] = []
+    results: list[int] = []
+
+    async def bench(ctx) -> None:
+        for name, value in fixed.items():
+            ctx.set(getattr(dut, name), value)
+        for cycle in range(len(outputs) + dut.latency):
+            for port, at in ports(lane).items():
+                if 0 <= cycle - at < len(outputs):
+                    ctx.set(getattr(dut, port), outputs[cycle - at][port])
+            if 0 <= cycle - dut.value_at < len(outputs):
+                values.append(ctx.get(dut.value))
+            if cycle >= dut.latency:
+                results.append(ctx.get(dut.result))
+            await ctx.tick()
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+    return values, results
 
 
 def test_corners_of_the_product() -> None:
@@ -164,4 +197,59 @@ def test_random_outputs() -> None:
             ],
             rng.getrandbits(16) - 2**15,
             rng.randrange(32),
+        )
+
+
+def half_output(**changed: int) -> Output:
+    """Return an output of nothing, but for some inputs."""
+    return dict.fromkeys(ports(HalfOctaveLane), 0) | changed
+
+
+def test_corners_of_half_octaves() -> None:
+    """Turned or not, sums are exact at the ends of all inputs, for every S and t, side by side."""
+    corners = [
+        half_output(even=e, odd=o, turned=turned, start=start, offset=d, drain_shift=drain)
+        for e, o, turned, start, d, drain in itertools.product(
+            (0, 1, 2**20 - 1),
+            (0, 1, 2**19 - 1),
+            (0, 1),
+            (-(2**35), 0, 2**35 - 1),
+            (-(2**47), 0, 2**47 - 1),
+            (0, 3),
+        )
+    ]
+    rng = random.Random(7)
+    for each in corners:
+        each["shift"] = rng.randrange(41)
+    run_half(-(2**15), 2**15 - 1, corners)
+    shifts = [
+        half_output(shift=s, shortcut_shift=t, shortcut=q, start=v, offset=-(2**47))
+        for s, t, q, v in itertools.product(
+            range(0, 41, 5), range(47), (-255, -1, 1, 255), (-(2**35), 2**35 - 1)
+        )
+    ]
+    run_half(-(2**15), 2**15 - 1, shifts)
+
+
+def test_random_half_octaves() -> None:
+    """Neighbouring outputs of different channels do not disturb each other."""
+    rng = random.Random(8)
+    for low, high in ((0, 255), (-(2**15), 2**15 - 1), (-7, 9)):
+        run_half(
+            low,
+            high,
+            [
+                half_output(
+                    even=rng.getrandbits(20),
+                    odd=rng.getrandbits(19),
+                    drain_shift=rng.randrange(4),
+                    start=rng.getrandbits(36) - 2**35,
+                    turned=rng.randrange(2),
+                    shift=rng.randrange(41),
+                    shortcut_shift=rng.randrange(47),
+                    offset=rng.getrandbits(rng.randrange(1, 48)),
+                    shortcut=rng.randint(-255, 255),
+                )
+                for _ in range(300)
+            ],
         )

@@ -8,6 +8,7 @@ import pytest
 from tritone.spec import isa
 from tritone.spec.isa import (
     CHECK,
+    HALF_PARAMETER,
     HEADER,
     ISA_VERSION,
     LAYER,
@@ -58,6 +59,11 @@ FROZEN = [
     (PARAMETER, "bias", 0, 40),
     (PARAMETER, "multiplier", 40, 16),
     (PARAMETER, "offset", 56, 48),
+    (HALF_PARAMETER, "bias", 0, 40),
+    (HALF_PARAMETER, "turned", 40, 1),
+    (HALF_PARAMETER, "shift", 41, 6),
+    (HALF_PARAMETER, "shortcut_shift", 47, 6),
+    (HALF_PARAMETER, "offset", 53, 48),
 ]
 
 

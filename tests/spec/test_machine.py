@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from tritone.spec.machine import PRESETS, MachineConfig, preset
+from tritone.spec.machine import PRESETS, MachineConfig, RequantizerKind, preset
 
 BASE = MachineConfig(name="base", rows=16, columns=16, pixels=2)
 
 # For every parameter another value that is legal beside BASE.
-OTHER: dict[str, dict[str, int]] = {
+OTHER: dict[str, dict[str, Any]] = {
     "rows": {"rows": 32},
     "columns": {"columns": 8},
     "pixels": {"pixels": 4},
@@ -24,6 +24,7 @@ OTHER: dict[str, dict[str, int]] = {
     "gather_width": {"gather_width": 128},
     "instruction_words": {"instruction_words": 1024},
     "even_bits": {"even_bits": 21, "odd_bits": 20},
+    "requantizer": {"requantizer": RequantizerKind.HALF_OCTAVE},
 }
 
 
@@ -93,6 +94,20 @@ def test_accumulator_widths_must_be_integers(name: str) -> None:
     values: dict[str, Any] = {name: "20"}
     with pytest.raises(TypeError, match=rf"^{name} must be an integer, not '20'$"):
         replace(BASE, **values)
+
+
+def test_kinds_must_be_kinds() -> None:
+    """Names are for files; these are checked too."""
+    values: dict[str, Any] = {"requantizer": "half_octave"}
+    with pytest.raises(TypeError, match=r"^requantizer must be a RequantizerKind, not 'half_"):
+        replace(BASE, **values)
+    file = {"name": "base", "rows": 16, "columns": 16, "pixels": 2}
+    half = MachineConfig.from_values(file | values)
+    assert half == replace(BASE, requantizer=RequantizerKind.HALF_OCTAVE)
+    assert MachineConfig.from_values(file) == BASE
+    message = r"^requantizer must be one of multiplier, half_octave, not 'none'$"
+    with pytest.raises(ValueError, match=message):
+        MachineConfig.from_values(file | {"requantizer": "none"})
 
 
 def test_presets() -> None:

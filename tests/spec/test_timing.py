@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tritone.spec import timing
 from tritone.spec.isa import LAYER, PASS_STEP, Opcode
-from tritone.spec.machine import MachineConfig, preset
+from tritone.spec.machine import MachineConfig, RequantizerKind, preset
 
 TINY_P2 = preset("tiny-p2")
 
@@ -88,6 +90,8 @@ def test_flush_grows_with_the_pipeline() -> None:
     assert timing.array_latency(large) == timing.array_latency(small) + 1
     assert timing.pool_latency(large) == timing.pool_latency(small)
     assert timing.requantizer_latency(large) == timing.requantizer_latency(small)
+    half = replace(small, requantizer=RequantizerKind.HALF_OCTAVE)
+    assert timing.requantizer_latency(half) == timing.requantizer_latency(small) - 1
 
 
 @pytest.mark.parametrize("machine", [preset("tiny"), TINY_P2, preset("full")], ids=str)

@@ -121,3 +121,29 @@ def test_residual_networks_are_equal(
         assert found.logit_mismatches == 0
         expected = layers.run(network, images(network, 2, seed=2))[network.output]
         assert (found.logits == expected.reshape(2, -1)).all()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_networks_without_multipliers_are_equal(
+    seed: int,
+    machine_model: Callable[[MachineConfig], Any],
+    every_operator: Network,
+    random_chain: Callable[[int], Network],
+    residual_blocks: Callable[..., Network],
+    half_octaves: Callable[..., Network],
+    tmp_path: Path,
+) -> None:
+    """Half octaves on the machine that has nothing else, in networks of every kind."""
+    machine = preset("tiny_half")
+    kind = ("identity", "pad", "project")[seed % 3]
+    networks = [random_chain(seed), residual_blocks(kind, seed), every_operator]
+    for number, drawn in enumerate(networks[: 3 if seed == 0 else 2]):
+        network = half_octaves(drawn, seed)
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        found = run(network, machine, machine_model(machine), 2, folder)
+        assert str(found.comparison.divergence) == "None"
+        assert found.comparison.mismatches == 0
+        assert found.logit_mismatches == 0
+        expected = layers.run(network, images(network, 2, seed=2))[network.output]
+        assert (found.logits == expected.reshape(2, -1)).all()

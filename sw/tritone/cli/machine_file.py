@@ -47,4 +47,4 @@ def load_machine(name: str) -> MachineConfig:
     for field in fields(MachineConfig):
         if field.default is MISSING and field.name not in values:
             raise ValueError(f"Machine {path} must have the key {field.name}")
-    return MachineConfig(**values)
+    return MachineConfig.from_values(values)

@@ -6,21 +6,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tritone.compiler.allocate import Allocation, Place
-from tritone.compiler.fold import require_format
+from tritone.compiler.fold import Integers, require_format
 from tritone.compiler.gather import Windows
 from tritone.compiler.images import image_bytes, pixel_bits
 from tritone.compiler.tile import TiledLayer
 from tritone.graph import Tensor
-from tritone.spec.fixed import BIAS, NIBBLE_BITS, OFFSET, STREAM
+from tritone.spec.fixed import BIAS, NIBBLE_BITS, OFFSET, STREAM, half
 from tritone.spec.isa import (
     INSTRUCTION_BEATS,
     INSTRUCTION_BITS,
-    PARAMETER,
     RECORDS,
     WINDOW_KERNEL,
     Base,
     MemoryId,
     Opcode,
+    parameter_record,
 )
 from tritone.spec.machine import BEAT_BYTES, MachineConfig
 from tritone.spec.program import Program
@@ -55,25 +55,35 @@ def _parameters(tiled: TiledLayer, machine: MachineConfig) -> bytes:
     """Return the parameter words of a layer.
 
     Channels behind the last one get B = M = 0 and a D by which they become the output's zero, as
-    far as D reaches.
+    far as D reaches. Without an M it is the largest S for which D does, S = 39: v has 36 bits, less
+    than half of what counts then.
     """
     layer, bias = tiled.layer, tiled.schedule.bias
     require_format(layer.name, "B", int(bias.min()), int(bias.max()), BIAS)
+    zero = layer.output.zero
+    columns: dict[str, Integers] = {"bias": bias, "offset": layer.offset}
+    if layer.octaves is None:
+        columns["multiplier"] = layer.multiplier
+        filler = {"bias": 0, "multiplier": 0, "offset": min(zero << layer.shift, OFFSET.high)}
+    else:
+        columns["turned"] = layer.octaves.odd
+        columns["shift"] = layer.octaves.shifts
+        columns["shortcut_shift"] = layer.octaves.shortcut_shifts
+        shift = OFFSET.bits - 1 - STREAM.bits
+        filler = {"bias": 0, "turned": 0, "shift": shift, "shortcut_shift": 0}
+        filler["offset"] = (zero << shift) + half(shift)
     records = [
-        {"bias": int(b), "multiplier": int(m), "offset": int(d)}
-        for b, m, d in zip(bias, layer.multiplier, layer.offset, strict=True)
+        {name: int(values[channel]) for name, values in columns.items()}
+        for channel in range(len(bias))
     ]
-    filler = min(layer.output.zero << layer.shift, OFFSET.high)
-    unused = tiled.groups * machine.columns - len(records)
-    records += [{"bias": 0, "multiplier": 0, "offset": filler}] * unused
-    return b"".join(
-        PARAMETER.pack(record).to_bytes(PARAMETER.bits // 8, "little") for record in records
-    )
+    records += [filler] * (tiled.groups * machine.columns - len(records))
+    record = parameter_record(machine)
+    return b"".join(record.pack(each).to_bytes(record.bits // 8, "little") for each in records)
 
 
 def _shortcut_fields(tiled: TiledLayer, place: Place | None) -> Fields:
     """Return the fields of a layer that say what it adds, from ``place``."""
-    added = tiled.layer.shortcut
+    added, octaves = tiled.layer.shortcut, tiled.layer.octaves
     fields = {"shortcut_groups": tiled.shortcut_groups}
     if added is None or place is None:
         names = "base row_words plane_words stride zero multiplier shift"
@@ -84,8 +94,8 @@ def _shortcut_fields(tiled: TiledLayer, place: Place | None) -> Fields:
         "shortcut_plane_words": place.region.plane_words,
         "shortcut_stride": added.stride - 1,
         "shortcut_zero": added.tensor.zero,
-        "shortcut_multiplier": added.multiplier,
-        "shortcut_shift": added.shift,
+        "shortcut_multiplier": added.multiplier if octaves is None else 0,
+        "shortcut_shift": added.shift if octaves is None else 0,
     }
 
 

@@ -3,7 +3,7 @@
 
 ``v = sum + bias``, ``y = clamp((v * M + D) >> S, low, high)`` in which the sum of a convolution is
 that of scaled levels times activations, and that of a pool 128 times the largest code or the sum of
-the codes: they take the even rail.
+the codes: they take the even rail. With half octaves M is 1 and each channel has an S of its own.
 """
 
 from __future__ import annotations
@@ -15,21 +15,35 @@ import numpy.typing as npt
 
 from tritone.graph import Convolution, Network, Pool, PoolKind, Shortcut, Tensor, Window
 from tritone.spec.catalog import codebook
-from tritone.spec.codebook import MAX_PASSES, Codebook
-from tritone.spec.fixed import LOGIT, OFFSET, SQRT2_FRACTION, STREAM, VALUE, FixedFormat, half
+from tritone.spec.codebook import MAX_PASSES, Codebook, Level
+from tritone.spec.fixed import (
+    LOGIT,
+    OFFSET,
+    SQRT2_FRACTION,
+    SQRT2_NUMERATOR,
+    STREAM,
+    VALUE,
+    FixedFormat,
+    half,
+)
 from tritone.spec.isa import Opcode, PoolMode
+from tritone.spec.machine import RequantizerKind
 
-__all__ = ["Added", "Integers", "Layer", "Weights", "fold", "require_format"]
+__all__ = ["Added", "Integers", "Layer", "Octaves", "Weights", "fold", "require_format"]
 
 Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """What CONVOLVE multiplies by: codes (out channels, in channels of a group, ky, kx)."""
+    """What CONVOLVE multiplies by: codes (out channels, in channels of a group, ky, kx).
+
+    Channels that are ``odd`` count sqrt 2 times as much.
+    """
 
     book: Codebook
     codes: npt.NDArray[np.uint8]
+    odd: Integers
     groups: int = 1
 
     def by_code(self, values: list[int]) -> Integers:
@@ -37,9 +51,22 @@ class Weights:
         return np.array(values, np.int64)[self.codes]
 
     @property
+    def units(self) -> dict[str, Integers]:
+        """What the sum of each rail counts in v, for each channel."""
+        one = 1 << SQRT2_FRACTION
+        return {
+            "even": np.where(self.odd == 1, SQRT2_NUMERATOR, one),
+            "odd": np.where(self.odd == 1, 2 * one, SQRT2_NUMERATOR),
+        }
+
+    @property
     def scaled(self) -> Integers:
-        """128 times the level of every weight."""
-        return self.by_code([0 if level is None else level.scaled for level in self.book.levels])
+        """What every weight counts in v: 128 times its level, or sqrt 2 times that."""
+        levels = [level or Level(0) for level in self.book.levels]
+        even, odd = (unit[:, None, None, None] for unit in self.units.values())
+        return even * self.by_code([level.even for level in levels]) + odd * self.by_code(
+            [level.odd for level in levels]
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +77,18 @@ class Added:
     stride: int
     multiplier: int
     shift: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Octaves:
+    """What takes the places of M, S and t without multipliers, for each output channel.
+
+    ``odd`` is 1 where v is sqrt 2 times the sum.
+    """
+
+    odd: Integers
+    shifts: Integers
+    shortcut_shifts: Integers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +107,7 @@ class Layer:
     multiplier, offset, shift, low, high : M and D for each output channel, S, clamp.
     macs : useful multiply-accumulates.
     shortcut : what is added to the first output channels.
+    octaves : for a machine with half octaves; M is 1 and S 0 then.
     """
 
     name: str
@@ -86,6 +126,7 @@ class Layer:
     high: int
     macs: int
     shortcut: Added | None = None
+    octaves: Octaves | None = None
 
     @property
     def opcode(self) -> Opcode:
@@ -139,7 +180,26 @@ def _added(name: str, shortcut: Shortcut, network: Network, output: Tensor) -> A
     )
 
 
-def _convolution(node: Convolution, network: Network) -> Layer:
+def _octaves(node: Convolution, kind: RequantizerKind) -> Octaves | None:
+    """Return the half octaves of a layer; a network has them if and only if its machine does."""
+    if node.half_octaves is None:
+        if kind is RequantizerKind.HALF_OCTAVE:
+            raise ValueError(
+                f"Layer {node.name} must be scaled by half octaves, not by 16-bit multipliers: the "
+                "machine has none; train with multipliers = half_octave, or choose a machine with "
+                "requantizer = multiplier"
+            )
+        return None
+    if kind is RequantizerKind.MULTIPLIER:
+        raise ValueError(
+            f"Layer {node.name} must be scaled by 16-bit multipliers, not by half octaves, whose "
+            "rails the machine cannot turn; choose one with requantizer = half_octave, or train "
+            "with multipliers = integer"
+        )
+    return Octaves(odd=node.odd, shifts=node.shifts, shortcut_shifts=node.shortcut_shifts)
+
+
+def _convolution(node: Convolution, network: Network, kind: RequantizerKind) -> Layer:
     if node.gain is not None:
         raise ValueError(
             f"Layer {node.name} must have a fixed step, not the adaptive one of "
@@ -153,7 +213,10 @@ def _convolution(node: Convolution, network: Network) -> Layer:
             "(docs/reference.md lists their passes)"
         )
     source, result = network.tensors[node.input], network.tensors[node.output]
-    weights = Weights(book=codebook(node.codebook), codes=node.codes, groups=node.groups)
+    octaves = _octaves(node, kind)
+    weights = Weights(
+        book=codebook(node.codebook), codes=node.codes, odd=node.odd, groups=node.groups
+    )
     zero, top = source.zero >> node.read_shift, (1 << node.bits) - 1
     positive = weights.scaled.clip(min=0).sum(axis=(1, 2, 3))
     negative = weights.scaled.clip(max=0).sum(axis=(1, 2, 3))
@@ -186,10 +249,29 @@ def _convolution(node: Convolution, network: Network) -> Layer:
         high=node.high,
         macs=network.macs(node),
         shortcut=_added(node.name, node.shortcut, network, result) if node.shortcut else None,
+        octaves=octaves,
     )
 
 
-def _pool(node: Pool, network: Network) -> Layer:
+def _average_constants(node: Pool, kind: RequantizerKind) -> tuple[int, int]:
+    """Return Mp and Sp; without multipliers Mp is 1, the power of two being part of Sp.
+
+    That is the same: for Mp = 2**n, ``(X * Mp + half(Sp)) >> Sp = (X + half(Sp - n)) >> (Sp - n)``.
+    """
+    multiplier, shift = node.multiplier, node.shift
+    if kind is RequantizerKind.MULTIPLIER:
+        return multiplier, shift
+    power = multiplier.bit_length() - 1
+    if multiplier != 1 << max(power, 0) or power > shift:
+        raise ValueError(
+            f"Layer {node.name} must average a power of two of pixels, not scale their sum by "
+            f"{multiplier}/2**{shift}: the machine has no multiplier; pool another window, or "
+            "choose a machine with requantizer = multiplier"
+        )
+    return 1, shift - power
+
+
+def _pool(node: Pool, network: Network, kind: RequantizerKind) -> Layer:
     source, result = network.tensors[node.input], network.tensors[node.output]
     zero, size = source.zero, node.window.kernel[0] * node.window.kernel[1]
     if node.kind is PoolKind.MAX:
@@ -202,10 +284,15 @@ def _pool(node: Pool, network: Network) -> Layer:
         # the floor of an integer plus 1/2 drops. The clamp to 0..255 behind the addition of z is
         # the clamp to -z..255 - z before it.
         mode, bias = PoolMode.SUM, -(size * zero << SQRT2_FRACTION)
-        multiplier, shift = node.multiplier, node.shift + SQRT2_FRACTION
+        multiplier, places = _average_constants(node, kind)
+        shift = places + SQRT2_FRACTION
         offset = (zero << shift) + half(shift)
         require_format(node.name, "D", offset, offset, OFFSET)
     channels = source.shape[0]
+    octaves = None
+    if kind is RequantizerKind.HALF_OCTAVE:
+        none, shifts = np.zeros(channels, np.int64), np.full(channels, shift, np.int64)
+        octaves = Octaves(odd=none, shifts=shifts, shortcut_shifts=none)
     return Layer(
         name=node.name,
         weights=None,
@@ -218,15 +305,22 @@ def _pool(node: Pool, network: Network) -> Layer:
         bias=np.full(channels, bias, np.int64),
         multiplier=np.full(channels, multiplier, np.int64),
         offset=np.full(channels, offset, np.int64),
-        shift=shift,
+        shift=shift if octaves is None else 0,
         low=STREAM.low,
         high=STREAM.high,
         macs=0,
+        octaves=octaves,
     )
 
 
-def fold(network: Network) -> list[Layer]:
+def fold(
+    network: Network, requantizer: RequantizerKind = RequantizerKind.MULTIPLIER
+) -> list[Layer]:
     """Return the layers of ``network``, which is aligned, in the order of execution.
+
+    Parameters
+    ----------
+    requantizer : of the machine.
 
     Raises
     ------
@@ -238,6 +332,8 @@ def fold(network: Network) -> list[Layer]:
             f"Network {network.name} must end with the layer that makes {network.output}"
         )
     return [
-        _convolution(node, network) if isinstance(node, Convolution) else _pool(node, network)
+        _convolution(node, network, requantizer)
+        if isinstance(node, Convolution)
+        else _pool(node, network, requantizer)
         for node in network.nodes
     ]

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tritone.compiler.fold import Layer, Weights
+from tritone.compiler.fold import Layer
 from tritone.graph import Tensor, Window
 from tritone.spec.isa import MAX_WINDOW_CHANNELS, WINDOW_KERNEL
 from tritone.spec.machine import MachineConfig
@@ -85,7 +85,7 @@ def gather(layers: Sequence[Layer], machine: MachineConfig) -> tuple[Windows, li
     gathered = replace(
         first,
         input=replace(image, shape=(taps * channels, out_height, out_width)),
-        weights=Weights(book=weights.book, codes=codes),
+        weights=replace(weights, codes=codes),
         window=Window(kernel=(1, 1)),
     )
     return windows, [gathered, *layers[1:]]

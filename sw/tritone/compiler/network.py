@@ -28,7 +28,7 @@ def compile_network(network: Network, machine: MachineConfig) -> Program:
         machine has.
     """
     aligned, orders = align(network)
-    plain = fold(aligned)
+    plain = fold(aligned, machine.requantizer)
     forms: list[tuple[Windows | None, list[Layer]]] = [(None, plain)]
     gathered = gather(plain, machine)
     if gathered is not None:

@@ -9,24 +9,13 @@ import numpy as np
 
 from tritone.compiler.fold import Integers, Layer, Weights
 from tritone.spec.codebook import Pass, decode_term
-from tritone.spec.fixed import (
-    EVEN_TERM,
-    NIBBLE_BITS,
-    ODD_TERM,
-    SQRT2_FRACTION,
-    SQRT2_NUMERATOR,
-    FixedFormat,
-)
+from tritone.spec.fixed import EVEN_TERM, NIBBLE_BITS, ODD_TERM, FixedFormat
 from tritone.spec.isa import MAX_PASS_STEPS, PASS_STEP, PoolMode
 from tritone.spec.machine import MachineConfig
 
 __all__ = ["Schedule", "plan_passes"]
 
-# What a raw unit of a rail counts in v.
-_RAILS: tuple[tuple[str, FixedFormat, int], ...] = (
-    ("even", EVEN_TERM, 1 << SQRT2_FRACTION),
-    ("odd", ODD_TERM, SQRT2_NUMERATOR),
-)
+_RAILS: tuple[tuple[str, FixedFormat], ...] = (("even", EVEN_TERM), ("odd", ODD_TERM))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,12 +73,13 @@ def _walk(weights: Weights, index: int, nibble: int, bits: int) -> _Walk:
     shift = each.shift + NIBBLE_BITS * nibble
     bounds = {}
     complement: Integers = np.zeros(len(weights.codes), np.int64)
-    for rail, form, unit in _RAILS:
+    for rail, form in _RAILS:
         factors, negative = _terms(weights, each, rail)
         # A negative term is the complement form.high - factor * n, largest for n = 0.
         gain = np.where(negative == 1, form.high, factors * largest)
         bounds[rail] = gain.sum(axis=(1, 2, 3))
-        complement += (unit * form.high * negative.sum(axis=(1, 2, 3))) << shift
+        excess = form.high * negative.sum(axis=(1, 2, 3))
+        complement += (weights.units[rail] * excess) << shift
     step = {
         "plane": index,
         "nibble": nibble,

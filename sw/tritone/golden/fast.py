@@ -16,7 +16,15 @@ import numpy.typing as npt
 from tritone.golden.batch import require_images
 from tritone.graph import Convolution, Network, Pool, PoolKind, Shortcut, Tensor, Window
 from tritone.spec.catalog import codebook
-from tritone.spec.fixed import BETA, GAIN_FRACTION, STREAM, half
+from tritone.spec.codebook import Level
+from tritone.spec.fixed import (
+    BETA,
+    GAIN_FRACTION,
+    SQRT2_FRACTION,
+    SQRT2_NUMERATOR,
+    STREAM,
+    half,
+)
 
 __all__ = ["run"]
 
@@ -61,7 +69,7 @@ def run(
                 sums = _convolve(node, source, codes, beta)
                 if node.shortcut is not None:
                     name = node.shortcut.tensor
-                    _add(sums, node.shortcut, network.tensors[name].zero, tensors[name])
+                    _add(sums, node, node.shortcut, network.tensors[name].zero, tensors[name])
                 tensors[node.output] = _requantize(node, sums)
             else:
                 tensors[node.output] = _pool(node, source, codes)
@@ -105,11 +113,23 @@ def _read(
     return np.asarray(np.clip((codes * gain + half(shift)) >> shift, 0, top))
 
 
+def _weights(node: Convolution) -> npt.NDArray[np.int64]:
+    """Return what each activation counts in v, (channel, weight): 128 times the level.
+
+    In channels of odd half octaves it is sqrt 2 times as much.
+    """
+    levels = [level or Level(0) for level in codebook(node.codebook).levels]
+    even = np.array([level.even for level in levels], np.int64)
+    odd = np.array([level.odd for level in levels], np.int64)
+    one, root = 1 << SQRT2_FRACTION, SQRT2_NUMERATOR
+    tables = np.stack([one * even + root * odd, root * even + 2 * one * odd])
+    chosen: npt.NDArray[np.int64] = tables[node.odd[:, None, None, None], node.codes]
+    return chosen.reshape(len(node.codes), -1)
+
+
 def _convolve(node: Convolution, source: Tensor, codes: Codes, beta: Sums | None) -> Sums:
     """Return v * M + D; ``beta`` is that of the gain, (1, image, 1, 1)."""
-    levels = codebook(node.codebook).levels
-    scaled = np.array([0 if level is None else level.scaled for level in levels], np.int64)
-    weights = scaled[node.codes].reshape(len(node.codes), -1)
+    weights = _weights(node)
     top, zero = (1 << node.bits) - 1, source.zero >> node.read_shift
     activations = _read(node, source, codes, beta)
     kind = _exact_type(node, weights, max(zero, top - zero))
@@ -128,15 +148,16 @@ def _convolve(node: Convolution, source: Tensor, codes: Codes, beta: Sums | None
     return result
 
 
-def _add(sums: Sums, shortcut: Shortcut, zero: int, codes: Codes) -> None:
-    """Add the term of a shortcut to ``sums``, both (channel, image, y, x)."""
+def _add(sums: Sums, node: Convolution, shortcut: Shortcut, zero: int, codes: Codes) -> None:
+    """Add the term of the shortcut of ``node`` to ``sums``, both (channel, image, y, x)."""
     seen = codes[:, :, :: shortcut.stride, :: shortcut.stride].astype(np.int64) - zero
-    first = shortcut.channel_offset
-    sums[first : first + len(codes)] += seen * (shortcut.multiplier << shortcut.shift)
+    met = slice(shortcut.channel_offset, shortcut.channel_offset + len(codes))
+    factors = shortcut.multiplier << node.shortcut_shifts[met]
+    sums[met] += seen * factors[:, None, None, None]
 
 
 def _requantize(node: Convolution, sums: Sums) -> Codes:
-    sums >>= node.shift
+    sums >>= node.shifts[:, None, None, None]
     np.clip(sums, node.low, node.high, out=sums)
     codes: Codes = sums.astype(np.int16)
     return codes

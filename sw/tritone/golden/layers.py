@@ -30,8 +30,7 @@ def run(network: Network, images: npt.NDArray[np.uint8]) -> dict[str, Integers]:
             added: Integers | int = 0
             if node.shortcut is not None:
                 name = node.shortcut.tensor
-                channels = len(node.codes)
-                added = shortcut_term(node.shortcut, network.tensors[name], tensors[name], channels)
+                added = shortcut_term(node, node.shortcut, network.tensors[name], tensors[name])
             beta = None if node.gain is None else tensors[node.gain.tensor]
             tensors[node.output] = convolve(node, source, codes, added, beta)
         else:
@@ -74,21 +73,24 @@ def rail_sums(node: Convolution, activations: Integers, zero: int) -> tuple[Inte
     return sums[0], sums[1]
 
 
-def shortcut_term(shortcut: Shortcut, source: Tensor, codes: Integers, channels: int) -> Integers:
-    """Return what a shortcut adds to each of ``channels`` output channels.
+def shortcut_term(
+    node: Convolution, shortcut: Shortcut, source: Tensor, codes: Integers
+) -> Integers:
+    """Return what the shortcut of ``node`` adds to each of its output channels.
 
     Parameters
     ----------
     source, codes : the tensor that the shortcut reads.
     """
     height, width = shortcut.output(*codes.shape[2:])
-    term = np.zeros((len(codes), channels, height, width), np.int64)
+    term = np.zeros((len(codes), len(node.codes), height, width), np.int64)
     for channel in range(codes.shape[1]):
+        made = shortcut.channel_offset + channel
+        shift = int(node.shortcut_shifts[made])
         for y in range(height):
             for x in range(width):
                 k = codes[:, channel, shortcut.stride * y, shortcut.stride * x]
-                scaled = ((k - source.zero) * shortcut.multiplier) << shortcut.shift
-                term[:, shortcut.channel_offset + channel, y, x] = scaled
+                term[:, made, y, x] = ((k - source.zero) * shortcut.multiplier) << shift
     return term
 
 
@@ -113,8 +115,11 @@ def convolve(
             multiplier = round_shift(multiplier * beta, BETA.frac)
     even, odd = rail_sums(node, activations, zero)
     v = (even << SQRT2_FRACTION) + SQRT2_NUMERATOR * odd
+    # sqrt 2 (even + odd sqrt 2) = 2 odd + even sqrt 2: the rails change places.
+    turned = (odd << (SQRT2_FRACTION + 1)) + SQRT2_NUMERATOR * even
+    v = np.where(node.odd[by_channel] == 1, turned, v)
     scaled = multiply_add(v, multiplier, node.offset[by_channel])
-    return clamp((scaled + added) >> node.shift, node.low, node.high)
+    return clamp((scaled + added) >> node.shifts[by_channel], node.low, node.high)
 
 
 def pool(node: Pool, source: Tensor, codes: Integers) -> Integers:

@@ -23,15 +23,15 @@ from tritone.spec.isa import (
     HEADER,
     INSTRUCTION_BEATS,
     MAX_PASS_STEPS,
-    PARAMETER,
     PASS_STEP,
     RECORDS,
     Base,
     MemoryId,
     Opcode,
     PoolMode,
+    parameter_record,
 )
-from tritone.spec.machine import BEAT_BYTES
+from tritone.spec.machine import BEAT_BYTES, RequantizerKind
 from tritone.spec.program import Program
 
 __all__ = ["Execution", "GoldenMachine"]
@@ -95,7 +95,10 @@ class GoldenMachine:
         shape = (machine.weight_words, machine.columns, machine.rows)
         self._weights: Bytes = np.zeros(shape, np.uint8)  # a TERM_CODE an element
         channels = machine.parameter_words, machine.slot_channels
-        self._parameters = {field.name: np.zeros(channels, np.int64) for field in PARAMETER.fields}
+        self._record = parameter_record(machine)
+        self._parameters = {
+            field.name: np.zeros(channels, np.int64) for field in self._record.fields
+        }
         self._operands: dict[tuple[int, int], Operand] = {}
         self._next = 0
 
@@ -211,7 +214,7 @@ class GoldenMachine:
                 terms = np.array(table, np.uint8)[split.reshape(-1)]
                 read_words(self._weights, address, words, terms)
             case MemoryId.PARAMETER:
-                for name, values in read_parameters(data).items():
+                for name, values in read_parameters(self._record, data).items():
                     read_words(self._parameters[name], address, words, values)
             case _:
                 raise ValueError(f"LOAD must name a memory, not {fields['memory']}")
@@ -273,7 +276,7 @@ class GoldenMachine:
                     total[:, of_turn] += own @ factors[:, of_turn] + constant[of_turn]
             if step["drain"]:
                 even, odd = (total.astype(np.int64) for total in sums)
-                v = self._drain(v, even, odd, step["shift"])
+                v = self._drain(fields, v, even, odd, step["shift"])
                 for total in sums:
                     total[:] = 0
         return self._requantize(fields, v)
@@ -292,9 +295,11 @@ class GoldenMachine:
             parts.append(reduced[group // fields["in_turn"], ..., first : first + columns])
         even = np.concatenate(parts, axis=-1).reshape(pixels, -1)
         v = np.broadcast_to(self._parameter(fields, "bias"), even.shape)
-        return self._requantize(fields, self._drain(v, even, np.zeros_like(even), 0))
+        return self._requantize(fields, self._drain(fields, v, even, np.zeros_like(even), 0))
 
-    def _drain(self, v: Integers, even: Integers, odd: Integers, shift: int) -> Integers:
+    def _drain(
+        self, fields: Fields, v: Integers, even: Integers, odd: Integers, shift: int
+    ) -> Integers:
         """Return ``v`` with the raw accumulators added, modulo 2**36."""
         machine = self._machine
         for rail, total, bits in (
@@ -305,19 +310,27 @@ class GoldenMachine:
                 raise ValueError(
                     f"Accumulators of the {rail} rail must hold {bits} bits, not {int(total.max())}"
                 )
+        if machine.requantizer is RequantizerKind.HALF_OCTAVE:
+            turned = self._parameter(fields, "turned") == 1
+            even, odd = np.where(turned, 2 * odd, even), np.where(turned, even, odd)
         drained = (even << SQRT2_FRACTION) + SQRT2_NUMERATOR * odd
         return wrap(v + (drained << (_SHIFT_UNIT * shift)), VALUE)
 
     def _requantize(self, fields: Fields, v: Integers) -> Integers:
-        scaled = multiply_add(
-            v, self._parameter(fields, "multiplier"), self._parameter(fields, "offset")
-        )
         added = min(fields["shortcut_groups"], fields["out_channels"]) * self._machine.columns
+        if self._machine.requantizer is RequantizerKind.MULTIPLIER:
+            multiplier = self._parameter(fields, "multiplier")
+            shift = np.array(fields["shift"])
+            factor, term_shift = fields["shortcut_multiplier"], np.array(fields["shortcut_shift"])
+        else:
+            multiplier, factor = np.ones(v.shape[1], np.int64), 1
+            shift = self._parameter(fields, "shift")
+            term_shift = self._parameter(fields, "shortcut_shift")[:added]
+        scaled = multiply_add(v, multiplier, self._parameter(fields, "offset"))
         if added:
             codes = self._features.shortcut(fields).astype(np.int64)[:, :added]
-            term = (codes - fields["shortcut_zero"]) * fields["shortcut_multiplier"]
-            scaled[:, :added] += term << fields["shortcut_shift"]
-        return clamp(scaled >> fields["shift"], fields["low"], fields["high"])
+            scaled[:, :added] += ((codes - fields["shortcut_zero"]) * factor) << term_shift
+        return clamp(scaled >> shift, fields["low"], fields["high"])
 
     def _parameter(self, fields: Fields, name: str) -> Integers:
         """Return the constant ``name`` of every output channel of the layer."""

@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from tritone.golden.arithmetic import Integers
 from tritone.golden.dump import Bytes
-from tritone.spec.isa import MAX_WINDOW_CHANNELS, PARAMETER, WINDOW_KERNEL
+from tritone.spec.isa import MAX_WINDOW_CHANNELS, WINDOW_KERNEL
 from tritone.spec.machine import BEAT_BYTES, MachineConfig
+from tritone.spec.record import Record
 
 __all__ = ["FeatureMemory", "read_parameters", "read_words"]
 
@@ -178,14 +179,14 @@ def read_words(
     memory[address : address + words] = values.reshape(words, *memory.shape[1:])
 
 
-def read_parameters(data: bytes) -> dict[str, Integers]:
-    """Return the fields of the PARAMETER records in ``data``, an array for each field."""
-    size = PARAMETER.bits // 8
+def read_parameters(record: Record, data: bytes) -> dict[str, Integers]:
+    """Return the fields of the records in ``data``, an array for each field."""
+    size = record.bits // 8
     records = [
-        PARAMETER.unpack(int.from_bytes(data[start : start + size], "little"))
+        record.unpack(int.from_bytes(data[start : start + size], "little"))
         for start in range(0, len(data), size)
     ]
     return {
-        field.name: np.array([record[field.name] for record in records], np.int64)
-        for field in PARAMETER.fields
+        field.name: np.array([each[field.name] for each in records], np.int64)
+        for field in record.fields
     }

@@ -30,7 +30,7 @@ from tritone.spec.storage import write_atomically
 
 __all__ = ["FORMAT_VERSION", "Network"]
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,7 +212,8 @@ class Network:
             if kind == "Convolution":
                 own: dict[str, Any] = {
                     key: arrays[f"{entry['name']}.{key}"]
-                    for key in ("codes", "multiplier", "offset")
+                    for key in ("codes", "multiplier", "offset", "half_octaves")
+                    if f"{entry['name']}.{key}" in arrays
                 }
                 shortcut = entry.pop("shortcut")
                 own["shortcut"] = None if shortcut is None else Shortcut(**shortcut)

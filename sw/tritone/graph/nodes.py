@@ -13,8 +13,11 @@ from tritone.spec.catalog import codebook
 from tritone.spec.fixed import (
     BETA,
     BETA_HIGH,
+    HALF_OCTAVES_HIGH,
+    HALF_OCTAVES_LOW,
     LOGIT,
     MULTIPLIER,
+    OCTAVE_SHIFT_MAX,
     OFFSET,
     SHIFT_MAX,
     SHORTCUT_SHIFT_MAX,
@@ -114,7 +117,7 @@ class Shortcut:
     Parameters
     ----------
     multiplier : K.
-    shift : t.
+    shift : t. In a layer with half octaves K is 1, and t counts from each channel's own S.
     """
 
     tensor: str
@@ -137,10 +140,6 @@ class Shortcut:
             MULTIPLIER.low <= self.multiplier <= MULTIPLIER.high,
             f"Shortcut {self.tensor} must have K in {MULTIPLIER.bits} signed bits, "
             f"not {self.multiplier}",
-        )
-        require(
-            0 <= self.shift <= SHORTCUT_SHIFT_MAX,
-            f"Shortcut {self.tensor} must have t in 0..{SHORTCUT_SHIFT_MAX}, not {self.shift}",
         )
 
     def output(self, height: int, width: int) -> tuple[int, int]:
@@ -186,6 +185,9 @@ class Convolution:
     pad_code : activation a outside the input.
     multiplier, offset : M and D for each output channel, int64.
     shift, low, high : S and the clamp.
+    half_octaves : None, or k of each channel, int64, where what the layer sums is scaled not by
+        M / 2**S but by 2**(-k/2): ``shifts`` and ``odd`` take the places of S and M, M being 1 and
+        S 0.
     groups : both kinds of channels are divided into; a group's outputs see its inputs only.
     shortcut : what is added, None for nothing.
     gain : the adaptive step that it reads with, None for a fixed one.
@@ -204,6 +206,7 @@ class Convolution:
     shift: int
     low: int
     high: int
+    half_octaves: Integers | None = None
     groups: int = 1
     shortcut: Shortcut | None = None
     gain: Gain | None = None
@@ -245,6 +248,7 @@ class Convolution:
                 bool((values >= fixed.low).all() and (values <= fixed.high).all()),
                 f"Layer {self.name} must have {label} in {fixed.bits} signed bits",
             )
+        self._check_scales()
         require(
             0 <= self.shift <= SHIFT_MAX,
             f"Layer {self.name} must have S in 0..{SHIFT_MAX}, not {self.shift}",
@@ -265,6 +269,61 @@ class Convolution:
                 not self.gain.adapted or bool((np.abs(self.multiplier) <= largest).all()),
                 f"Layer {self.name} must have M in -{largest}..{largest} where M follows beta",
             )
+
+    def _check_scales(self) -> None:
+        shifts = self.shortcut_shifts
+        largest = SHORTCUT_SHIFT_MAX
+        if self.half_octaves is not None:
+            require(
+                self.half_octaves.shape == self.codes.shape[:1]
+                and self.half_octaves.dtype == np.int64,
+                f"Layer {self.name} must have one int64 k for each output channel",
+            )
+            low, high = int(self.half_octaves.min()), int(self.half_octaves.max())
+            require(
+                HALF_OCTAVES_LOW <= low <= high <= HALF_OCTAVES_HIGH,
+                f"Layer {self.name} must have half octaves in "
+                f"{HALF_OCTAVES_LOW}..{HALF_OCTAVES_HIGH}, not {low}..{high}",
+            )
+            require(
+                bool((self.multiplier == 1).all()) and self.shift == 0,
+                f"Layer {self.name} must have M = 1 and S = 0 beside half octaves",
+            )
+            require(
+                self.gain is None,
+                f"Layer {self.name} must read with a fixed step with half octaves, not an adaptive "
+                "one, which is a multiplier",
+            )
+            require(
+                self.shortcut is None or self.shortcut.multiplier == 1,
+                f"Layer {self.name} must add a shortcut times a power of two with half octaves",
+            )
+            largest = OCTAVE_SHIFT_MAX
+        low, high = int(shifts.min()), int(shifts.max())
+        require(
+            0 <= low <= high <= largest,
+            f"Layer {self.name} must add a shortcut with t in 0..{largest}, not {low}..{high}",
+        )
+
+    @property
+    def odd(self) -> Integers:
+        """1 for each channel whose v is sqrt 2 times the sum: its rails change places."""
+        return np.zeros_like(self.offset) if self.half_octaves is None else self.half_octaves & 1
+
+    @property
+    def shifts(self) -> Integers:
+        """S of each channel: 2**(-k/2) is sqrt 2 times 2**-S where k is odd."""
+        if self.half_octaves is None:
+            return np.full_like(self.offset, self.shift)
+        return (self.half_octaves + 1) >> 1
+
+    @property
+    def shortcut_shifts(self) -> Integers:
+        """t of each channel; 0 without a shortcut."""
+        if self.shortcut is None:
+            return np.zeros_like(self.offset)
+        base = 0 if self.half_octaves is None else self.shifts
+        return np.zeros_like(self.offset) + base + self.shortcut.shift
 
     @property
     def read_shift(self) -> int:

@@ -17,15 +17,18 @@ from tritone.spec.fixed import (
     LOGIT,
     MULTIPLIER,
     NIBBLE_BITS,
+    OCTAVE_SHIFT_MAX,
     OFFSET,
+    SHIFT_MAX,
     SHORTCUT_SHIFT_MAX,
     STREAM,
 )
-from tritone.spec.machine import BEAT_BITS, ISA_VERSION
+from tritone.spec.machine import BEAT_BITS, ISA_VERSION, MachineConfig, RequantizerKind
 from tritone.spec.record import Field, Record
 
 __all__ = [
     "CHECK",
+    "HALF_PARAMETER",
     "HEADER",
     "INSTRUCTION_BEATS",
     "INSTRUCTION_BITS",
@@ -44,6 +47,7 @@ __all__ = [
     "MemoryId",
     "Opcode",
     "PoolMode",
+    "parameter_record",
 ]
 
 INSTRUCTION_BITS = 512
@@ -257,7 +261,7 @@ LAYER = Record(
         Field("pass_steps", 4, "number of pass steps, 1..8"),
         Field("steps", 8 * MAX_PASS_STEPS, "PASS_STEP records, the first in the lowest byte"),
         Field("parameter_base", 16, "first parameter word; a group takes `slots` words"),
-        Field("shift", 6, "S"),
+        Field("shift", 6, "S; with half octaves the channels' own take its place, as of K and t"),
         Field("low", LOGIT.bits, "lower clamp", signed=True),
         Field("high", LOGIT.bits, "upper clamp", signed=True),
         Field(
@@ -299,6 +303,31 @@ PARAMETER = Record(
         ),
     ),
 )
+
+HALF_PARAMETER = Record(
+    "half_parameter",
+    2 * BEAT_BITS,
+    "The same where the requantiser has half octaves: y = clamp((v + ((k - z_k) << t) + D) >> S, "
+    "low, high). v counts 128 for the even and 181 for the odd sum, or turned, sqrt 2 times as "
+    "much: 181 for the even and 256 for the odd one.",
+    (
+        Field("bias", BIAS.bits, "B: as above, of the channel's own v", signed=True),
+        Field("turned", 1, "v counts the rails turned"),
+        Field("shift", SHIFT_MAX.bit_length(), "S"),
+        Field("shortcut_shift", OCTAVE_SHIFT_MAX.bit_length(), "t"),
+        Field("offset", OFFSET.bits, "D: as above", signed=True),
+    ),
+)
+
+
+def parameter_record(machine: MachineConfig) -> Record:
+    """Return the record of the requantiser constants of an output channel of ``machine``."""
+    match machine.requantizer:
+        case RequantizerKind.MULTIPLIER:
+            return PARAMETER
+        case RequantizerKind.HALF_OCTAVE:
+            return HALF_PARAMETER
+
 
 RECORDS = {
     Opcode.CHECK: CHECK,

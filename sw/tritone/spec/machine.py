@@ -6,11 +6,22 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Any
 
 from tritone.spec.fixed import BIAS, MULTIPLIER, OFFSET, STREAM
 
-__all__ = ["BEAT_BITS", "BEAT_BYTES", "ISA_VERSION", "PRESETS", "MachineConfig", "preset"]
+__all__ = [
+    "BEAT_BITS",
+    "BEAT_BYTES",
+    "ISA_VERSION",
+    "PRESETS",
+    "MachineConfig",
+    "RequantizerKind",
+    "preset",
+]
 
 # Changes with the meaning of an instruction, a parameter or a memory layout; in the fingerprint.
 ISA_VERSION = 4
@@ -19,6 +30,17 @@ ISA_VERSION = 4
 # significant first.
 BEAT_BITS = 64
 BEAT_BYTES = BEAT_BITS // 8
+
+
+class RequantizerKind(StrEnum):
+    """What the requantiser scales sums by."""
+
+    MULTIPLIER = "multiplier"  # a 16-bit multiplier of each channel, one shift a layer
+    HALF_OCTAVE = "half_octave"  # 2**(-k/2) of each channel: rails that change places, and shifts
+
+
+# Parameters that came later, with what machines had before: there they do not count.
+_LATER: dict[str, StrEnum] = {"requantizer": RequantizerKind.MULTIPLIER}
 
 
 def _require_integer(thing: str, value: int) -> None:
@@ -50,6 +72,7 @@ class MachineConfig:
     instruction_words : beats of instruction memory; an instruction takes 8.
     gather_width : columns, padding included, of the widest image whose windows a LOAD can write.
     even_bits, odd_bits : widths of the raw, unsigned accumulators of the two rails.
+    requantizer : what it scales by; half octaves leave the machine without a multiplier.
     """
 
     name: str
@@ -64,6 +87,7 @@ class MachineConfig:
     gather_width: int = 64
     even_bits: int = 20
     odd_bits: int = 19
+    requantizer: RequantizerKind = RequantizerKind.MULTIPLIER
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
@@ -93,6 +117,27 @@ class MachineConfig:
                 "even_bits must be in 12..28 and odd_bits one less, "
                 f"not {self.even_bits} and {self.odd_bits}"
             )
+        if not isinstance(self.requantizer, RequantizerKind):
+            raise TypeError(f"requantizer must be a RequantizerKind, not {self.requantizer!r}")
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> MachineConfig:
+        """Return the machine of parameters as files have them: kinds are their names.
+
+        Raises
+        ------
+        ValueError : a kind that there is not; as the constructor does.
+        TypeError : as the constructor does.
+        """
+        values = dict(values)
+        if "requantizer" in values:
+            names = [kind.value for kind in RequantizerKind]
+            if values["requantizer"] not in names:
+                raise ValueError(
+                    f"requantizer must be one of {', '.join(names)}, not {values['requantizer']!r}"
+                )
+            values["requantizer"] = RequantizerKind(values["requantizer"])
+        return cls(**values)
 
     @property
     def macs_per_cycle(self) -> int:
@@ -143,7 +188,9 @@ class MachineConfig:
     def fingerprint(self) -> int:
         """64 bits that change with every parameter but the name, and with the instruction set."""
         shape = {
-            field.name: getattr(self, field.name) for field in fields(self) if field.name != "name"
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if field.name != "name" and getattr(self, field.name) != _LATER.get(field.name)
         }
         shape |= {"isa": ISA_VERSION, "parameter": [MULTIPLIER.bits, BIAS.bits, OFFSET.bits]}
         digest = hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).digest()
@@ -157,10 +204,25 @@ PRESETS = {
         MachineConfig(name="tiny", rows=8, columns=8, pixels=1),
         MachineConfig(name="tiny-p2", rows=8, columns=8, pixels=2),
         MachineConfig(name="tiny-p4", rows=8, columns=8, pixels=4),
+        # Without a multiplier anywhere.
+        MachineConfig(
+            name="tiny_half",
+            rows=8,
+            columns=8,
+            pixels=1,
+            requantizer=RequantizerKind.HALF_OCTAVE,
+        ),
         # 64 multiply-accumulates for the iCE40 UP5K.
         MachineConfig(name="ice40up5k", rows=8, columns=8, pixels=1, feature_words=256),
         # 256 for the ECP5-25.
         MachineConfig(name="ecp5_25", rows=16, columns=16, pixels=1),
+        MachineConfig(
+            name="ecp5_25_half",
+            rows=16,
+            columns=16,
+            pixels=1,
+            requantizer=RequantizerKind.HALF_OCTAVE,
+        ),
         # 512: what the demonstration runs on.
         MachineConfig(name="demo", rows=16, columns=16, pixels=2),
         # 1024 for the ECP5-85 and the Zynq-7020. With 16 requantiser lanes an 8-bit first layer of

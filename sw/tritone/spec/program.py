@@ -133,7 +133,7 @@ class Program:
                 "Program must have the SHA-256 in its header; it was changed or damaged"
             )
         metadata = json.loads(data[_HEADER.size + payload_bytes :])
-        machine = MachineConfig(**metadata.pop("machine"))
+        machine = MachineConfig.from_values(metadata.pop("machine"))
         if machine.fingerprint != fingerprint:
             raise ValueError(
                 "Program must have the fingerprint of its machine and instruction set, "

@@ -15,6 +15,7 @@ from tritone.spec.catalog import CATALOG
 from tritone.spec.codebook import MAX_PASSES, TABLE_ENTRIES, TERM_CODE, Codebook, Level
 from tritone.spec.isa import (
     CHECK,
+    HALF_PARAMETER,
     HEADER,
     INSTRUCTION_BEATS,
     INSTRUCTION_BITS,
@@ -38,7 +39,18 @@ from tritone.spec.storage import write_atomically
 
 __all__ = ["c_header", "markdown"]
 
-_RECORDS = (HEADER, CHECK, LOAD, STORE, LAYER, NEXT, PASS_STEP, PARAMETER, TERM_CODE)
+_RECORDS = (
+    HEADER,
+    CHECK,
+    LOAD,
+    STORE,
+    LAYER,
+    NEXT,
+    PASS_STEP,
+    PARAMETER,
+    HALF_PARAMETER,
+    TERM_CODE,
+)
 _ENUMS: tuple[type[IntEnum], ...] = (Opcode, MemoryId, Base, PoolMode, ErrorCode)
 _FLAGS = (Control, Status)
 
@@ -198,7 +210,8 @@ def _machines() -> list[str]:
                 "name",
                 "R × C × P",
                 "multiply-accumulates a cycle",
-                "requantiser lanes",
+                "requantiser",
+                "its lanes",
                 "accumulators",
                 "feature KiB",
                 "weight KiB",
@@ -210,6 +223,7 @@ def _machines() -> list[str]:
                     f"`{machine.name}`",
                     f"{machine.rows} × {machine.columns} × {machine.pixels}",
                     machine.macs_per_cycle,
+                    f"`{machine.requantizer}`",
                     machine.lanes,
                     f"{machine.even_bits} + {machine.odd_bits} bits",
                     _kib(2 * machine.banks * machine.feature_words * machine.feature_word_bits),

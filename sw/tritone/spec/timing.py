@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import cached_property
 
 from tritone.spec.isa import PASS_STEP, Opcode
-from tritone.spec.machine import MachineConfig
+from tritone.spec.machine import MachineConfig, RequantizerKind
 
 __all__ = [
     "FEATURE_READ_LATENCY",
@@ -32,6 +32,8 @@ START = 3
 # From a step to the activations that it reads, and from results to the feature memory.
 _READER = 5
 _WRITE_BACK = 1
+# From sums to the first results: the product takes a cycle.
+_LANES = {RequantizerKind.MULTIPLIER: 13, RequantizerKind.HALF_OCTAVE: 12}
 # From a step, and from the hand-over of sums, to the cycle in which a feature memory is read.
 _WINDOW = 1
 _LINE = 1
@@ -55,8 +57,8 @@ def pool_latency(machine: MachineConfig) -> int:
 
 
 def requantizer_latency(machine: MachineConfig) -> int:
-    """Return the cycles from sums to results: 13 for the lanes, and one for each slot."""
-    return 13 + machine.requantizer_slots
+    """Return the cycles from sums to results: those of the lanes, and one for each slot."""
+    return _LANES[machine.requantizer] + machine.requantizer_slots
 
 
 def flush(machine: MachineConfig, opcode: Opcode) -> int:
