@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from amaranth.back import rtlil
 from amaranth.hdl import Module
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
 from tritone import __version__
-from tritone.spec.machine import MachineConfig, preset
+from tritone.spec.machine import MachineConfig, RequantizerKind, preset
+from tritone_hw.accelerator import Accelerator
 from tritone_hw.axi import AXI_LITE, AXI_READ, AXI_WRITE
 from tritone_hw.emit import convert, emit_verilog, write_verilog
 
@@ -179,3 +181,22 @@ def test_wrong_argument() -> None:
     name: Any = "tiny"
     with pytest.raises(TypeError, match=r"^Machine must be a MachineConfig, not 'tiny'$"):
         emit_verilog(name)
+
+
+@pytest.mark.parametrize("kind", RequantizerKind)
+def test_half_octaves_leave_no_multiplier(kind: RequantizerKind) -> None:
+    """Nothing in the whole design, as it goes to synthesis, multiplies but by powers of two.
+
+    Those are shifts: Amaranth multiplies the index of a part by its width.
+    """
+    machine = replace(SMALL, pixels=2, requantizer=kind)
+    text = rtlil.convert(Accelerator(machine), name="tritone", ports=[], emit_src=False)
+    cells = re.findall(r"^ *cell (\$\w+) .*?^ *end$", text, re.MULTILINE | re.DOTALL)
+    assert cells.count("$add") > machine.lanes
+    assert not {"$macc", "$macc_v2", "$pow", "$div", "$mod"} & set(cells)
+    products = re.findall(r"^ *cell \$mul .*?^ *end$", text, re.MULTILINE | re.DOTALL)
+    power_of_two = re.compile(r"connect \\B \d+'0*10*$", re.MULTILINE)
+    multiplying = [each for each in products if not power_of_two.search(each)]
+    # Two parts of v * M, and K times the shortcut.
+    expected = 3 * machine.lanes if kind is RequantizerKind.MULTIPLIER else 0
+    assert len(multiplying) == expected
