@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tritone.cli.occupancy import occupied
 from tritone.cli.plan import State, parse_seeds, plan, read_status
 from tritone.qat.history import EpochRecord, record_epoch
 from tritone.qat.recipe import load_recipe, render_recipe
@@ -83,7 +84,7 @@ def test_commands(folder: Path) -> None:
 
 
 def test_states(folder: Path, tmp_path: Path) -> None:
-    """Not run, in progress with its epochs, trained, and refused with the reason."""
+    """Not run, interrupted with its epochs, running, trained, and refused with the reason."""
     tasks = plan(folder, tmp_path / "runs")
     task = tasks[0]
     assert read_status(task).state is State.NOT_RUN
@@ -94,6 +95,8 @@ def test_states(folder: Path, tmp_path: Path) -> None:
         record_epoch(task.run, EpochRecord(stage="pretrain", epoch=epoch, loss=1.0, top1=5.0))
     status = read_status(task)
     assert (status.state, status.epochs, status.training) == (State.STARTED, 2, {})
+    with occupied(task.run):
+        assert read_status(task).state is State.RUNNING
     (task.run / "train.json").write_text(json.dumps({"top1_frozen": 12.5}))
     status = read_status(task)
     assert (status.state, status.training) == (State.TRAINED, {"top1_frozen": 12.5})

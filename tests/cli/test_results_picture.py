@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
-from tritone.cli.results_picture import draw_top1, series_names, top1_digest
+from tritone.cli.results_picture import draw_top1, setting_names, top1_digest
 
 COLUMNS = {
     "model": "small",
@@ -32,32 +32,38 @@ ROWS: list[dict[str, Any]] = [
 ]
 
 
-def test_names_say_what_differs() -> None:
-    """The codebook always; estimator, teacher and epochs where not all are alike."""
-    assert series_names([[ROWS[0]], [ROWS[2]]]) == ["post4", "int4"]
+def test_names_say_what_is_unusual() -> None:
+    """The codebook always; estimator, activations, multipliers, teacher; epochs that differ."""
+    assert setting_names([[ROWS[0]], [ROWS[2]]]) == ["post4", "int4"]
     rows = [
         COLUMNS,
         COLUMNS | {"estimator": "ewgs", "epochs": 30},
-        COLUMNS | {"distillation": 0.5, "activations": "asq step"},
+        COLUMNS | {"distillation": 0.5, "activations": "asq step", "multipliers": "half_octave"},
     ]
-    assert series_names([[row] for row in rows]) == [
-        "post4, ste, lsq, 12 epochs",
-        "post4, ewgs, lsq, 30 epochs",
-        "post4, ste, asq step, teacher 0.5, 12 epochs",
+    assert setting_names([[row] for row in rows]) == [
+        "post4, 12 epochs",
+        "post4, ewgs, 30 epochs",
+        "post4, asq step, half_octave, teacher 0.5, 12 epochs",
     ]
 
 
 def test_the_picture(tmp_path: Path) -> None:
-    """An SVG that names what it is of; the same rows give the same bytes."""
+    """An SVG that names what it is of, with all figures; the same rows give the same bytes."""
     path = tmp_path / "rows.svg"
-    draw_top1(ROWS, path)
+    # Another setting that has the same name: 90.25 is the mean of 90.0 and 90.5.
+    rows = [*ROWS, COLUMNS | {"setting": "d", "top1_frozen": 88.0}]
+    draw_top1(rows, path)
     data = path.read_bytes()
     assert ElementTree.fromstring(data).tag.endswith("svg")
     text = data.decode()
-    for word in ("post4, ste", "int4, ste", "post4, ewgs", "W4A4", "W2A2", "full precision, 91.70"):
-        assert f"<!-- {word}" in text
-    assert top1_digest(ROWS) in text
-    draw_top1(ROWS, path)
+    comments = [line.strip()[5:-4] for line in text.splitlines() if line.strip().startswith("<!--")]
+    names = ["post4", "int4", "post4, ewgs", "small, W4A4", "small, W2A2"]
+    figures = ["90.25 ± 0.35", "91.20", "90.00", "88.00"]
+    assert {*names, *figures} <= set(comments)
+    assert comments.count("post4") == 2
+    assert "full precision, 91.70 %" in comments
+    assert top1_digest(rows) in text
+    draw_top1(rows, path)
     assert path.read_bytes() == data
 
 

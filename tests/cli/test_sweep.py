@@ -13,6 +13,7 @@ import pytest
 
 from tritone.cli import sweep as module
 from tritone.cli.app import main
+from tritone.cli.occupancy import occupied
 from tritone.cli.plan import Task, plan
 from tritone.cli.sweep import require_table
 from tritone.qat.recipe import DataChoice, Recipe, load_recipe, render_recipe
@@ -182,6 +183,26 @@ def test_what_is_refused(
     assert main(["sweep", *arguments]) == 2
     assert capsys.readouterr().err == f"error: {line}\n"
     assert not Path("runs").exists()
+
+
+def test_a_run_that_another_process_has(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is left to that one; the others are run. Training it by hand is refused."""
+    (folder / "other.toml").write_text(render_recipe(shortened(seed=1)))
+    command = ["sweep", "recipes", "--results", "out/digits.json"]
+    with occupied(Path("runs/good")):
+        assert main(command) == 0
+        output = capsys.readouterr()
+        assert "another process runs it" in output.err
+        (line,) = (line for line in output.out.splitlines() if "good" in line)
+        assert "running" in line
+        assert main(["train", "recipes/good.toml", "--run", "runs/good"]) == 2
+        assert capsys.readouterr().err == (
+            "error: Run runs/good must be trained by one process, another one does it\n"
+        )
+    assert not Path("runs/good/train.json").exists()
+    assert [row["seed"] for row in json.loads(Path("out/digits.json").read_text())] == [1]
+    assert main(command) == 0
+    assert [row["seed"] for row in json.loads(Path("out/digits.json").read_text())] == [1, 0]
 
 
 def test_ray_that_is_missing(

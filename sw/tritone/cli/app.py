@@ -98,6 +98,7 @@ def train_command(
     ] = None,
 ) -> None:
     """Train a recipe into a run folder; an interrupted training goes on where it was."""
+    from tritone.cli.occupancy import occupied
     from tritone.cli.tables import training_table
     from tritone.qat.device import parse_device
     from tritone.qat.recipe import load_recipe
@@ -106,10 +107,13 @@ def train_command(
     parsed = load_recipe(recipe)
     if seed is not None:
         parsed = replace(parsed, seed=seed)
+    chosen = parse_device(device)
     place = run or Path("runs") / Path(recipe).stem
-    _console().print(
-        training_table(place, train(parsed, place, folder, device=parse_device(device)))
-    )
+    with occupied(place) as mine:
+        if not mine:
+            raise ValueError(f"Run {place} must be trained by one process, another one does it")
+        report = train(parsed, place, folder, device=chosen)
+    _console().print(training_table(place, report))
 
 
 @app.command("sweep")

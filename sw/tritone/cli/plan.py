@@ -13,6 +13,7 @@ from typing import Any
 
 from tritone.cli.check import read_check
 from tritone.cli.errors import explain
+from tritone.cli.occupancy import is_occupied
 from tritone.qat.data import DATA_FOLDER
 from tritone.qat.history import read_history
 from tritone.qat.recipe import Recipe, load_recipe, parse_recipe
@@ -26,7 +27,8 @@ class State(Enum):
 
     REFUSED = "refused"  # the recipe, or the run folder is another recipe's
     NOT_RUN = "not run"
-    STARTED = "in progress"  # or interrupted
+    RUNNING = "running"
+    STARTED = "interrupted"
     TRAINED = "trained"
     CHECKED = "checked"  # exported, and compared with the golden model
 
@@ -147,6 +149,8 @@ def read_status(task: Task) -> Status:
     report = task.run / "train.json"
     if not report.is_file():
         state = State.STARTED if own.is_file() else State.NOT_RUN
+        if is_occupied(task.run):
+            state = State.RUNNING
         return Status(state=state, epochs=epochs, training=nothing, check=nothing)
     check = read_check(task.run)
     state = State.TRAINED if check is None else State.CHECKED

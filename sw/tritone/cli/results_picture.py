@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A picture of results: top-1 over bits, by codebook and method."""
+"""A picture of results: the top-1 of each setting, by bits."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from matplotlib.figure import Figure
 from tritone.cli.results_page import group_settings
 from tritone.spec.storage import write_atomically
 
-__all__ = ["draw_top1", "series_names", "top1_digest"]
+__all__ = ["draw_top1", "setting_names", "top1_digest"]
 
-# What tells settings of the same bits apart, most telling first.
-_TELLING = ("codebook", "estimator", "activations", "multipliers", "distillation", "epochs")
-_BITS = ("weight_bits", "act_bits")
-_DRAWN = ("model", *_BITS, *_TELLING, "setting", "seed", "top1_fp32", "top1_frozen")
-_SPREAD = 0.7  # of the points of one group, where the groups are 1 apart
-_MARKERS = "osD^v<>ph*"
+# What tells settings of the same bits apart, beside the codebook, and what goes without saying.
+_USUAL = {"estimator": "ste", "activations": "lsq", "multipliers": "integer", "distillation": 0.0}
+_SECTION = ("model", "weight_bits", "act_bits")
+_DRAWN = (*_SECTION, "codebook", *_USUAL, "epochs", "setting", "seed", "top1_fp32", "top1_frozen")
+_LINE = 0.28  # inches that a setting takes
+_FRAME = 0.9  # and that a section takes around them
+_FIGURES = 0.2  # part of the width that is added for the figures of the leftmost points
 
 Group = list[Mapping[str, Any]]
 
@@ -38,39 +39,50 @@ def top1_digest(rows: Sequence[Mapping[str, Any]]) -> str:
     return hashlib.sha256(json.dumps(drawn, sort_keys=True).encode()).hexdigest()
 
 
-def series_names(groups: Sequence[Group]) -> list[str]:
-    """Return a name for each setting: its codebook and whatever not all of them have alike."""
-    differ = [name for name in _TELLING if len({group[0][name] for group in groups}) > 1]
+def setting_names(groups: Sequence[Group]) -> list[str]:
+    """Return a name for each setting: codebook, whatever is not usual, epochs if these differ."""
+    various = len({group[0]["epochs"] for group in groups}) > 1
     names = []
     for group in groups:
         row = group[0]
         words = [str(row["codebook"])]
-        for name in differ:
-            match name:
-                case "codebook":
-                    continue
-                case "epochs":
-                    words.append(f"{row[name]} epochs")
-                case "distillation":
-                    words += [f"teacher {row[name]:g}"] if row[name] else []
-                case _:
-                    words.append(str(row[name]))
+        for key, usual in _USUAL.items():
+            if row[key] != usual:
+                words.append(f"teacher {row[key]:g}" if key == "distillation" else row[key])
+        if various:
+            words.append(f"{row['epochs']} epochs")
         names.append(", ".join(words))
     return names
 
 
 def draw_top1(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Draw the top-1 of the integer networks as an SVG, with axes for each model.
+    """Draw the top-1 of the integer networks as an SVG: a line for each setting, grouped by bits.
 
     Points are means over the seeds, bars the standard deviation; the dashed line is full precision.
     """
-    models = list(dict.fromkeys(group[0]["model"] for group in group_settings(rows)))
-    figure = Figure(figsize=(9, 4.5 * len(models)), layout="constrained")
-    axes = figure.subplots(len(models), 1, squeeze=False)[:, 0]
-    for axis, model in zip(axes, models, strict=True):
-        groups = [group for group in group_settings(rows) if group[0]["model"] == model]
-        _draw_model(axis, groups)
-        axis.set_title(model)
+    groups = group_settings(rows)
+    names = setting_names(groups)
+    sections: dict[tuple[Any, ...], list[tuple[str, Group]]] = {}
+    for name, group in zip(names, groups, strict=True):
+        place = tuple(group[0][key] for key in _SECTION)
+        sections.setdefault(place, []).append((name, group))
+    heights = [_FRAME + _LINE * len(section) for section in sections.values()]
+    figure = Figure(figsize=(9, sum(heights)), layout="constrained")
+    axes = figure.subplots(
+        len(sections), 1, squeeze=False, sharex=True, gridspec_kw={"height_ratios": heights}
+    )[:, 0]
+    for axis, (place, section) in zip(axes, sections.items(), strict=True):
+        model, weights, activations = place
+        _draw_section(axis, section)
+        axis.set_title(f"{model}, W{weights}A{activations}", loc="left", fontsize="medium")
+    low, high = axes[0].get_xlim()
+    # On the left are the figures.
+    axes[0].set_xlim(low - _FIGURES * (high - low), high)
+    axes[-1].set_xlabel(
+        "top-1 of the integer network in %; estimator ste, activations lsq and 16-bit multipliers "
+        "where nothing else is said",
+        fontsize="small",
+    )
     data = io.BytesIO()
     # The same rows give the same bytes.
     with mpl.rc_context({"svg.hashsalt": "tritone"}):
@@ -79,41 +91,29 @@ def draw_top1(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     write_atomically(path, data.getvalue())
 
 
-def _draw_model(axis: Axes, groups: Sequence[Group]) -> None:
-    """Draw settings: a place on the axis for each pair of bits, within it a place for each name."""
-    names = series_names(groups)
-    places = sorted({tuple(group[0][name] for name in _BITS) for group in groups})
-    colors = {name: f"C{index % 10}" for index, name in enumerate(dict.fromkeys(names))}
-    markers = {name: _MARKERS[index // 10 % len(_MARKERS)] for index, name in enumerate(colors)}
-    for number, place in enumerate(places):
-        here = [
-            (group, name)
-            for group, name in zip(groups, names, strict=True)
-            if tuple(group[0][key] for key in _BITS) == place
-        ]
-        for index, (group, name) in enumerate(here):
-            values = [row["top1_frozen"] for row in group]
-            spread = statistics.stdev(values) if len(values) > 1 else 0.0
-            axis.errorbar(
-                number + _SPREAD * ((index + 0.5) / len(here) - 0.5),
-                statistics.mean(values),
-                yerr=spread or None,
-                color=colors[name],
-                marker=markers[name],
-                linestyle="none",
-                capsize=3,
-                label=name,
-            )
-    full = [row["top1_fp32"] for group in groups for row in group if row["top1_fp32"] is not None]
+def _mean(group: Group) -> float:
+    return statistics.fmean(row["top1_frozen"] for row in group)
+
+
+def _draw_section(axis: Axes, section: Sequence[tuple[str, Group]]) -> None:
+    """Draw settings below each other, the best one first, with their figures."""
+    section = sorted(section, key=lambda entry: -_mean(entry[1]))
+    for number, (_, group) in enumerate(section):
+        values = [row["top1_frozen"] for row in group]
+        mean = _mean(group)
+        spread = statistics.stdev(values) if len(values) > 1 else None
+        axis.errorbar(mean, number, xerr=spread, marker="o", color="C0", capsize=3)
+        text = f"{mean:.2f}" if spread is None else f"{mean:.2f} ± {spread:.2f}"
+        axis.annotate(
+            text, (mean, number), (-8, 0), textcoords="offset points", ha="right", va="center"
+        )
+    full = [
+        row["top1_fp32"] for _, group in section for row in group if row["top1_fp32"] is not None
+    ]
     if full:
         mean = statistics.mean(full)
-        axis.axhline(mean, color="black", linestyle="--", label=f"full precision, {mean:.2f} %")
-    axis.set_xticks(range(len(places)), [f"W{weights}A{acts}" for weights, acts in places])
-    axis.set_xlim(-0.5, len(places) - 0.5)
-    axis.set_ylabel("top-1 of the integer network in %")
-    axis.grid(axis="y", alpha=0.3)
-    handles, labels = axis.get_legend_handles_labels()
-    once = dict(zip(labels, handles, strict=True))
-    axis.legend(
-        once.values(), once.keys(), fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5)
-    )
+        axis.axvline(mean, color="black", linestyle="--", label=f"full precision, {mean:.2f} %")
+        axis.legend(fontsize="x-small", loc="lower right", bbox_to_anchor=(1, 1), frameon=False)
+    axis.set_yticks(range(len(section)), [name for name, _ in section], fontsize="small")
+    axis.set_ylim(len(section) - 0.5, -0.5)
+    axis.grid(axis="x", alpha=0.3)

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from tritone.cli.check import check_run, read_check, require_agreement
 from tritone.cli.cluster import Cluster
 from tritone.cli.errors import REPORTED, explain
+from tritone.cli.occupancy import occupied
 from tritone.cli.plan import Task
 from tritone.cli.results import put_training, training_row
 from tritone.qat.device import Device
@@ -47,10 +48,16 @@ class Work:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """A task that is done, and the reason if it failed."""
+    """A task that is done, and the reason if it failed.
+
+    Parameters
+    ----------
+    elsewhere : it is not, for another process runs it.
+    """
 
     task: Task
     reason: str | None = None
+    elsewhere: bool = False
 
 
 def require_table(tasks: Sequence[Task], table: Path) -> None:
@@ -76,25 +83,34 @@ def require_table(tasks: Sequence[Task], table: Path) -> None:
 def perform(task: Task, work: Work, console: Console) -> Outcome:
     """Run one task from where it is, into its run folder.
 
-    A failure is an outcome; what is no user's error leaves its traceback in the run folder.
+    A failure is an outcome; what is no user's error leaves its traceback in the run folder. A run
+    that another process has in hand is left to it.
     """
     if task.recipe is None:
         return Outcome(task=task, reason=task.reason)
-    try:
-        train(task.recipe, task.run, work.data, console, work.device)
-        if work.export:
-            check = read_check(task.run)
-            if check is None:
-                export_run(task.run, work.data)
-                check = check_run(task.run, console)
-            require_agreement(task.run, check)
-    except REPORTED as error:
-        return Outcome(task=task, reason=explain(error))
-    except Exception as error:
-        write_atomically(task.run / TRACEBACK, traceback.format_exc().encode())
-        place = task.run / TRACEBACK
-        return Outcome(task=task, reason=f"{type(error).__name__}: {explain(error)} ({place})")
-    return Outcome(task=task)
+    with occupied(task.run) as mine:
+        if not mine:
+            return Outcome(task=task, elsewhere=True)
+        try:
+            train(task.recipe, task.run, work.data, console, work.device)
+            if work.export:
+                _check(task, work, console)
+        except REPORTED as error:
+            return Outcome(task=task, reason=explain(error))
+        except Exception as error:
+            place = task.run / TRACEBACK
+            write_atomically(place, traceback.format_exc().encode())
+            return Outcome(task=task, reason=f"{type(error).__name__}: {explain(error)} ({place})")
+        return Outcome(task=task)
+
+
+def _check(task: Task, work: Work, console: Console) -> None:
+    """Export a trained run and compare it with golden, unless that is done."""
+    check = read_check(task.run)
+    if check is None:
+        export_run(task.run, work.data)
+        check = check_run(task.run, console)
+    require_agreement(task.run, check)
 
 
 def sweep(
@@ -115,7 +131,8 @@ def sweep(
     left = [task for task in tasks if task.recipe is not None]
     runs = _one_by_one(left, work) if cluster is None else _on_cluster(left, work, cluster)
     for outcome in runs:
-        yield outcome if outcome.reason or table is None else _put(outcome, work, table)
+        finished = not outcome.reason and not outcome.elsewhere
+        yield _put(outcome, work, table) if finished and table else outcome
 
 
 def _put(outcome: Outcome, work: Work, table: Path) -> Outcome:
@@ -123,7 +140,9 @@ def _put(outcome: Outcome, work: Work, table: Path) -> Outcome:
     task = outcome.task
     command = task.command(work.data, work.export)
     try:
-        put_training(table, training_row(task.run, command, None, task.path.as_posix()))
+        row = training_row(task.run, command, None, task.path.as_posix())
+        with occupied(table.parent, wait=True):
+            put_training(table, row)
     except (OSError, ValueError) as error:
         return replace(outcome, reason=explain(error))
     return outcome
@@ -133,7 +152,10 @@ def _one_by_one(tasks: Sequence[Task], work: Work) -> Iterator[Outcome]:
     console = Console(stderr=True, highlight=False)
     for number, task in enumerate(tasks, 1):
         console.print(f"{number}/{len(tasks)} {task.run.name}", soft_wrap=True)
-        yield perform(task, work, console)
+        outcome = perform(task, work, console)
+        if outcome.elsewhere:
+            console.print("another process runs it")
+        yield outcome
 
 
 def _perform_elsewhere(task: Task, work: Work, folder: Path) -> Outcome:
@@ -172,7 +194,7 @@ def _on_cluster(tasks: Sequence[Task], work: Work, cluster: Cluster) -> Iterator
                 outcome = Outcome(task=task, reason=explain(result))
             else:
                 outcome = result
-            if not outcome.reason:
+            if not outcome.reason and not outcome.elsewhere:
                 progress.console.print(f"done: {task.run.name}", soft_wrap=True)
             progress.update(bar, description=f"{done}/{len(tasks)} runs")
             watch()
