@@ -16,7 +16,8 @@ __all__ = ["is_occupied", "occupied"]
 def occupied(folder: Path, wait: bool = False) -> Iterator[bool]:
     """Keep ``folder`` for this context; tell whether it is ours.
 
-    It is made where it is not there, and goes again if nothing is put into it. It holds among processes that call this, on one machine or on a file system with locks.
+    It is made where it is not there, and goes again if nothing is put into it. Processes that call
+    this see each other on one machine, and on a file system with locks.
 
     Parameters
     ----------
