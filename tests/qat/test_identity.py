@@ -76,7 +76,7 @@ multipliers = "integer"
 
 [pretrained]
 file = "weights.th"
-sha256 = "00ff"
+sha256 = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 normalization = "imagenet"
 
 [finetune]
