@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -16,19 +15,20 @@ from typer.main import get_command
 
 from tritone.cli.errors import REPORTED, explain
 from tritone.cli.machine_file import load_machine
+from tritone.cli.options import (
+    FAILURE,
+    USER_ERROR,
+    BuildFolder,
+    DataFolder,
+    DeviceName,
+    MachineName,
+    RunFolder,
+    require_path,
+)
+from tritone.cli.results_commands import check_command, report_command, sweep_command
 
 __all__ = ["app", "main"]
 
-FAILURE = 1
-USER_ERROR = 2
-
-RunFolder = Annotated[Path, typer.Argument(help="run folder, made by train", metavar="RUN")]
-MachineName = Annotated[str, typer.Option("--machine", help="preset, or a .toml file")]
-DataFolder = Annotated[Path, typer.Option("--data", help="folder of the data sets")]
-DeviceName = Annotated[
-    str, typer.Option("--device", help="cpu, cuda, or auto: cuda if it is there")
-]
-BuildFolder = Annotated[Path, typer.Option("--build", help="folder for what is generated")]
 
 app = typer.Typer(
     name="tritone",
@@ -39,6 +39,9 @@ app = typer.Typer(
 
 bench = typer.Typer(name="bench", help="Measure how fast things are.", no_args_is_help=True)
 app.add_typer(bench)
+app.command("sweep")(sweep_command)
+app.command("check")(check_command)
+app.command("report")(report_command)
 
 
 @app.callback()
@@ -52,12 +55,6 @@ def options(
 
 def _console() -> Console:
     return Console(highlight=False)
-
-
-def _require(path: Path, remedy: str) -> Path:
-    if not path.exists():
-        raise FileNotFoundError(f"{path} must be there; make it with: {remedy}")
-    return path
 
 
 @app.command("data")
@@ -98,7 +95,6 @@ def train_command(
     ] = None,
 ) -> None:
     """Train a recipe into a run folder; an interrupted training goes on where it was."""
-    from tritone.cli.occupancy import occupied
     from tritone.cli.tables import training_table
     from tritone.qat.device import parse_device
     from tritone.qat.recipe import load_recipe
@@ -107,72 +103,10 @@ def train_command(
     parsed = load_recipe(recipe)
     if seed is not None:
         parsed = replace(parsed, seed=seed)
-    chosen = parse_device(device)
     place = run or Path("runs") / Path(recipe).stem
-    with occupied(place) as mine:
-        if not mine:
-            raise ValueError(f"Run {place} must be trained by one process, another one does it")
-        report = train(parsed, place, folder, device=chosen)
-    _console().print(training_table(place, report))
-
-
-@app.command("sweep")
-def sweep_command(
-    folder: Annotated[Path, typer.Argument(help="folder of recipes", metavar="FOLDER")],
-    runs: Annotated[Path, typer.Option("--runs", help="folder of the run folders")] = Path("runs"),
-    data: DataFolder = Path("data"),
-    results: Annotated[
-        Path | None, typer.Option("--results", help="table (.json) that gets a row of each run")
-    ] = None,
-    export: Annotated[
-        bool, typer.Option("--export", help="export and check each run, all test images")
-    ] = False,
-    seeds: Annotated[
-        str | None, typer.Option("--seeds", help="such as 0,1,2: each recipe with each of them")
-    ] = None,
-    device: DeviceName = "auto",
-    overview: Annotated[bool, typer.Option("--list", help="only say how far the runs are")] = False,
-    cluster: Annotated[
-        bool, typer.Option("--cluster", help="several runs at once, over Ray")
-    ] = False,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="of --cluster: runs at once")
-    ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option("--address", help="of --cluster: a Ray; local: one of its own"),
-    ] = None,
-) -> int:
-    """Train every recipe of a folder; what is finished is skipped, what was cut off goes on."""
-    from tritone.cli.cluster import Cluster
-    from tritone.cli.plan import parse_seeds, plan, read_status
-    from tritone.cli.sweep import Work, require_table, sweep
-    from tritone.cli.tables import sweep_table
-    from tritone.qat.device import Device, parse_device
-
-    tasks = plan(folder, runs, parse_seeds(seeds))
-    work = Work(data=data, device=parse_device(device), export=export)
-    if results is not None:
-        require_table(tasks, results)
-    if not cluster and (workers, address) != (None, None):
-        raise ValueError("Sweep must have --cluster to have --workers or --address")
-    failed: list[str] = []
-    if not overview:
-        with ExitStack() as stack:
-            place = None
-            if cluster:
-                threads = max([task.recipe.threads for task in tasks if task.recipe], default=1)
-                accelerated = work.device is not Device.CPU
-                place = stack.enter_context(Cluster(workers, threads, accelerated, address))
-            for outcome in sweep(tasks, work, results, place):
-                if outcome.reason:
-                    failed.append(f"failed: {outcome.task.run.name}: {outcome.reason}")
-                    print(failed[-1], file=sys.stderr)
-    rows = [(task.run.name, task.epochs, read_status(task)) for task in tasks]
-    _console().print(sweep_table(folder, rows))
-    for line in failed:
-        _console().print(line, soft_wrap=True, markup=False)
-    return FAILURE if failed else 0
+    _console().print(
+        training_table(place, train(parsed, place, folder, device=parse_device(device)))
+    )
 
 
 @app.command("export")
@@ -184,17 +118,6 @@ def export_command(run: RunFolder, folder: DataFolder = Path("data")) -> None:
     _console().print(layer_table(export_run(run, folder)))
 
 
-@app.command("check")
-def check_command(run: RunFolder) -> int:
-    """Compare the frozen model's logits of the whole test set with the golden model's."""
-    from tritone.cli.check import check_run
-    from tritone.cli.tables import check_table
-
-    report = check_run(run)
-    _console().print(check_table(run, report))
-    return FAILURE if report["mismatches"] else 0
-
-
 @app.command("compile")
 def compile_command(run: RunFolder, machine: MachineName = "demo") -> None:
     """Compile RUN/graph for a machine: RUN/program.bin."""
@@ -203,7 +126,7 @@ def compile_command(run: RunFolder, machine: MachineName = "demo") -> None:
     from tritone.graph import Network
 
     shape = load_machine(machine)
-    graph = _require(run / "graph", f"tritone export {run}")
+    graph = require_path(run / "graph", f"tritone export {run}")
     program = compile_network(Network.load(graph), shape)
     program.save(run / "program.bin")
     _console().print(program_table(program))
@@ -289,10 +212,10 @@ def sim_command(
     from tritone_sim.simulate import simulate
     from tritone_sim.toolchain import find_toolchain
 
-    program = Program.load(_require(run / "program.bin", f"tritone compile {run}"))
+    program = Program.load(require_path(run / "program.bin", f"tritone compile {run}"))
     shape = load_machine(machine) if machine else program.machine
     find_toolchain(waves=waves)  # before the Verilog, which takes longer
-    test = _require(run / "graph" / "test.safetensors", f"tritone export {run}")
+    test = require_path(run / "graph" / "test.safetensors", f"tritone export {run}")
     if not images:
         with safe_open(test, framework="numpy") as tensors:
             images = tensors.get_slice("images").get_shape()[0]
@@ -305,46 +228,6 @@ def sim_command(
             console.print(f"first divergence: {first}", soft_wrap=True)
         return FAILURE
     return 0
-
-
-@app.command("report")
-def report_command(
-    run: Annotated[
-        Path | None,
-        typer.Argument(
-            help="run folder, or JSON of a synthesis; without one the pages are written again",
-            metavar="[RUN]",
-        ),
-    ] = None,
-    command: Annotated[
-        str | None, typer.Option("--command", help="the commands that made the run")
-    ] = None,
-    results: Annotated[Path, typer.Option("--results", help="folder of the tables")] = Path(
-        "docs/results"
-    ),
-    device: Annotated[
-        str | None,
-        typer.Option("--device", help="what it was trained on; default: what train.json says"),
-    ] = None,
-    recipe: Annotated[
-        str | None, typer.Option("--recipe", help="its file, if others can get it")
-    ] = None,
-) -> None:
-    """Add what a run or a synthesis measured to the tables of results."""
-    from tritone.cli.results import add_run, write_pages
-
-    if run is None:
-        tables = write_pages(results)
-    elif command is None:
-        raise ValueError("Report of a run must have --command, what makes it, not nothing")
-    elif run.suffix == ".json":
-        from tritone.cli.hardware_results import add_synthesis
-
-        tables = add_synthesis(_require(run, "tritone synth"), results, command)
-    else:
-        tables = add_run(run, results, command, device, recipe)
-    for table in tables:
-        _console().print(f"table: {table} {table.with_suffix('.md')}", soft_wrap=True)
 
 
 @app.command("show")
