@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from tritone.qat.adaptation import AdaptedStream, adapted_levels
-from tritone.qat.estimators import StraightThrough
+from tritone.qat import reading
+from tritone.qat.adaptation import AdaptedStream, CodeMean, adapted_levels
+from tritone.qat.estimators import ElementwiseScaling, StraightThrough
 from tritone.qat.reading import Grid
 from tritone.qat.streams import Stream
 
@@ -22,7 +23,7 @@ def test_levels_are_by_definition(bits: int) -> None:
     codes = torch.arange(256.0).view(1, 1, 16, 16).expand(7, 1, 16, 16)
     exact = [512, 513, 777, 1024, 1500, 2047, 2048]
     beta = torch.tensor(exact).view(-1, 1, 1, 1) / 1024
-    found = adapted_levels(codes, beta, Grid(bits=bits, zero=0, headroom=1))
+    found = adapted_levels(codes.clone(), beta, Grid(bits=bits, zero=0, headroom=1))
     for image, whole in enumerate(exact):
         gain = floor(Fraction(2**18, whole) + Fraction(whole // 2, whole))
         expected = [
@@ -35,9 +36,11 @@ def test_levels_are_by_definition(bits: int) -> None:
 GRID = Grid(bits=2, zero=0, headroom=1)  # r = 5
 
 
+@pytest.mark.parametrize("last", [False, True], ids=["", "channels last"])
+@pytest.mark.parametrize("fused", [False, True], ids=["composed", "fused"])
 @pytest.mark.parametrize("adapted", [True, False])
-def test_gradients(adapted: bool) -> None:
-    """dx, dS and dbeta of both dequantisations, with D as in the paper.
+def test_gradients(adapted: bool, fused: bool, last: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """dx, dS and dbeta of both dequantisations, with D as in the paper, in blocks of two images.
 
     beta is a power of two, S is 1/4 and x in sixteenths, so that all is exact.
     """
@@ -45,12 +48,20 @@ def test_gradients(adapted: bool) -> None:
     real = generator.integers(-8, 40, (3, 2, 4, 4)) / 16
     upstream = generator.integers(-3, 4, real.shape).astype(float)
     s, betas = 0.25, np.array([0.5, 1.0, 2.0]).reshape(3, 1, 1, 1)
-    x = torch.tensor(real, dtype=torch.float32, requires_grad=True)
+    monkeypatch.setattr(reading, "BLOCK", 70)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    x = torch.tensor(real, dtype=torch.float32)
+    if last:
+        x = x.contiguous(memory_format=torch.channels_last)
+    x.requires_grad_()
     step = torch.tensor(s / 32, requires_grad=True)
     beta = torch.tensor(betas, dtype=torch.float32, requires_grad=True)
+    # With delta = 0 this estimator is the straight-through one, written in operations of torch.
+    estimator = StraightThrough() if fused else ElementwiseScaling()
     codes = torch.floor(x.detach() / step.detach() + 0.5).clamp(0, 255)
-    stream = AdaptedStream(codes, step, beta, GRID, StraightThrough(), adapted, x)
+    stream = AdaptedStream(Stream(codes, step, 0), beta, GRID, estimator, adapted, x)
     values = stream.values(2)
+    assert type(values.grad_fn).__name__.startswith("Adapted") == fused
     values.backward(torch.tensor(upstream, dtype=torch.float32))
 
     v = real / (s * betas)
@@ -76,11 +87,49 @@ def test_gradients(adapted: bool) -> None:
     assert beta.grad.flatten().tolist() == dbeta.tolist()
 
 
+@pytest.mark.parametrize("adapted", [True, False])
+def test_a_second_derivative_goes_through_the_fused_form(adapted: bool) -> None:
+    """For a loss of values**4 the product of Hessian and ones is that of the composition."""
+    products = []
+    for estimator in (StraightThrough(), ElementwiseScaling()):
+        x = torch.tensor([0.25, 0.75, 1.5, 3.0, -1.0, 40.0]).view(2, 1, 1, 3).requires_grad_()
+        step = torch.tensor(0.5 / 32, requires_grad=True)
+        beta = torch.tensor([0.5, 2.0]).view(2, 1, 1, 1).requires_grad_()
+        codes = torch.floor(x.detach() / step.detach() + 0.5).clamp(0, 255)
+        stream = AdaptedStream(Stream(codes, step, 0), beta, GRID, estimator, adapted, x)
+        loss = (stream.values(2) ** 4).sum()
+        first = torch.autograd.grad(loss, (x, step, beta), create_graph=True)
+        total = sum(each.sum() for each in first)
+        products.append(torch.autograd.grad(total, (x, step, beta)))
+    for fused, composed in zip(*products, strict=True):
+        assert fused.tolist() == composed.tolist()
+        assert fused.abs().sum() > 0
+
+
+@pytest.mark.parametrize("block", [20, 1 << 17])
+def test_mean_of_codes(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums of rounded and clamped codes; dx is G / s where x/s is in 0..255, both included."""
+    monkeypatch.setattr(reading, "BLOCK", block)
+    generator = np.random.default_rng(3)
+    eighths = generator.integers(-400, 2800, (3, 2, 2, 4))
+    eighths[0, 0, 0, :2] = 0, 255 * 8
+    x = torch.tensor(eighths / 8 * 0.25, dtype=torch.float32, requires_grad=True)
+    total = CodeMean.apply(x, torch.tensor(0.25))
+    expected = np.clip(np.floor(eighths / 8 + 0.5), 0, 255).sum((2, 3), keepdims=True)
+    assert total.tolist() == expected.tolist()
+    upstream = generator.integers(-3, 4, expected.shape)
+    total.backward(torch.tensor(upstream, dtype=torch.float32))
+    inside = (eighths >= 0) & (eighths <= 255 * 8)
+    assert x.grad is not None
+    assert x.grad.tolist() == (inside * upstream * 4.0).tolist()
+
+
 def test_others_read_without_beta_and_pools_keep_it() -> None:
     """A reader of another width gets the codes' values; replaced codes are read with beta."""
     codes = torch.tensor([0.0, 40, 100, 255]).view(1, 1, 2, 2)
     step, beta = torch.tensor(0.5), torch.full((1, 1, 1, 1), 2.0)
-    stream = AdaptedStream(torch.zeros_like(codes), step, beta, GRID, StraightThrough(), True)
+    source = Stream(torch.zeros_like(codes), step, 0)
+    stream = AdaptedStream(source, beta, GRID, StraightThrough(), True)
     pooled = stream.replace_codes(codes)
     assert pooled.values(8).flatten().tolist() == [0, 20, 50, 127.5]
     assert pooled.values(4).tolist() == Stream(codes, step, 0).values(4).tolist()

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from tritone.graph import PoolKind, Window
 from tritone.qat.activations import ActivationQuantizer
-from tritone.qat.adaptation import AdaptedStream
+from tritone.qat.adaptation import AdaptedStream, CodeMean
 from tritone.qat.estimators import Estimator, EstimatorKind, round_half_up, straight_through
 from tritone.qat.modules import QuantizedConvolution, QuantizedModel, QuantizedPool
 from tritone.qat.quantizers import build_weight_quantizer
@@ -102,11 +102,21 @@ class Adapter(nn.Module):
         every = (self.mean, self.hidden, self.last)
         return [node for node in every if node is not None]
 
-    def forward(self, stream: Stream) -> Tensor:
-        """Return beta, (N, 1, 1, 1), exact in U2.10."""
-        for node in self.nodes:
-            stream = node(stream)
-        raw: Tensor = stream  # type: ignore[assignment]  # the last layer makes no stream
+    def forward(self, x: Tensor, step: Tensor) -> Tensor:
+        """Return beta, (N, 1, 1, 1), exact in U2.10.
+
+        Parameters
+        ----------
+        x : real; the adapter sees its stream codes, and its gradient goes to x alone.
+        step : s of the stream, without a gradient.
+        """
+        total = CodeMean.apply(x, step)
+        pixels = x.shape[2] * x.shape[3]
+        mean = self.mean.round_mean(total, total.to(x.dtype) / pixels, 0)
+        stream = Stream(mean, step, 0)
+        if self.hidden is not None:
+            stream = self.hidden(stream)
+        raw = self.last(stream)
         code = round_half_up(raw.detach() * (1 << BETA.frac)).clamp(BETA_LOW, BETA_HIGH)
         beta = straight_through(code / (1 << BETA.frac), raw)
         with torch.no_grad():
@@ -158,13 +168,8 @@ class AdaptiveQuantizer(ActivationQuantizer):
         """Return ``x`` as a stream with the beta of its images."""
         self.prepare(x)
         fresh = FreshStream(x, self._step(x.numel()), self.grid, self.rule, self.estimator)
-        # The adapter sees x rounded; its gradient goes to x and not to the step.
-        held = fresh.step.detach()
-        seen = straight_through(fresh.codes.detach(), (x / held).clamp(STREAM.low, STREAM.high))
-        beta = self.adapter(Stream(seen, held, 0))
-        return AdaptedStream(
-            fresh.codes, fresh.step, beta, self.grid, self.estimator, self.adapted, x
-        )
+        beta = self.adapter(x, fresh.step.detach())
+        return AdaptedStream(fresh, beta, self.grid, self.estimator, self.adapted, x)
 
 
 def _adaptive(model: QuantizedModel) -> Iterator[tuple[QuantizedConvolution, AdaptiveQuantizer]]:

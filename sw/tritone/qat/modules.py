@@ -214,7 +214,6 @@ class QuantizedPool(nn.Module):
 
     def _average(self, centred: Tensor, zero: int) -> Tensor:
         size = self.window.kernel[0] * self.window.kernel[1]
-        multiplier, shift = average_constants(size)
         mean = functional.avg_pool2d(centred, self.window.kernel, self.window.stride)
         with torch.no_grad():
             # Sums of whole numbers below 2**24 are exact in float32.
@@ -222,10 +221,21 @@ class QuantizedPool(nn.Module):
             total = functional.avg_pool2d(
                 centred.to(exact_type), self.window.kernel, self.window.stride, divisor_override=1
             )
-            # In float64 products are exact: 8 + 15 bits and the bits of the size.
-            exact = torch.floor((total.double() * multiplier + half(shift)) / (1 << shift))
-            exact = exact.clamp(STREAM.low - zero, STREAM.high - zero).to(centred.dtype)
-        return straight_through(exact, mean)
+        return self.round_mean(total, mean, zero)
+
+    def round_mean(self, total: Tensor, mean: Tensor, zero: int) -> Tensor:
+        """Return the average of codes less ``zero``, rounded; ``mean`` has the gradient.
+
+        Parameters
+        ----------
+        total : exact sums over the window.
+        """
+        size = self.window.kernel[0] * self.window.kernel[1]
+        multiplier, shift = average_constants(size)
+        # In float64 products are exact: 8 + 15 bits and the bits of the size.
+        exact = torch.floor((total.detach().double() * multiplier + half(shift)) / (1 << shift))
+        exact = exact.clamp(STREAM.low - zero, STREAM.high - zero)
+        return straight_through(exact.to(mean.dtype), mean)
 
 
 class QuantizedModel(nn.Module):

@@ -28,7 +28,18 @@ from torch import Tensor
 from tritone.qat.estimators import ElementwiseScaling, Estimator, StraightThrough
 from tritone.spec.fixed import STREAM, half
 
-__all__ = ["Fused", "Grid", "StepRule", "compose", "levels", "read_values"]
+__all__ = [
+    "Fused",
+    "Grid",
+    "StepRule",
+    "block_size",
+    "compose",
+    "flat",
+    "gradient_mask",
+    "layout",
+    "levels",
+    "read_values",
+]
 
 # Values worked on at once on a processor: with their gradients they stay in its second cache.
 BLOCK = 1 << 17
@@ -102,28 +113,28 @@ def compose(x: Tensor, step: Tensor, grid: Grid, rule: StepRule, estimator: Esti
             return read * torch.where(inside, held, step)
 
 
-def _block(tensor: Tensor) -> int:
+def block_size(tensor: Tensor) -> int:
     """Return how many values are worked on at once: all of them on an accelerator."""
     return BLOCK * torch.get_num_threads() if tensor.device.type == "cpu" else tensor.numel()
 
 
-def _layout(tensor: Tensor) -> torch.memory_format:
+def layout(tensor: Tensor) -> torch.memory_format:
     """Return the order in which the values of a tensor lie."""
     if tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
         return torch.channels_last
     return torch.contiguous_format
 
 
-def _flat(tensor: Tensor) -> Tensor:
+def flat(tensor: Tensor) -> Tensor:
     """Return the values in the order in which they lie, without a copy."""
-    channels_last = _layout(tensor) is torch.channels_last
+    channels_last = layout(tensor) is torch.channels_last
     return (tensor.permute(0, 2, 3, 1) if channels_last else tensor).view(-1)
 
 
 def _blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Return tensors of one layout in equal parts."""
-    size = max(1, _block(tensors[0]))
-    yield from zip(*(_flat(each).split(size) for each in tensors), strict=True)
+    size = max(1, block_size(tensors[0]))
+    yield from zip(*(flat(each).split(size) for each in tensors), strict=True)
 
 
 class Fused(torch.autograd.Function):
@@ -134,7 +145,7 @@ class Fused(torch.autograd.Function):
         ctx: Any, x: Tensor, step: Tensor, grid: Grid, rule: StepRule, estimator: Estimator
     ) -> Tensor:
         """Return the values."""
-        x = x.contiguous(memory_format=_layout(x))
+        x = x.contiguous(memory_format=layout(x))
         values = torch.empty_like(x)
         for some, value in _blocks(x, values):
             levels(some, step, grid, out=value).mul_(step)
@@ -150,9 +161,20 @@ class Fused(torch.autograd.Function):
             again = compose(x, step, ctx.grid, ctx.rule, ctx.estimator)
             dx, moved = torch.autograd.grad(again, (x, step), gradient, create_graph=True)
         else:
-            gradient = gradient.contiguous(memory_format=_layout(x))
+            gradient = gradient.contiguous(memory_format=layout(x))
             dx, moved = _backward(ctx, x, step, values, gradient)
         return dx, moved, None, None, None
+
+
+def gradient_mask(grid: Grid) -> tuple[float, float]:
+    """Return the bounds between which hardtanh_backward passes a gradient as ``grid`` does.
+
+    It leaves out both bounds; the next numbers of float32 take them in.
+    """
+    return (
+        float(np.nextafter(np.float32(grid.low), np.float32(-np.inf))),
+        float(np.nextafter(np.float32(grid.high), np.float32(np.inf))),
+    )
 
 
 def _backward(
@@ -160,12 +182,8 @@ def _backward(
 ) -> tuple[Tensor, Tensor]:
     """Return dx and the gradient of the step, block by block."""
     grid, rule, estimator = ctx.grid, ctx.rule, ctx.estimator
-    dx, scratch = torch.empty_like(x), torch.empty_like(_flat(x)[: _block(x)])
-    # hardtanh_backward leaves out both bounds; the next numbers of float32 take them in.
-    low, high = (
-        float(np.nextafter(np.float32(bound), np.float32(far)))
-        for bound, far in ((grid.low, -np.inf), (grid.high, np.inf))
-    )
+    dx, scratch = torch.empty_like(x), torch.empty_like(flat(x)[: block_size(x)])
+    low, high = gradient_mask(grid)
     mask = torch.ops.aten.hardtanh_backward.grad_input
     factor = None
     if isinstance(estimator, ElementwiseScaling):
