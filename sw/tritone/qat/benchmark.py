@@ -83,9 +83,10 @@ def _candidates(model: str, seed: int) -> Iterator[tuple[str, nn.Module, bool]]:
         set_blend(made, BLEND)
         yield name, made, True
     yield "LSQ without streams", plain_network(fresh()), False
-    rival = brevitas_network(fresh())
-    if rival is not None:
-        yield "Brevitas", rival, False
+    for name, streams in (("Brevitas, convolutions only", False), ("Brevitas", True)):
+        rival = brevitas_network(fresh(), streams=streams)
+        if rival is not None:
+            yield name, rival, False
 
 
 def _step(model: nn.Module, raw: bool, images: Tensor, labels: Tensor) -> Callable[[], None]:

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the benchmark compares with: LSQ as most write it, and Brevitas.
 
-Both replace the convolutions of a network, without streams and without integer residual adds:
-4-bit weights by channel, 4-bit activations, 8 bits where the image is read.
+They replace the convolutions of a network: 4-bit weights by channel, 4-bit activations, 8 bits where
+the image is read. Nothing else is quantised, but Brevitas can have what streams are too: the result
+of every ReLU in 8 bits, which convolutions round to 4 and residual adds take as it is, and a linear
+layer of 8 bits.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from tritone.qat.estimators import SCALE_FLOOR, round_half_up, scale_gradient, straight_through
@@ -78,8 +80,13 @@ def plain_network(model: nn.Module) -> nn.Module:
     )
 
 
-def brevitas_network(model: nn.Module) -> nn.Module | None:
-    """Return ``model`` with the convolutions of Brevitas; None where that is not installed."""
+def brevitas_network(model: nn.Module, *, streams: bool = False) -> nn.Module | None:
+    """Return ``model`` with the layers of Brevitas; None where that is not installed.
+
+    Parameters
+    ----------
+    streams : the results of ReLUs and the linear layers are quantised too, with 8 bits.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it imports what newer versions deprecate
         try:
@@ -107,4 +114,28 @@ def brevitas_network(model: nn.Module) -> nn.Module | None:
             input_bit_width=bits,
         )
 
-    return _replace(model, make)
+    if not streams:
+        return _replace(model, make)
+    traced = fx.symbolic_trace(model)
+    for node in list(traced.graph.nodes):
+        if node.target is functional.relu:
+            activation = quantized.QuantReLU(act_quant=Uint8ActPerTensorFloat, bit_width=EDGE_BITS)
+            traced.add_submodule(f"stream_{node.name}", activation)
+            with traced.graph.inserting_before(node):
+                made = traced.graph.call_module(f"stream_{node.name}", node.args)
+            node.replace_all_uses_with(made)
+            traced.graph.erase_node(node)
+        elif node.op == "call_module" and isinstance(traced.get_submodule(node.target), nn.Linear):
+            inner = traced.get_submodule(node.target)
+            linear = quantized.QuantLinear(
+                inner.in_features,
+                inner.out_features,
+                inner.bias is not None,
+                weight_quant=Int8WeightPerChannelFloat,
+                weight_bit_width=EDGE_BITS,
+                input_quant=Uint8ActPerTensorFloat,
+                input_bit_width=EDGE_BITS,
+            )
+            traced.add_submodule(node.target, linear)
+    traced.recompile()
+    return _replace(traced, make)
