@@ -196,7 +196,7 @@ def test_steps_are_fixed_at_the_mean_beta() -> None:
     hook.remove()
     mean = float(seen[0].double().mean())
     step = quantizer.grid_step.item()
-    betas = fix_steps(model, pictures, batch=6)
+    betas = fix_steps(model, pictures)
     assert betas["conv1"] == pytest.approx(mean, rel=1e-12)  # of a sum of 20 float64
     assert set(betas) == {"conv1", "conv2"}
     fixed = model.nodes[0].output_quantizer
@@ -211,7 +211,7 @@ def test_steps_that_are_not_multiplied_back_are_not_fixed() -> None:
     model = trained(ActivationMethod(quantizer=ActivationKind.ASQ, dequantize=Dequantize.STEP))
     message = r"^Steps must be fixed in a model that multiplies by S \* beta, not by S$"
     with pytest.raises(ValueError, match=message):
-        fix_steps(model, images(2, 1), batch=2)
+        fix_steps(model, images(2, 1))
 
 
 def test_eight_bits_leave_no_headroom() -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from rich.console import Console
 
 from tritone.golden import layers
 from tritone.graph import Convolution, Network
+from tritone.qat.activation_method import ActivationKind, ActivationMethod
 from tritone.qat.export import export, export_run
 from tritone.qat.frozen import FrozenModel
 from tritone.qat.recipe import load_recipe
@@ -59,6 +61,28 @@ def test_run_folder_holds_graph_and_test_set(run: Path) -> None:
     report = json.loads((run / "train.json").read_text())
     hits = int((logits.argmax(1) == test["labels"]).sum())
     assert report["top1_frozen"] == 100 * hits / 360
+
+
+def test_adaptive_steps_can_be_exported_as_static_ones(run: Path, tmp_path: Path) -> None:
+    """The graph then has no gain, and the accuracy that the training measured for it."""
+    message = r"^Run .* must have adaptive steps that levels are multiplied by \(asq, adapted\)"
+    with pytest.raises(ValueError, match=message):
+        export_run(run, static_steps=True)
+    recipe = replace(
+        load_recipe("digits_quick"), activations=ActivationMethod(quantizer=ActivationKind.ASQ)
+    )
+    report = train(recipe, tmp_path, console=Console(quiet=True))
+    hits = {}
+    for static in (False, True):
+        network = export_run(tmp_path, static_steps=static)
+        gains = [isinstance(n, Convolution) and n.gain is not None for n in network.nodes]
+        assert any(gains) != static
+        test = safetensors.numpy.load_file(tmp_path / "graph" / "test.safetensors")
+        logits = layers.run(network, test["images"])[network.output].reshape(360, 10)
+        assert (logits == test["logits"]).all()
+        hits[static] = int((logits.argmax(1) == test["labels"]).sum())
+    assert report["top1_frozen"] == 100 * hits[False] / 360
+    assert report["top1_static"] == 100 * hits[True] / 360
 
 
 def test_refuses_what_was_not_trained(tmp_path: Path) -> None:

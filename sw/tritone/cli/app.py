@@ -110,12 +110,18 @@ def train_command(
 
 
 @app.command("export")
-def export_command(run: RunFolder, folder: DataFolder = Path("data")) -> None:
+def export_command(
+    run: RunFolder,
+    folder: DataFolder = Path("data"),
+    static_steps: Annotated[
+        bool, typer.Option("--static-steps", help="asq: betas become their means, for any machine")
+    ] = False,
+) -> None:
     """Freeze a trained run to integers: RUN/graph."""
     from tritone.cli.tables import layer_table
     from tritone.qat.export import export_run
 
-    _console().print(layer_table(export_run(run, folder)))
+    _console().print(layer_table(export_run(run, folder, static_steps=static_steps)))
 
 
 @app.command("compile")

@@ -21,6 +21,7 @@ from tritone.graph import PoolKind, Window
 from tritone.qat.activations import ActivationQuantizer
 from tritone.qat.adaptation import AdaptedStream, CodeMean
 from tritone.qat.estimators import Estimator, EstimatorKind, round_half_up, straight_through
+from tritone.qat.evaluate import BATCH
 from tritone.qat.modules import QuantizedConvolution, QuantizedModel, QuantizedPool
 from tritone.qat.quantizers import build_weight_quantizer
 from tritone.qat.reading import Grid
@@ -29,11 +30,13 @@ from tritone.qat.streams import FreshStream, Stream
 from tritone.spec.catalog import codebook
 from tritone.spec.fixed import ACTIVATION, BETA, BETA_HIGH, BETA_LOW, STREAM
 
-__all__ = ["Adapter", "AdaptiveQuantizer", "clear_counts", "dead_adapters", "fix_steps"]
+__all__ = ["Adapter", "AdaptiveQuantizer", "adapts", "clear_counts", "dead_adapters", "fix_steps"]
 
 HEADROOM = 1
 REDUCTION = 4
 WEIGHTS = "int8"
+# Training images that beta's mean is taken over where it becomes a constant.
+FIXING_IMAGES = 5000
 # The last weights of a new adapter, normal with this deviation, and its bias: beta is about 1.
 DEVIATION = 0.01
 
@@ -198,9 +201,20 @@ def clear_counts(model: QuantizedModel) -> None:
         quantizer.adapter.clear()
 
 
+def adapts(model: QuantizedModel) -> bool:
+    """Return whether there are adaptive steps that ``fix_steps`` can replace."""
+    found = [quantizer.adapted for _, quantizer in _adaptive(model)]
+    return bool(found) and all(found)
+
+
 @torch.no_grad()
-def fix_steps(model: QuantizedModel, images: Tensor, batch: int) -> dict[str, float]:
-    """Replace every adaptive step by its mean over ``images`` and return the mean betas.
+def fix_steps(model: QuantizedModel, images: Tensor) -> dict[str, float]:
+    """Replace every adaptive step by its mean over FIXING_IMAGES and return the mean betas.
+
+    Parameters
+    ----------
+    model : trained; it is changed.
+    images : raw bytes of the training set, of which the first ones are used.
 
     What is left is LSQ with the step ``S * beta``: the ablation that ASQ must be better than.
 
@@ -214,7 +228,7 @@ def fix_steps(model: QuantizedModel, images: Tensor, batch: int) -> dict[str, fl
     training = model.training
     model.eval()
     clear_counts(model)
-    for part in images.split(batch):
+    for part in images[:FIXING_IMAGES].split(BATCH):
         model(part)
     betas = {}
     for node, adaptive in found:

@@ -12,13 +12,14 @@ import torch
 
 from tritone import graph
 from tritone.qat import data
+from tritone.qat.adapters import adapts, fix_steps
 from tritone.qat.checkpoint import Stage, load_checkpoint
 from tritone.qat.convert import convert
 from tritone.qat.determinism import deterministic
 from tritone.qat.evaluate import BATCH
 from tritone.qat.freeze import freeze
 from tritone.qat.frozen import FrozenConvolution, FrozenModel
-from tritone.qat.modules import INPUT
+from tritone.qat.modules import INPUT, QuantizedModel
 from tritone.qat.recipe import parse_recipe
 from tritone.qat.train import RECIPE, initial_model
 from tritone.spec.storage import write_atomically
@@ -72,16 +73,32 @@ def export(model: FrozenModel, name: str) -> graph.Network:
     )
 
 
-def export_run(run: Path, folder: Path = data.DATA_FOLDER) -> graph.Network:
+def _fix_steps(run: Path, model: QuantizedModel, images: torch.Tensor) -> None:
+    if not adapts(model):
+        raise ValueError(
+            f"Run {run} must have adaptive steps that levels are multiplied by (asq, adapted) "
+            "for static ones to take their place"
+        )
+    fix_steps(model, images)
+
+
+def export_run(
+    run: Path, folder: Path = data.DATA_FOLDER, *, static_steps: bool = False
+) -> graph.Network:
     """Freeze the trained model of a run folder and write its graph.
 
     Into ``run/graph``: the network (network.json, weights.safetensors) and test.safetensors with
     the whole test set, or the validation images of the recipe: ``images`` uint8 (N, C, H, W),
     ``labels`` int64 (N,), and the frozen model's ``logits`` int64 (N, classes).
 
+    Parameters
+    ----------
+    run, folder : as for ``train``.
+    static_steps : adaptive steps (asq) are replaced by their means over training images.
+
     Raises
     ------
-    ValueError : the training of the run is not finished.
+    ValueError : the training of the run is not finished, or it has no such steps.
     FileNotFoundError : no run, or no data set.
     """
     if not (run / RECIPE).is_file():
@@ -97,8 +114,11 @@ def export_run(run: Path, folder: Path = data.DATA_FOLDER) -> graph.Network:
     model = convert(initial_model(recipe, dataset), dataset.shape, recipe.precision, recipe.method)
     model.load_state_dict(checkpoint.model)
     # As in training: the step of the logits comes from float sums.
+    train_images = torch.from_numpy(dataset.train_images)
     with deterministic(recipe.threads):
-        frozen = freeze(model, torch.from_numpy(dataset.train_images))
+        if static_steps:
+            _fix_steps(run, model, train_images)
+        frozen = freeze(model, train_images)
         images = torch.from_numpy(dataset.test_images)
         logits = torch.cat([frozen(batch) for batch in images.split(BATCH)])
     network = export(frozen, recipe.name)

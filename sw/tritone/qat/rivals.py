@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the benchmark compares with: LSQ as most write it, and Brevitas.
 
-They replace the convolutions of a network: 4-bit weights by channel, 4-bit activations, 8 bits where
-the image is read. Nothing else is quantised, but Brevitas can have what streams are too: the result
-of every ReLU in 8 bits, which convolutions round to 4 and residual adds take as it is, and a linear
-layer of 8 bits.
+They replace the convolutions of a network: 4-bit weights by channel, 4-bit activations, 8 bits
+where the image is read. Nothing else is quantised, but Brevitas can have what streams are too: the
+result of every ReLU in 8 bits, which convolutions round to 4 and residual adds take as it is, and a
+linear layer of 8 bits.
 """
 
 from __future__ import annotations

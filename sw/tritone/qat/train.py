@@ -16,6 +16,7 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from tritone.qat import data
+from tritone.qat.adapters import adapts, fix_steps
 from tritone.qat.augment import flip_images, shift_images
 from tritone.qat.checkpoint import (
     Progress,
@@ -326,8 +327,14 @@ class _Training:
         model.eval()
         top1_quant = self._test(model)
         # An accelerator may convolve by transforms, which are not exact.
-        frozen = freeze(model.to("cpu"), self.train_images.cpu())
+        model.to("cpu")
+        train_images = self.train_images.cpu()
         images, labels = self.test_images.cpu(), self.test_labels.cpu()
+        frozen = freeze(model, train_images)
+        ablation = {}
+        if adapts(model):
+            fix_steps(model, train_images)
+            ablation["top1_static"] = top1(freeze(model, train_images), images, labels)
         return {
             "dataset": recipe.dataset,
             "model": recipe.model,
@@ -343,6 +350,7 @@ class _Training:
             "top1_fp32": top1_fp32,
             "top1_quant": top1_quant,
             "top1_frozen": top1(frozen, images, labels),
+            **ablation,
             "seconds": self.seconds,
             "device": _device_name(self.device),
             "commit": _commit(),
