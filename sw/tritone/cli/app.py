@@ -94,9 +94,13 @@ def train_command(
         int | None, typer.Option("--seed", min=0, help="in the place of the recipe's own")
     ] = None,
 ) -> None:
-    """Train a recipe into a run folder; an interrupted training goes on where it was."""
+    """Train a recipe into a run folder; an interrupted training goes on where it was.
+
+    Under torchrun each process takes its share of every batch.
+    """
     from tritone.cli.tables import training_table
     from tritone.qat.device import parse_device
+    from tritone.qat.parallel import rank
     from tritone.qat.recipe import load_recipe
     from tritone.qat.train import train
 
@@ -104,9 +108,9 @@ def train_command(
     if seed is not None:
         parsed = replace(parsed, seed=seed)
     place = run or Path("runs") / Path(recipe).stem
-    _console().print(
-        training_table(place, train(parsed, place, folder, device=parse_device(device)))
-    )
+    report = train(parsed, place, folder, device=parse_device(device))
+    if rank() == 0:
+        _console().print(training_table(place, report))
 
 
 @app.command("export")

@@ -20,6 +20,7 @@ from tritone.qat.estimators import (
     StraightThrough,
     scale_gradient,
 )
+from tritone.qat.parallel import gather, size
 from tritone.qat.reading import Grid, StepRule
 from tritone.qat.streams import FreshStream, Stream
 from tritone.spec.fixed import STREAM, half
@@ -90,8 +91,8 @@ class ActivationQuantizer(nn.Module):
         return 0.0
 
     def _step(self, count: int) -> Tensor:
-        """Return S with the gradient's scale for ``count`` values."""
-        return scale_gradient(self.grid_step, (count * self.top) ** -0.5)
+        """Return S with the gradient's scale for ``count`` values of each process."""
+        return scale_gradient(self.grid_step, (count * size() * self.top) ** -0.5)
 
     def _hold(self) -> None:
         """Keep the parameters where they have a gradient."""
@@ -100,6 +101,7 @@ class ActivationQuantizer(nn.Module):
     @torch.no_grad()
     def initialize(self, x: Tensor) -> None:
         """Set the parameters from a batch."""
+        x = gather(x)
         self._start(x if self.zero else x.clamp(min=0))
         self.initialized.fill_(True)
 

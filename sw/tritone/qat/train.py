@@ -35,9 +35,10 @@ from tritone.qat.evaluate import top1
 from tritone.qat.freeze import freeze
 from tritone.qat.history import EpochRecord, record_epoch
 from tritone.qat.models.catalog import build_model
-from tritone.qat.modules import QuantizedModel, real_input
+from tritone.qat.modules import QuantizedModel, raw_input, real_input
 from tritone.qat.observation import OBSERVED_IMAGES, observe
 from tritone.qat.optimizers import build_optimizer, set_progress
+from tritone.qat.parallel import add_up, joined, local_device, rank, separate_norms, size, wrap
 from tritone.qat.pretrained import (
     Pretrained,
     fold_normalization,
@@ -83,15 +84,18 @@ def train(
         device is there.
     FileNotFoundError : the data set is missing.
     """
-    place = choose_device(device)
+    place = local_device(choose_device(device))
     dataset = data.hold_out(data.load(recipe.dataset, folder), recipe.data.validation)
     _claim(run, recipe)
     if (run / REPORT).is_file():
         finished: dict[str, Any] = json.loads((run / REPORT).read_text())
         return finished
-    with deterministic(recipe.threads):
-        report = _Training(recipe, run, dataset, place).run(console or Console(stderr=True))
-    write_json(run / REPORT, report)
+    if console is None:
+        console = Console(stderr=True, quiet=rank() > 0)
+    with deterministic(recipe.threads), joined(place):
+        report = _Training(recipe, run, dataset, place).run(console)
+        if rank() == 0:
+            write_json(run / REPORT, report)
     return report
 
 
@@ -165,6 +169,12 @@ class _Training:
         before = self.checkpoint.progress.seconds if self.checkpoint else 0.0
         self.started = time.monotonic() - before
         self.epoch_steps = math.ceil(len(self.train_labels) / recipe.batch)
+        smallest = (len(self.train_labels) - 1) % recipe.batch + 1
+        if recipe.batch % size() or smallest < size():
+            raise ValueError(
+                f"Batch must have equal shares for {size()} processes, and the last one of an "
+                f"epoch an image for each, not {recipe.batch} and {smallest} images"
+            )
 
     @property
     def seconds(self) -> float:
@@ -186,21 +196,15 @@ class _Training:
             elif recipe.pretrained is not None:
                 model, top1_fp32 = self._import(recipe.pretrained)
             else:
-                self._stage(
-                    Stage.PRETRAIN,
-                    model,
-                    lambda x: model(real_input(x)),
-                    label_loss,
-                    None,
-                    display,
-                )
+                self._stage(Stage.PRETRAIN, model, real_input, label_loss, None, display)
                 model.eval()
                 top1_fp32 = self._test(lambda x: model(real_input(x)))
-            save_baseline(self.folder, model)
+            if rank() == 0:
+                save_baseline(self.folder, model)
             quantized = convert(model, self.dataset.shape, recipe.precision, recipe.method)
             quantized.to(self.device)
             loss = distillation_loss(recipe.distillation, model)
-            self._stage(Stage.FINETUNE, quantized, quantized, loss, top1_fp32, display)
+            self._stage(Stage.FINETUNE, quantized, raw_input, loss, top1_fp32, display)
         return self._report(quantized, top1_fp32)
 
     def _import(self, pretrained: Pretrained) -> tuple[nn.Module, float]:
@@ -216,12 +220,15 @@ class _Training:
         self,
         stage: Stage,
         model: nn.Module,
-        forward: Callable[[Tensor], Tensor],
+        read: Callable[[Tensor], Tensor],
         loss_of: Loss,
         top1_fp32: float | None,
         display: TrainingDisplay,
     ) -> None:
-        """Train ``model`` for what is left of ``stage``, with a checkpoint after every epoch."""
+        """Train ``model`` for what is left of ``stage``, with a checkpoint after every epoch.
+
+        ``read`` makes of images what the model takes.
+        """
         settings: Pretraining | Finetuning = self.recipe.finetune
         if stage is Stage.PRETRAIN and self.recipe.pretrain is not None:
             settings = self.recipe.pretrain
@@ -239,6 +246,13 @@ class _Training:
             first = self.checkpoint.progress.epoch
             display.skip(first * self.epoch_steps)
         model.train()
+        # At the end of its ramp a blended weight has no gradient.
+        network = wrap(model, unused=steering is not None and steering.blends)
+
+        def forward(images: Tensor) -> Tensor:
+            logits: Tensor = network(read(images))
+            return logits
+
         for epoch in range(first, settings.epochs):
             loss, accuracy = self._epoch(
                 stage, epoch, settings, model, forward, loss_of, optimizer, steering, display
@@ -262,6 +276,8 @@ class _Training:
                 deltas=steering.deltas if steering else {},
                 observation=observation,
             )
+            if rank() > 0:
+                continue
             record_epoch(self.folder, record)
             save_checkpoint(
                 self.folder,
@@ -270,6 +286,7 @@ class _Training:
                 optimizer,
                 self.generator,
             )
+        separate_norms(model)
 
     def _epoch(
         self,
@@ -299,23 +316,28 @@ class _Training:
             images = shift_images(self.train_images[chosen], self.recipe.shift, self.generator)
             if self.recipe.flip:
                 images = flip_images(images, self.generator)
+            images, labels = images[rank() :: size()], labels[rank() :: size()]
             logits = forward(images)
             loss = loss_of(images, logits, labels)
-            if not math.isfinite(loss.item()):
+            part = len(labels) / len(chosen)
+            found = int((logits.argmax(1) == labels).sum())
+            mean, right = add_up(loss.item() * part, found)
+            if not math.isfinite(mean):
                 where = culprit(model, forward, images)
                 raise ValueError(
-                    f"Loss must be finite, not {loss.item()}, in epoch {epoch + 1} of "
+                    f"Loss must be finite, not {mean}, in epoch {epoch + 1} of "
                     f"{stage.value}: it went wrong in {f'layer {where}' if where else 'the loss'}; "
                     "a lower learning rate may help"
                 )
             optimizer.zero_grad()
-            loss.backward()
+            # The gradients of the processes are averaged, not added.
+            (loss * (part * size()) if size() > 1 else loss).backward()
             if steering:
                 steering.after_backward()
             optimizer.step()
             seen += len(chosen)
-            hits += int((logits.argmax(1) == labels).sum())
-            losses += loss.item() * len(chosen)
+            hits += int(right)
+            losses += mean * len(chosen)
             display.step(stage.value, epoch + 1, epochs, losses / seen, 100 * hits / seen)
         return losses / seen, 100 * hits / seen
 
