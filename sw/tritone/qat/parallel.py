@@ -125,22 +125,24 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
         channels = input.shape[1]
-        local = torch.full((1,), input.numel() / channels, device=input.device)
-        parts = torch.cat([input.sum((0, 2, 3)), local])
+        exact = torch.float64  # as torch adds up on a processor
+        local = torch.full((1,), input.numel() / channels, dtype=exact, device=input.device)
+        parts = torch.cat([input.sum((0, 2, 3), dtype=exact), local])
         total: Tensor = _Sum.apply(parts)
         count = total[-1].detach()
         mean = total[:-1] / count
-        centred = input - mean.view(1, -1, 1, 1)
-        spread: Tensor = _Sum.apply((centred * centred).sum((0, 2, 3)))
+        centred = input - mean.to(input.dtype).view(1, -1, 1, 1)
+        spread: Tensor = _Sum.apply((centred * centred).sum((0, 2, 3), dtype=exact))
         variance = spread / count
         with torch.no_grad():
             self.num_batches_tracked += 1
             momentum = self.momentum
             if momentum is None:  # a cumulative average
                 momentum = 1 / float(self.num_batches_tracked)
-            self.running_mean.lerp_(mean, momentum)
-            self.running_var.lerp_(variance * (count / (count - 1)), momentum)
-        slope = self.weight / torch.sqrt(variance + self.eps)
+            unbiased = variance * (count / (count - 1))
+            self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
+            self.running_var.lerp_(unbiased.to(self.running_var.dtype), momentum)
+        slope = self.weight * torch.rsqrt(variance + self.eps).to(input.dtype)
         return centred * slope.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
 
 
