@@ -16,23 +16,28 @@ from tritone.qat.modules import QuantizedModel
 from tritone.qat.precision import Multipliers, Precision
 
 SHAPE = (2, 9, 9)
+# The last average of Branches takes 2x2 pixels of these.
+EVEN_SHAPE = (2, 7, 7)
 
 
 class Mixed(nn.Module):
-    """A signed tensor (bias, no norm, no ReLU), padded pools, strides, two linear layers."""
+    """A signed tensor (bias, no norm, no ReLU), padded pools, strides, two linear layers.
 
-    def __init__(self) -> None:
+    The average is of 3x3 pixels, or of 2x2: a power of two.
+    """
+
+    def __init__(self, mean: int = 3) -> None:
         super().__init__()
         self.first = nn.Conv2d(2, 5, 3, padding=1)
         self.largest = nn.MaxPool2d(3, stride=2, padding=1)
         self.second = nn.Conv2d(5, 6, (3, 2), stride=2, padding=(1, 0), bias=False)
         self.norm = nn.BatchNorm2d(6)
-        self.mean = nn.AvgPool2d(3, stride=1, padding=1)
+        self.mean = nn.AvgPool2d(mean, stride=1, padding=1)
         self.third = nn.Conv2d(6, 4, 1)
         self.norm3 = nn.BatchNorm2d(4)
         self.relu = nn.ReLU()
         self.flat = nn.Flatten()
-        self.hidden = nn.Linear(4 * 3 * 2, 7)
+        self.hidden = nn.Linear(4 * (6 - mean) * (5 - mean), 7)
         self.logits = nn.Linear(7, 3)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -50,17 +55,28 @@ def random_images(count: int, shape: tuple[int, int, int], seed: int) -> Tensor:
     return (brightness + noise).clamp(0, 255).to(torch.uint8)
 
 
-@pytest.fixture(scope="session")
-def mixed() -> nn.Module:
-    """The full-precision network, with random weights, two of its slopes negative."""
+def build_mixed(mean: int) -> nn.Module:
+    """Return a network with random weights, two of its slopes negative."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
-        model = Mixed()
+        model = Mixed(mean)
     with torch.no_grad():
         model.norm.weight[1] = -0.7
         model.norm3.weight[2] = -1.3
         model.norm3.bias[2] = 0.4
     return model
+
+
+@pytest.fixture(scope="session")
+def mixed() -> nn.Module:
+    """The full-precision network."""
+    return build_mixed(3)
+
+
+@pytest.fixture(scope="session")
+def mixed_even() -> nn.Module:
+    """The same with an average that needs no multiplier."""
+    return build_mixed(2)
 
 
 @pytest.fixture(scope="session")
@@ -73,11 +89,13 @@ HALF_OCTAVES = Precision(weights="post4", act_bits=4, multipliers=Multipliers.HA
 
 
 @pytest.fixture(scope="session", params=["post4", "int5", "ternary", "half octaves"])
-def quantized(request: pytest.FixtureRequest, mixed: nn.Module) -> QuantizedModel:
+def quantized(
+    request: pytest.FixtureRequest, mixed: nn.Module, mixed_even: nn.Module
+) -> QuantizedModel:
     """The quantised network in evaluation mode."""
     half = request.param == "half octaves"
     precision = HALF_OCTAVES if half else Precision(weights=request.param, act_bits=4)
-    model = convert(mixed, SHAPE, precision)
+    model = convert(mixed_even if half else mixed, SHAPE, precision)
     model.train()
     for seed in range(10, 15):
         model(random_images(64, SHAPE, seed))
@@ -94,6 +112,30 @@ def branching(request: pytest.FixtureRequest) -> QuantizedModel:
     for seed in range(20, 25):
         model(random_images(64, SHAPE, seed))
     return model.eval()
+
+
+@pytest.fixture(scope="session")
+def half_branching() -> QuantizedModel:
+    """A quantised network with shortcuts and half octaves; its images are EVEN_SHAPE."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(6)
+        model = convert(Branches(), EVEN_SHAPE, HALF_OCTAVES)
+    model.train()
+    for seed in range(20, 25):
+        model(random_images(64, EVEN_SHAPE, seed))
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def even_images() -> Tensor:
+    """40 random images for it."""
+    return random_images(40, EVEN_SHAPE, 5)
+
+
+@pytest.fixture(scope="session")
+def frozen_half_branching(half_branching: QuantizedModel, even_images: Tensor) -> FrozenModel:
+    """The integer network with shortcuts and half octaves."""
+    return freeze(half_branching, even_images)
 
 
 @pytest.fixture(scope="session")

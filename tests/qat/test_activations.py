@@ -6,6 +6,7 @@ Scales and inputs are dyadic, so that float32 is exact and ``==`` holds.
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from math import floor
 
@@ -13,7 +14,12 @@ import numpy as np
 import pytest
 import torch
 
-from tritone.qat.activations import ActivationQuantizer, EwgsQuantizer, PactQuantizer
+from tritone.qat.activations import (
+    ActivationQuantizer,
+    EwgsQuantizer,
+    PactQuantizer,
+    nearest_octave,
+)
 from tritone.qat.estimators import ElementwiseScaling
 from tritone.qat.streams import read
 
@@ -213,3 +219,22 @@ def test_codes_read_are_the_values(kind: type, signed: bool, bits: int) -> None:
     for width in range(1, 9):
         expected = stream.values(width)
         assert torch.equal(stream.replace_codes(stream.codes).values(width), expected)
+
+
+@pytest.mark.parametrize("kind", [ActivationQuantizer, PactQuantizer, EwgsQuantizer])
+def test_steps_beside_a_reference(kind: type[ActivationQuantizer]) -> None:
+    """Codes have the nearest power of two times the reference; the gradient is that of the step."""
+    x = torch.linspace(0.01, 3.0, 64)
+    for reference in (0.003, 0.0071, 0.011, 1.0):
+        quantizer = kind(4)
+        quantizer.train()
+        quantizer(x)
+        near = float(np.float32(reference))
+        candidates = [near * 2.0**n for n in range(-20, 20)]
+        learnt = quantizer.step
+        expected = min(candidates, key=lambda each: abs(math.log2(each / learnt)))
+        stream = quantizer(x, torch.tensor(reference))
+        assert float(stream.step.detach()) == expected == nearest_octave(learnt, near)
+        assert torch.equal(stream.codes, torch.floor(x / expected + 0.5).clamp(0, 255))
+        stream.values(4).sum().backward()
+        assert all(parameter.grad is not None for parameter in quantizer.parameters())

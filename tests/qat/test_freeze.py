@@ -15,12 +15,15 @@ from tritone.qat.convert import convert
 from tritone.qat.freeze import (
     LOGIT_HEADROOM,
     freeze,
+    octave_constants,
     requantizer_constants,
     shortcut_constants,
+    shortcut_octaves,
 )
 from tritone.qat.frozen import FrozenConvolution, FrozenModel
 from tritone.qat.modules import QuantizedConvolution, QuantizedModel
 from tritone.qat.precision import Multipliers, Precision
+from tritone.spec.catalog import codebook
 
 
 def rounded(value: Fraction) -> int:
@@ -133,12 +136,48 @@ def test_refuses_logits_that_are_all_zero() -> None:
         freeze(model, torch.zeros(1, 1, 2, 2, dtype=torch.uint8))
 
 
-def test_half_octaves(mixed: nn.Module, images: Tensor) -> None:
-    """Every M is +-2**(k/2) * 2**S, sqrt 2 being 181/128, rounded; the image of the float model
-    keeps its classes, since only the weights' scales have moved, by a quarter octave at most."""
+def test_octave_constants_follow_the_definition() -> None:
+    """k is the nearest half octave, D counts in 2**-S of the channel, rounded half up."""
+    gain = [2.0**0.5, -(2.0**-7), 2.0**-7.24, 2.0**-7.26, 2.0**-20.5, 1e-30, 0.0]
+    bias = [0.3, -17.25, 0.0, 90.125, -3.7, 1.5, 2.5]
+    k, offset = octave_constants(
+        "layer", torch.tensor(gain).double(), torch.tensor(bias).double(), 128
+    )
+    assert k.tolist() == [-1, 14, 14, 15, 41, 76, 76]
+    for each, real, found in zip(k.tolist(), bias, offset.tolist(), strict=True):
+        shift = (each + 1) // 2
+        exact = (Fraction(real) + 128) * 2**shift
+        assert found == rounded(exact) + ((1 << shift) >> 1)
+
+
+def test_refuses_octaves_that_do_not_fit() -> None:
+    """Scales above sqrt 2, and offsets of more than 48 bits."""
+    message = r"^Layer big must be scaled by at most sqrt 2 without multipliers, not 1\.7$"
+    with pytest.raises(ValueError, match=message):
+        octave_constants("big", torch.tensor([1.7]).double(), torch.zeros(1).double(), 0)
+    message = r"^Layer big must have D in 48 signed bits, not 2\.75e\+14$"
+    with pytest.raises(ValueError, match=message):
+        octave_constants("big", torch.zeros(1).double(), torch.full((1,), 1e3).double(), 0)
+
+
+def test_shortcut_octaves() -> None:
+    """Powers of two, exactly."""
+    assert [shortcut_octaves("layer", 2.0**n) for n in range(-9, 9)] == list(range(-9, 9))
+    message = (
+        r"^Layer big must add a shortcut of a power of two of its own steps without multipliers, "
+        r"not 1\.01$"
+    )
+    with pytest.raises(ValueError, match=message):
+        shortcut_octaves("big", 1.01)
+
+
+def test_half_octaves(mixed_even: nn.Module, images: Tensor) -> None:
+    """Channels have k, near the multiplier of the unrestricted network; negative slopes negate
+    the weights; the image of the float model keeps its classes, since only the weights' scales have
+    moved, by a quarter octave at most."""
     integer = Precision(weights="int5", act_bits=8)
     models = [
-        convert(mixed, (2, 9, 9), replace(integer, multipliers=multipliers))
+        convert(mixed_even, (2, 9, 9), replace(integer, multipliers=multipliers))
         for multipliers in Multipliers
     ]
     for model in models:
@@ -146,37 +185,43 @@ def test_half_octaves(mixed: nn.Module, images: Tensor) -> None:
         for batch in images.repeat(8, 1, 1, 1).split(40):
             model(batch)
         model.eval()
-    frozen = [freeze(model, images) for model in models]
-    powers = [
-        sign * Fraction(2) ** (k // 2) * (Fraction(181, 128) if k % 2 else 1)
-        for k in range(-60, 60)
-        for sign in (1, -1)
-    ]
-    restricted = []
-    for each in frozen:
-        constants = [
-            (int(m), node.shift)
-            for node in each.nodes
-            if isinstance(node, FrozenConvolution)
-            for m in node.multiplier
-        ]
-        restricted.append(
-            [m in {rounded(power * 2**shift) for power in powers} for m, shift in constants]
+    plain, half = (freeze(model, images) for model in models)
+    distances = []
+    for node, other, layer in zip(plain.nodes, half.nodes, models[1].nodes, strict=True):
+        if not isinstance(node, FrozenConvolution):
+            continue
+        assert isinstance(other, FrozenConvolution)
+        assert isinstance(layer, QuantizedConvolution)
+        assert node.half_octaves is None
+        assert other.half_octaves is not None
+        assert set(other.multiplier.tolist()) == {1}
+        assert other.shift == 0
+        real = node.multiplier.abs() / 2.0**node.shift
+        distances += (-2 * real.log2() - other.half_octaves).abs().tolist()
+        codes = layer.weight_quantizer.codes(
+            layer.weight, layer.gain(half.tensors[layer.input].step)
         )
-        assert len(constants) == 5 + 6 + 4 + 7 + 3
-        assert sum(m < 0 for m, _ in constants) >= 2
-    assert all(restricted[1])
-    assert not any(restricted[0][:5])
-    logits = frozen[1].tensors["logits"]
+        levels = [level and level.even for level in layer.weight_quantizer.book.levels]
+        for channel, negative in enumerate((node.multiplier < 0).tolist()):
+            own = [levels[code] for code in other.codes[channel].flatten()]
+            trained = [levels[code] for code in codes[channel].flatten()]
+            assert own == [-level if negative else level for level in trained]
+    assert len(distances) == 5 + 6 + 4 + 7 + 3
+    # Half a step of k, and what the steps of the two trainings differ by.
+    assert sorted(distances)[len(distances) // 2] < 0.5
+    logits = half.tensors["logits"]
     assert Fraction(logits.step).numerator == 1 or Fraction(logits.step).denominator == 1
-    changed = [(frozen[i](images).argmax(1) != models[i](images).argmax(1)).sum() for i in (0, 1)]
+    changed = [
+        (each(images).argmax(1) != model(images).argmax(1)).sum()
+        for each, model in zip((plain, half), models, strict=True)
+    ]
     assert max(changed) <= 2
 
 
-def test_half_octaves_are_trained_with(mixed: nn.Module, images: Tensor) -> None:
+def test_half_octaves_are_trained_with(mixed_even: nn.Module, images: Tensor) -> None:
     """The weights that training multiplies by are those of the frozen layer."""
     model = convert(
-        mixed,
+        mixed_even,
         (2, 9, 9),
         Precision(weights="post4", act_bits=4, multipliers=Multipliers.HALF_OCTAVE),
     )
@@ -188,13 +233,52 @@ def test_half_octaves_are_trained_with(mixed: nn.Module, images: Tensor) -> None
     for _ in range(3):
         model(images)
     frozen = freeze(model.eval(), images)
+    book = codebook("post4")
+    scaled = torch.tensor([level.scaled if level else 0 for level in book.levels])
+    compared = 0
     for node, integer in zip(model.nodes, frozen.nodes, strict=True):
-        if not isinstance(node, QuantizedConvolution):
+        if not isinstance(node, QuantizedConvolution) or node.weight_quantizer.book is not book:
             continue
         assert isinstance(integer, FrozenConvolution)
         step = frozen.tensors[node.input].step
         weights = node.weight_quantizer(node.weight, node.gain(step)).detach()
         scales = node.weight_quantizer.scales(node.weight, node.gain(step))
-        levels = integer.scaled[integer.codes.long()].double() / (8 << 7)
-        if node.weight_quantizer.book.name == "post4":
-            assert torch.equal(weights, levels.float() * scales.view(-1, 1, 1, 1))
+        if node.norm is not None:
+            scales = scales * node.norm.weight.detach().sign()
+        levels = scaled[integer.codes.long()].double() / (8 << 7)
+        assert torch.equal(weights, levels.float() * scales.view(-1, 1, 1, 1))
+        compared += 1
+    assert compared == 3
+
+
+def test_steps_of_shortcuts_are_powers_of_two_apart(
+    half_branching: QuantizedModel, frozen_half_branching: FrozenModel
+) -> None:
+    """Steps that training has restricted are those of the exported tensors, within half an octave
+    of what is learnt; nothing else is restricted."""
+    ties = 0
+    for node in half_branching.nodes:
+        if not isinstance(node, QuantizedConvolution) or node.output_quantizer is None:
+            continue
+        step, learnt = frozen_half_branching.tensors[node.output].step, node.output_quantizer.step
+        if node.shortcut is None:
+            assert step == learnt
+            continue
+        beside = frozen_half_branching.tensors[node.shortcut.tensor].step
+        ratio = Fraction(step) / Fraction(beside)
+        assert 1 in (ratio.numerator, ratio.denominator)
+        assert log2(ratio) == int(log2(ratio))
+        assert abs(log2(step / learnt)) <= 0.5
+        ties += 1
+    assert ties == 4
+
+
+def test_refuses_averages_that_need_a_multiplier(mixed: nn.Module) -> None:
+    """Before training starts."""
+    message = (
+        r"^Layer mean must average a power of two of pixels with half_octave multipliers, not 9: "
+        r"pool another window, or train with multipliers = integer$"
+    )
+    precision = Precision(weights="post4", act_bits=4, multipliers=Multipliers.HALF_OCTAVE)
+    with pytest.raises(ValueError, match=message):
+        convert(mixed, (2, 9, 9), precision)

@@ -51,6 +51,7 @@ def test_all_that_come_with_tritone_load() -> None:
         "cifar10_resnet20",
         "cifar10_resnet20_post4",
         "digits",
+        "digits_half",
         "digits_quick",
     ]
     for name in recipe_names():
@@ -111,7 +112,9 @@ def test_validation_images_are_counted() -> None:
         parse_recipe(TEXT + "[data]\nvalidation = -1\n")
 
 
-@pytest.mark.parametrize("name", ["digits", "digits_quick", "cifar10_resnet20_post4"])
+@pytest.mark.parametrize(
+    "name", ["digits", "digits_half", "digits_quick", "cifar10_resnet20_post4"]
+)
 def test_rendering_is_the_inverse_of_parsing(name: str) -> None:
     """The copy in a run folder is the recipe."""
     recipe = load_recipe(name)
@@ -307,8 +310,6 @@ def test_refuses_types(old: str, new: str, message: str) -> None:
 @pytest.mark.parametrize("name", ["nothing", "nothing.toml"])
 def test_refuses_an_unknown_recipe(name: str) -> None:
     """The known names are listed."""
-    message = (
-        rf"^Recipe must be one of cifar10_.*, digits, digits_quick or a \.toml file, not '{name}'$"
-    )
+    message = rf"^Recipe must be one of cifar10_.*, digits, digits_half, digits_quick or a \.toml file, not '{name}'$"
     with pytest.raises(ValueError, match=message):
         load_recipe(name)

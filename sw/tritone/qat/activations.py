@@ -19,19 +19,25 @@ from tritone.qat.estimators import (
     Estimator,
     StraightThrough,
     scale_gradient,
+    straight_through,
 )
 from tritone.qat.parallel import gather, size
 from tritone.qat.reading import Grid, StepRule
 from tritone.qat.streams import FreshStream, Stream
 from tritone.spec.fixed import STREAM, half
 
-__all__ = ["ActivationQuantizer", "EwgsQuantizer", "PactQuantizer"]
+__all__ = ["ActivationQuantizer", "EwgsQuantizer", "PactQuantizer", "nearest_octave"]
 
 # PACT's alpha before training (Choi et al., arXiv 1805.06085, section 3.1).
 PACT_START = 10.0
 
 # EWGS's upper bound is this many standard deviations of the half of a normal distribution above 0.
 EWGS_DEVIATIONS = 3.0
+
+
+def nearest_octave(step: float, reference: float) -> float:
+    """Return ``reference`` times the power of two that is nearest to ``step``, in octaves."""
+    return math.ldexp(reference, math.floor(math.log2(step / reference) + 0.5))
 
 
 class ActivationQuantizer(nn.Module):
@@ -124,10 +130,18 @@ class ActivationQuantizer(nn.Module):
         with torch.no_grad():
             self._hold()
 
-    def forward(self, x: Tensor) -> Stream:
-        """Return ``x`` as a stream."""
+    def forward(self, x: Tensor, reference: Tensor | None = None) -> Stream:
+        """Return ``x`` as a stream.
+
+        With a ``reference`` the step of the codes is the nearest one that is a power of two times
+        it; the gradient passes to the step that is learnt.
+        """
         self.prepare(x)
-        return FreshStream(x, self._step(x.numel()), self.grid, self.rule, self.estimator)
+        step = self._step(x.numel())
+        if reference is not None:
+            near = nearest_octave(self.step, float(reference.detach())) * (1 << self.read_shift)
+            step = straight_through(torch.full_like(step, near), step)
+        return FreshStream(x, step, self.grid, self.rule, self.estimator)
 
 
 class PactQuantizer(ActivationQuantizer):
@@ -207,9 +221,9 @@ class EwgsQuantizer(ActivationQuantizer):
         if self.learn_lower:
             self.lower.copy_(x.min())
 
-    def forward(self, x: Tensor) -> Stream:
+    def forward(self, x: Tensor, reference: Tensor | None = None) -> Stream:
         """Return ``x`` less the lower bound as a stream."""
         if not self.learn_lower:
-            return super().forward(x)
+            return super().forward(x, reference)
         self.prepare(x)
-        return super().forward(functional.relu(x) - self.lower)
+        return super().forward(functional.relu(x) - self.lower, reference)

@@ -167,8 +167,13 @@ class AdaptiveQuantizer(ActivationQuantizer):
         self.adapted = adapted
         self.adapter = Adapter(tensor, shape)
 
-    def forward(self, x: Tensor) -> Stream:
+    def forward(self, x: Tensor, reference: Tensor | None = None) -> Stream:
         """Return ``x`` as a stream with the beta of its images."""
+        if reference is not None:
+            raise ValueError(
+                "Adaptive steps must be left out where steps are powers of two of others, not used "
+                "with half octaves"
+            )
         self.prepare(x)
         fresh = FreshStream(x, self._step(x.numel()), self.grid, self.rule, self.estimator)
         beta = self.adapter(x, fresh.step.detach())

@@ -8,6 +8,7 @@ import zlib
 
 from torch import nn
 
+from tritone.graph import PoolKind
 from tritone.qat.activation_method import build_activation_quantizer
 from tritone.qat.draft import Draft, draft
 from tritone.qat.method import LayerChoice, Method
@@ -50,10 +51,21 @@ def convert(
     nodes: list[QuantizedConvolution | QuantizedPool] = []
     for name, part in parts.parts.items():
         if isinstance(part, PoolPart):
+            if precision.multipliers is Multipliers.HALF_OCTAVE:
+                _require_power_of_two(part)
             nodes.append(QuantizedPool(output=name, **vars(part)))
         else:
             nodes.append(_convolution(parts, part, choices[name], precision, method, grids))
     return QuantizedModel(parts.shapes, nodes)
+
+
+def _require_power_of_two(part: PoolPart) -> None:
+    size = part.window.kernel[0] * part.window.kernel[1]
+    if part.kind is PoolKind.AVERAGE and size & (size - 1):
+        raise ValueError(
+            f"Layer {part.name} must average a power of two of pixels with half_octave multipliers,"
+            f" not {size}: pool another window, or train with multipliers = integer"
+        )
 
 
 def _grids(parts: Draft, bits: dict[str, int]) -> dict[str, int]:

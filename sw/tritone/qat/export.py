@@ -47,6 +47,7 @@ def export(model: FrozenModel, name: str) -> graph.Network:
                     shift=node.shift,
                     low=node.low,
                     high=node.high,
+                    half_octaves=None if node.half_octaves is None else node.half_octaves.numpy(),
                     groups=node.groups,
                     shortcut=node.shortcut,
                     gain=node.gain,

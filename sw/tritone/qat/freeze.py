@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a trained quantised model to integers: batch norm and scales become M, D and S."""
+"""From a trained quantised model to integers: batch norm and scales become M, D and S, or k."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tritone.qat.modules import (
     QuantizedPool,
     average_constants,
 )
-from tritone.qat.quantizers import half_octave
-from tritone.spec.codebook import Codebook
+from tritone.spec.codebook import Codebook, Level
 from tritone.spec.fixed import (
     BETA,
     BETA_HIGH,
     BETA_LOW,
+    HALF_OCTAVES_LOW,
     INPUT_STEP,
     INPUT_ZERO,
     LOGIT,
@@ -34,11 +34,21 @@ from tritone.spec.fixed import (
     SHIFT_MAX,
     SHORTCUT_SHIFT_MAX,
     SQRT2_FRACTION,
+    SQRT2_NUMERATOR,
     STREAM,
+    VALUE,
+    FixedFormat,
     half,
 )
 
-__all__ = ["LOGIT_HEADROOM", "freeze", "requantizer_constants", "shortcut_constants"]
+__all__ = [
+    "LOGIT_HEADROOM",
+    "freeze",
+    "octave_constants",
+    "requantizer_constants",
+    "shortcut_constants",
+    "shortcut_octaves",
+]
 
 # The logits of images that were not seen may be this much larger than those of the training set.
 LOGIT_HEADROOM = 2
@@ -111,15 +121,16 @@ class _Freezing:
     def convolution(self, node: QuantizedConvolution, wide_step: float) -> None:
         """Add a convolution; without a quantiser its result is wide and has that step."""
         source, quantizer = self.tensors[node.input], node.output_quantizer
+        added = None if node.shortcut is None else self.tensors[node.shortcut.tensor]
+        step = node.output_step(None if added is None else added.step)
         self.tensors[node.output] = graph.Tensor(
             name=node.output,
             shape=(len(node.weight), *node.window.output(*source.shape[1:])),
             zero=0 if quantizer is None else quantizer.zero,
-            step=wide_step if quantizer is None else quantizer.step,
+            step=wide_step if step is None else step,
             wide=quantizer is None,
         )
         gain, bits = self.gains.get(node.input, (None, 0))
-        added = None if node.shortcut is None else self.tensors[node.shortcut.tensor]
         self.nodes.append(
             _freeze_convolution(
                 node,
@@ -165,12 +176,60 @@ def requantizer_constants(
     multiplier = _round(gain * 2.0**shift)
     offset = _round((bias + zero) * 2.0**shift) + half(shift)
     for label, values, fixed in (("M", multiplier, MULTIPLIER), ("D", offset, OFFSET)):
-        if not bool(((values >= fixed.low) & (values <= fixed.high)).all()):
-            raise ValueError(
-                f"Layer {name} must have {label} in {fixed.bits} signed bits, "
-                f"not {float(values.abs().max()):.3g}"
-            )
+        _require_format(name, label, values, fixed)
     return multiplier.long(), offset.long(), shift
+
+
+def _require_format(name: str, label: str, values: Tensor, fixed: FixedFormat) -> None:
+    if not bool(((values >= fixed.low) & (values <= fixed.high)).all()):
+        raise ValueError(
+            f"Layer {name} must have {label} in {fixed.bits} signed bits, "
+            f"not {float(values.abs().max()):.3g}"
+        )
+
+
+def octave_constants(name: str, gain: Tensor, bias: Tensor, zero: int) -> tuple[Tensor, Tensor]:
+    """Return k and D (int64) of ``y = 2**(-k/2) * v + bias + zero``, rounded half up.
+
+    k is that of the half octave nearest to each magnitude of ``gain``, at most 76: v has 36 bits,
+    so what is scaled by less is less than a quarter of a code, whatever k is.
+
+    Parameters
+    ----------
+    name : of the layer, for messages.
+    gain : codes per unit of v, for each channel, float64.
+    bias : codes, for each channel, float64.
+    zero : z of the output.
+    """
+    most = 2 * (VALUE.bits + 2)
+    octaves = torch.where(gain == 0, most, -2 * torch.log2(gain.abs()))
+    k = _round(octaves).clamp(max=most).long()
+    if int(k.min()) < HALF_OCTAVES_LOW:
+        raise ValueError(
+            f"Layer {name} must be scaled by at most sqrt 2 without multipliers, "
+            f"not {float(gain.abs().max()):.3g}"
+        )
+    halves = torch.tensor([half(int(shift)) for shift in (k + 1) >> 1])
+    offset = _round((bias + zero) * torch.exp2(((k + 1) >> 1).double())) + halves
+    _require_format(name, "D", offset, OFFSET)
+    return k, offset.long()
+
+
+def shortcut_octaves(name: str, ratio: float) -> int:
+    """Return t of ``(k - z_k) * ratio``, a power of two, added to a sum without multipliers.
+
+    Parameters
+    ----------
+    name : of the layer, for messages.
+    ratio : step of the shortcut tensor over that of the result.
+    """
+    mantissa, exponent = math.frexp(ratio)
+    if mantissa != 0.5:
+        raise ValueError(
+            f"Layer {name} must add a shortcut of a power of two of its own steps without "
+            f"multipliers, not {ratio:.3g}"
+        )
+    return exponent - 1
 
 
 def shortcut_constants(name: str, ratio: float, shift: int) -> tuple[int, int]:
@@ -199,9 +258,26 @@ def _round(value: Tensor) -> Tensor:
     return torch.floor(value + 0.5)
 
 
-def _scaled_levels(book: Codebook) -> Tensor:
-    """Return 128 times the level of each code, 0 for codes that are not used."""
-    return torch.tensor([0 if level is None else level.scaled for level in book.levels])
+def _scaled_levels(book: Codebook, turned: Tensor) -> Tensor:
+    """Return 128 times the level of each code (channel, code), 0 for codes that are not used.
+
+    In channels that are ``turned`` it is sqrt 2 times that: ``sqrt 2 (e + o sqrt 2) = 2 o + e sqrt
+    2``.
+    """
+    levels = [level or Level(0) for level in book.levels]
+    even, odd = (torch.tensor([getattr(n, rail) for n in levels]) for rail in ("even", "odd"))
+    one, root = 1 << SQRT2_FRACTION, SQRT2_NUMERATOR
+    return torch.stack([one * even + root * odd, 2 * one * odd + root * even])[turned]
+
+
+def _negated(book: Codebook) -> Tensor:
+    """Return for each code that of the negative level; codes that are not used stay."""
+    codes = {level: code for code, level in reversed(list(enumerate(book.levels))) if level}
+    negative = [
+        code if level is None else codes[Level(-level.even, -level.odd)]
+        for code, level in enumerate(book.levels)
+    ]
+    return torch.tensor(negative, dtype=torch.uint8)
 
 
 @torch.no_grad()
@@ -215,7 +291,7 @@ def _freeze_convolution(
     quantizer = node.weight_quantizer
     book = quantizer.book
     read_shift = node.read_shift - (gain.headroom if gain else 0)
-    restriction = node.gain(source.step)
+    restriction = node.gain(source.step, None if added is None else added.step)
     # Real value of one unit of v.
     unit = quantizer.scales(node.weight, restriction).double() * (
         source.step * (1 << read_shift) / (book.unit << SQRT2_FRACTION)
@@ -230,20 +306,32 @@ def _freeze_convolution(
         unit = unit * slope
         bias = (bias - norm.running_mean.double()) * slope + norm.bias.double()
     lower = 0.0 if node.output_quantizer is None else node.output_quantizer.offset
-    ratio = unit / result.step
-    multiplier, offset, shift = requantizer_constants(
-        node.name,
-        ratio if restriction is None else half_octave(ratio),
-        (bias - lower) / result.step,
-        result.zero,
-        MULTIPLIER.high // (BETA_HIGH >> BETA.frac if gain and gain.adapted else 1),
-    )
+    ratio, bias = unit / result.step, (bias - lower) / result.step
+    codes = quantizer.codes(node.weight, restriction)
+    half_octaves: Tensor | None = None
+    if node.half_octaves:
+        half_octaves, offset = octave_constants(node.name, ratio, bias, result.zero)
+        multiplier, shift = torch.ones_like(offset), 0
+        codes = torch.where((ratio < 0).view(-1, 1, 1, 1), _negated(book)[codes.long()], codes)
+    else:
+        multiplier, offset, shift = requantizer_constants(
+            node.name,
+            ratio,
+            bias,
+            result.zero,
+            MULTIPLIER.high // (BETA_HIGH >> BETA.frac if gain and gain.adapted else 1),
+        )
     limits = LOGIT if result.wide else STREAM
     # The code of real 0, where ReLU clamps.
     floor = result.zero + math.floor(0.5 - lower / result.step)
     shortcut = None
     if node.shortcut is not None and added is not None:
-        factor, up = shortcut_constants(node.name, added.step / result.step, shift)
+        by = added.step / result.step
+        factor, up = (
+            (1, shortcut_octaves(node.name, by))
+            if node.half_octaves
+            else shortcut_constants(node.name, by, shift)
+        )
         shortcut = graph.Shortcut(**vars(node.shortcut), multiplier=factor, shift=up)
     return FrozenConvolution(
         name=node.name,
@@ -251,8 +339,11 @@ def _freeze_convolution(
         output=node.output,
         window=node.window,
         codebook=book.name,
-        codes=quantizer.codes(node.weight, restriction),
-        scaled=_scaled_levels(book),
+        codes=codes,
+        scaled=_scaled_levels(
+            book,
+            torch.zeros(len(codes), dtype=torch.long) if half_octaves is None else half_octaves & 1,
+        ),
         bits=node.bits,
         zero=source.zero,
         multiplier=multiplier,
@@ -260,6 +351,7 @@ def _freeze_convolution(
         shift=shift,
         low=min(max(limits.low, floor), limits.high) if node.relu else limits.low,
         high=limits.high,
+        half_octaves=half_octaves,
         groups=node.groups,
         shortcut=shortcut,
         shortcut_zero=0 if added is None else added.zero,

@@ -39,11 +39,14 @@ class FrozenConvolution(nn.Module):
     name, input, output, window : of the node.
     codebook : name in the catalog.
     codes : uint8 (out, in, kernel height, kernel width).
-    scaled : int64, 128 times the level of each code.
+    scaled : int64 (out, codes), what each code counts in v: 128 times its level, or sqrt 2 times
+        that.
     bits : width of the activations that it reads.
     zero : z of the input.
     multiplier, offset : M and D, int64, for each output channel.
     shift, low, high : S and the clamp.
+    half_octaves : k of each output channel, int64, which is scaled by 2**(-k/2), M being 1 and S 0;
+        None: it is scaled by M / 2**S.
     groups : of channels.
     shortcut, shortcut_zero : what is added, and z of its tensor.
     gain : the adaptive step that it reads with.
@@ -53,6 +56,7 @@ class FrozenConvolution(nn.Module):
     scaled: Tensor
     multiplier: Tensor
     offset: Tensor
+    half_octaves: Tensor | None
 
     def __init__(
         self,
@@ -71,6 +75,7 @@ class FrozenConvolution(nn.Module):
         shift: int,
         low: int,
         high: int,
+        half_octaves: Tensor | None = None,
         groups: int = 1,
         shortcut: Shortcut | None = None,
         shortcut_zero: int = 0,
@@ -89,6 +94,14 @@ class FrozenConvolution(nn.Module):
         self.register_buffer("scaled", scaled)
         self.register_buffer("multiplier", multiplier)
         self.register_buffer("offset", offset)
+        self.register_buffer("half_octaves", half_octaves)
+
+    @property
+    def shifts(self) -> Tensor:
+        """S of each channel."""
+        if self.half_octaves is None:
+            return torch.full_like(self.offset, self.shift)
+        return torch.div(self.half_octaves + 1, 2, rounding_mode="floor")
 
     @property
     def read_shift(self) -> int:
@@ -111,7 +124,7 @@ class FrozenConvolution(nn.Module):
         a = self._read(codes, beta).clamp(0, top)
         above, left, below, right = self.window.pad
         a = functional.pad(a, (left, right, above, below), value=zero)
-        weights = self.scaled[self.codes.long()]
+        weights = self.scaled.gather(1, self.codes.flatten(1).long()).view_as(self.codes)
         # Every partial sum of the convolution is at most bound, whatever its order.
         bound = int(weights.abs().flatten(1).sum(1).max()) * max(zero, top - zero)
         assert bound < EXACT, f"{self.name}: sums up to {bound} are not exact in float64"
@@ -127,7 +140,7 @@ class FrozenConvolution(nn.Module):
         if self.shortcut is not None:
             assert added is not None, f"{self.name}: the shortcut is missing"
             self._add(self.shortcut, y, added)
-        return (y >> self.shift).clamp(self.low, self.high)
+        return (y >> self.shifts.view(-1, 1, 1)).clamp(self.low, self.high)
 
     def _read(self, codes: Tensor, beta: Tensor | None) -> Tensor:
         """Return the activations before their clamp."""
@@ -142,7 +155,11 @@ class FrozenConvolution(nn.Module):
         """Add the term of the shortcut to the sums ``y``."""
         picked = added[:, :, :: shortcut.stride, :: shortcut.stride] - self.shortcut_zero
         own = y.narrow(1, shortcut.channel_offset, added.shape[1])
-        own += (picked * shortcut.multiplier) << shortcut.shift
+        up = torch.full_like(self.offset, shortcut.shift)
+        if self.half_octaves is not None:
+            up += self.shifts
+        up = up.narrow(0, shortcut.channel_offset, added.shape[1])
+        own += (picked * shortcut.multiplier) << up.view(-1, 1, 1)
 
 
 class FrozenPool(nn.Module):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tritone.graph import PoolKind, Window
-from tritone.qat.activations import ActivationQuantizer
+from tritone.qat.activations import ActivationQuantizer, nearest_octave
 from tritone.qat.estimators import straight_through
 from tritone.qat.quantizers import WeightQuantizer
 from tritone.qat.streams import Stream
@@ -90,8 +90,8 @@ class QuantizedConvolution(nn.Module):
     bits : width of the activations that it reads.
     weight_quantizer : of ``weight``'s channels.
     output_quantizer : None for the layer that makes the logits.
-    half_octaves : the multiplier of each channel is a power of sqrt 2, and so is what a logit
-        counts.
+    half_octaves : the multiplier of each channel is a power of sqrt 2, what a logit counts is a
+        power of two, and the output's step is that of the shortcut's tensor times one.
     """
 
     def __init__(
@@ -132,8 +132,18 @@ class QuantizedConvolution(nn.Module):
         """r of the reader."""
         return STREAM.bits - self.bits
 
+    def output_step(self, added: float | None = None) -> float | None:
+        """Return the real size of one code of the output; None for logits.
+
+        ``added`` is that of the shortcut's tensor.
+        """
+        if self.output_quantizer is None:
+            return None
+        step = self.output_quantizer.step
+        return step if added is None or not self.half_octaves else nearest_octave(step, added)
+
     @torch.no_grad()
-    def gain(self, step: Tensor | float) -> Tensor | None:
+    def gain(self, step: Tensor | float, added: float | None = None) -> Tensor | None:
         """Return each channel's multiplier over its scale, if it must become a power of sqrt 2.
 
         The statistics of batch norm are the running ones. A weight that the scale is moved for is
@@ -141,7 +151,7 @@ class QuantizedConvolution(nn.Module):
 
         Parameters
         ----------
-        step : real size of one code of the input.
+        step, added : real size of one code of the input, and of the shortcut's tensor.
         """
         quantizer = self.output_quantizer
         if not self.half_octaves or (quantizer is not None and not quantizer.initialized):
@@ -153,13 +163,15 @@ class QuantizedConvolution(nn.Module):
             # Batch norm without running statistics is refused by convert.
             assert self.norm.running_var is not None
             gain *= self.norm.weight / torch.sqrt(self.norm.running_var.double() + self.norm.eps)
-        return gain if quantizer is None else gain / quantizer.step
+        own = self.output_step(added)
+        return gain if own is None else gain / own
 
     def forward(self, stream: Stream, added: Stream | None = None) -> Stream | Tensor:
         """Return the output stream, or the real logits (N, classes, 1, 1).
 
         ``added`` is the tensor of the shortcut.
         """
+        beside = None if added is None else float(added.step.detach())
         x = stream.values(self.bits)  # (N, C, H, W)
         top, left, bottom, right = self.window.pad
         padding = (top, left)
@@ -167,7 +179,7 @@ class QuantizedConvolution(nn.Module):
             x, padding = functional.pad(x, (left, right, top, bottom)), (0, 0)
         x = functional.conv2d(
             x,
-            self.weight_quantizer(self.weight, self.gain(stream.step)),
+            self.weight_quantizer(self.weight, self.gain(stream.step, beside)),
             self.bias,
             stride=self.window.stride,
             padding=padding,
@@ -179,6 +191,8 @@ class QuantizedConvolution(nn.Module):
             assert added is not None, f"{self.name}: the shortcut is missing"
             x = x + self.shortcut.pick(added.values(STREAM.bits), x.shape[1])
         if self.output_quantizer is not None:
+            if added is not None and self.half_octaves:
+                return self.output_quantizer(x, added.step)
             return self.output_quantizer(x)  # behind a ReLU what is negative counts as 0
         return functional.relu(x) if self.relu else x
 
