@@ -310,6 +310,9 @@ def test_refuses_types(old: str, new: str, message: str) -> None:
 @pytest.mark.parametrize("name", ["nothing", "nothing.toml"])
 def test_refuses_an_unknown_recipe(name: str) -> None:
     """The known names are listed."""
-    message = rf"^Recipe must be one of cifar10_.*, digits, digits_half, digits_quick or a \.toml file, not '{name}'$"
+    message = (
+        r"^Recipe must be one of cifar10_.*, digits, digits_half, digits_quick or a \.toml file, "
+        rf"not '{name}'$"
+    )
     with pytest.raises(ValueError, match=message):
         load_recipe(name)

@@ -32,6 +32,7 @@ class Residual(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.first, self.norm1 = nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8)
+        self.inner, self.norm5 = nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8)
         self.same, self.norm2 = nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8)
         self.deep, self.norm3 = nn.Conv2d(8, 16, 3, stride=2, padding=1), nn.BatchNorm2d(16)
         self.side, self.norm4 = nn.Conv2d(8, 16, 1, stride=2), nn.BatchNorm2d(16)
@@ -40,7 +41,8 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = functional.relu(self.norm1(self.first(x)))  # (N, 8, 8, 8)
-        x = functional.relu(self.norm2(self.same(x)) + x)
+        y = functional.relu(self.norm5(self.inner(x)))
+        x = functional.relu(self.norm2(self.same(y)) + x)
         x = functional.relu(self.norm3(self.deep(x)) + self.norm4(self.side(x)))  # (N, 16, 4, 4)
         return self.logits(self.pool(x).flatten(1))
 
