@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from random_joined import draw_joined
 from random_networks import (
     Spec,
     Step,
@@ -49,6 +50,12 @@ def random_chain() -> Callable[[int], Network]:
 def random_residual() -> Callable[[int], Network]:
     """``random_residual(seed)``: convolutions with shortcuts and groups."""
     return draw_residual
+
+
+@pytest.fixture(scope="session")
+def random_joined() -> Callable[..., Network]:
+    """``random_joined(seed, channels)``: layers that read concatenations."""
+    return draw_joined
 
 
 @pytest.fixture(scope="session")

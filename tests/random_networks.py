@@ -31,7 +31,7 @@ class Spec:
     groups: int = 1
 
 
-def _convolution(
+def draw_convolution(
     rng: np.random.Generator, name: str, source: Tensor, spec: Spec, to: Tensor
 ) -> Convolution:
     book = codebook(spec.codebook)
@@ -66,7 +66,7 @@ def _convolution(
     )
 
 
-def _pool(name: str, source: Tensor, spec: Spec, to: Tensor) -> Node:
+def draw_pool(name: str, source: Tensor, spec: Spec, to: Tensor) -> Node:
     assert spec.kind is not None
     size = spec.kernel[0] * spec.kernel[1]
     average = spec.kind is PoolKind.AVERAGE
@@ -99,8 +99,8 @@ def draw_network(
             step=1.0,
             wide=spec.wide,
         )
-        make: Any = _pool(f"layer{index}", source, spec, to) if spec.kind else None
-        nodes.append(make or _convolution(rng, f"layer{index}", source, spec, to))
+        make: Any = draw_pool(f"layer{index}", source, spec, to) if spec.kind else None
+        nodes.append(make or draw_convolution(rng, f"layer{index}", source, spec, to))
         tensors.append(to)
     return Network(
         name="random",
@@ -181,7 +181,7 @@ def draw_residual(seed: int) -> Network:
         window = Window(kernel=(3, 3), stride=step, pad=ring)
         shape = (out, *window.output(*source.shape[1:]))
         to = Tensor(name=f"tensor{index}", shape=shape, zero=spec.zero, step=1.0)
-        node = _convolution(rng, f"layer{index}", source, spec, to)
+        node = draw_convolution(rng, f"layer{index}", source, spec, to)
         if index:
             # From the input of the layer, or the network's input for the last one.
             tensor = source if index == 1 else tensors[0]
@@ -244,16 +244,16 @@ def draw_adaptive(seed: int) -> Network:
     nodes: list[Node] = []
     for spec, source, to in zip(specs, names[:4], names[1:5], strict=True):
         if spec.kind:
-            nodes.append(_pool(to, tensors[source], spec, tensors[to]))
+            nodes.append(draw_pool(to, tensors[source], spec, tensors[to]))
         else:
-            nodes.append(_convolution(rng, to, tensors[source], spec, tensors[to]))
+            nodes.append(draw_convolution(rng, to, tensors[source], spec, tensors[to]))
     beta = nodes[-1]
     assert isinstance(beta, Convolution)
     # Its values are spread about 3000/4; beyond both bounds of beta are some of them.
     offset = beta.offset + (int(rng.integers(500, 1500)) << beta.shift)
     nodes[-1] = replace(beta, low=512, high=2048, offset=offset)
     reader = Spec(out=out, pad=ring, bits=min(bits, 8 - headroom))
-    node = _convolution(rng, "result", tensors["features"], reader, tensors["result"])
+    node = draw_convolution(rng, "result", tensors["features"], reader, tensors["result"])
     gain = Gain(tensor="beta", adapted=bool(rng.integers(2)), headroom=headroom)
     halved = node.multiplier // 2 if gain.adapted else node.multiplier
     nodes.append(replace(node, gain=gain, multiplier=halved))
@@ -290,9 +290,9 @@ def draw_steps(shape: tuple[int, int, int], steps: Sequence[Step], seed: int) ->
         )
         tensors[index] = to
         if spec.kind:
-            nodes.append(_pool(f"layer{index}", source, spec, to))
+            nodes.append(draw_pool(f"layer{index}", source, spec, to))
             continue
-        node = _convolution(rng, f"layer{index}", source, spec, to)
+        node = draw_convolution(rng, f"layer{index}", source, spec, to)
         if step.adds is not None:
             wanted = rng.choice([-1, 1]) * rng.uniform(0.3, 1.2) * 2.0**node.shift
             t = max(0, int(np.ceil(np.log2(abs(wanted) / MULTIPLIER.high))))

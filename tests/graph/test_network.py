@@ -156,7 +156,7 @@ def test_files_of_another_format_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"must be a file in the format tritone.network$"):
         Network.load(tmp_path)
     path.write_text(json.dumps(body | {"version": 1}))
-    with pytest.raises(ValueError, match=r"must have version 3, not 1$"):
+    with pytest.raises(ValueError, match=r"must have version 4, not 1$"):
         Network.load(tmp_path)
 
 

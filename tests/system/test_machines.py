@@ -101,6 +101,22 @@ def test_random_networks_are_equal(
     assert (found.logits == expected.reshape(1, -1)).all()
 
 
+@pytest.mark.parametrize("machine", [preset("tiny-p2"), HALF], ids=lambda machine: machine.name)
+def test_concatenations_are_equal(
+    machine: MachineConfig,
+    machine_model: Callable[[MachineConfig], Any],
+    random_joined: Callable[..., Network],
+    tmp_path: Path,
+) -> None:
+    """Parts written beside each other; a depthwise layer, a pool and an add that read them."""
+    for seed in range(2):
+        network = random_joined(seed)
+        found = run(network, machine, machine_model(machine), 2, tmp_path)
+        assert str(found.comparison.divergence) == "None"
+        expected = layers.run(network, images(network, 2, seed=2))[network.output]
+        assert (found.logits == expected.reshape(2, -1)).all()
+
+
 RESIDUAL_MACHINES = [preset("tiny"), preset("tiny-p2"), preset("tiny-p4"), HALF]
 
 

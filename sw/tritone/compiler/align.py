@@ -93,6 +93,12 @@ def align(network: Network) -> tuple[Network, dict[str, tuple[int, ...]]]:
         else:
             orders[node.output] = orders[node.input]
             nodes.append(node)
+        for joined in network.joined(orders):
+            first, parts = 0, []
+            for name in joined.parts:
+                parts.append(first + orders[name])
+                first += len(orders[name])
+            orders[joined.name] = np.concatenate(parts)
     return (
         replace(network, nodes=tuple(nodes)),
         {name: tuple(order.tolist()) for name, order in orders.items()},

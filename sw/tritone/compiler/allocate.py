@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tritone.compiler.joined import Member, join
 from tritone.compiler.tile import Region, TiledLayer
 from tritone.spec.codebook import Codebook
 from tritone.spec.machine import MachineConfig
@@ -78,11 +79,12 @@ def _first_fit(needed: int, taken: list[Place]) -> int:
     return base
 
 
-def _groups(layers: Sequence[TiledLayer]) -> dict[str, int]:
+def _groups(layers: Sequence[TiledLayer], members: Mapping[str, Member]) -> dict[str, int]:
     """Return the feature memory group of every tensor; the image's is 0.
 
-    A shortcut lies in the group of the output, and the input in the other one. Else an output goes
-    to the other group than its input, unless that would break the rule for a shortcut.
+    Tensors of one region lie in one group. A shortcut lies in the group of the output, and the
+    input in the other one. Else an output goes to the other group than its input, unless that would
+    break a rule.
 
     Raises
     ------
@@ -101,6 +103,8 @@ def _groups(layers: Sequence[TiledLayer]) -> dict[str, int]:
             related[name] = ours
         return True
 
+    for name, member in members.items():
+        relate(name, min(member.family), 0)
     for each in layers:
         layer = each.layer
         if layer.shortcut is None:
@@ -128,13 +132,16 @@ def _features(
     last to read. The image may have a second place, in the group ``second``; one of the two is
     always being read or filled, so both always live.
     """
-    groups = _groups(layers)
+    members = join(layers, machine)
+    groups = _groups(layers, members)
     image = layers[0].layer.input.name
     last_read = {each.layer.output.name: index for index, each in enumerate(layers)}
     for index, each in enumerate(layers):
         last_read[each.layer.input.name] = index
         if each.layer.shortcut is not None:
             last_read[each.layer.shortcut.tensor.name] = index
+    for name, member in members.items():
+        last_read[name] = max(last_read.get(other, 0) for other in member.family)
     if second is not None:
         last_read[image] = len(layers)
     places: dict[str, Place] = {}
@@ -160,8 +167,18 @@ def _features(
         place(first.layer.name, -1, image, second, first.input)
     for index, each in enumerate(layers):
         output, added = each.layer.output, each.layer.shortcut
-        if (
+        if output.name in places:
+            continue
+        if output.name in members:
+            whole = members[output.name]
+            place(each.layer.name, index, output.name, groups[output.name], whole.whole)
+            base = places[output.name].base
+            for name in whole.family:
+                member = members[name]
+                places[name] = Place(groups[name], base + member.offset, member.region)
+        elif (
             added is not None
+            and added.tensor.name not in members
             and added.stride == 1
             and last_read[added.tensor.name] == index
             and each.shortcut == each.output

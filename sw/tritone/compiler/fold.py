@@ -153,6 +153,13 @@ def require_format(layer: str, thing: str, low: int, high: int, form: FixedForma
         )
 
 
+def _tensor(network: Network, name: str) -> Tensor:
+    """Return a tensor; parts that have parts are those."""
+    tensor = network.tensors[name]
+    parts = [(_tensor(network, part).parts or (part,)) for part in tensor.parts]
+    return replace(tensor, parts=tuple(part for each in parts for part in each))
+
+
 def _window(name: str, window: Window, output: Tensor) -> Window:
     """Return a window with a stride that the machine has; a single output pixel has none."""
     if output.shape[1:] == (1, 1):
@@ -173,7 +180,7 @@ def _added(name: str, shortcut: Shortcut, network: Network, output: Tensor) -> A
     # The network's channels have been aligned.
     assert shortcut.channel_offset == 0
     return Added(
-        tensor=network.tensors[shortcut.tensor],
+        tensor=_tensor(network, shortcut.tensor),
         stride=stride,
         multiplier=shortcut.multiplier,
         shift=shortcut.shift,
@@ -212,7 +219,7 @@ def _convolution(node: Convolution, network: Network, kind: RequantizerKind) -> 
             f"not those of {node.codebook}; train it with another codebook "
             "(docs/reference.md lists their passes)"
         )
-    source, result = network.tensors[node.input], network.tensors[node.output]
+    source, result = _tensor(network, node.input), network.tensors[node.output]
     octaves = _octaves(node, kind)
     weights = Weights(
         book=codebook(node.codebook), codes=node.codes, odd=node.odd, groups=node.groups
@@ -272,7 +279,7 @@ def _average_constants(node: Pool, kind: RequantizerKind) -> tuple[int, int]:
 
 
 def _pool(node: Pool, network: Network, kind: RequantizerKind) -> Layer:
-    source, result = network.tensors[node.input], network.tensors[node.output]
+    source, result = _tensor(network, node.input), network.tensors[node.output]
     zero, size = source.zero, node.window.kernel[0] * node.window.kernel[1]
     if node.kind is PoolKind.MAX:
         # (128 * max) >> 7 is the largest code itself.

@@ -73,6 +73,8 @@ def run(
                 tensors[node.output] = _requantize(node, sums)
             else:
                 tensors[node.output] = _pool(node, source, codes)
+            for joined in network.joined(tensors):
+                tensors[joined.name] = np.concatenate([tensors[name] for name in joined.parts])
         for name in kept:
             results[name][start:stop] = tensors[name].transpose(1, 0, 2, 3)
     return results

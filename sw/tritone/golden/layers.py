@@ -35,6 +35,9 @@ def run(network: Network, images: npt.NDArray[np.uint8]) -> dict[str, Integers]:
             tensors[node.output] = convolve(node, source, codes, added, beta)
         else:
             tensors[node.output] = pool(node, source, codes)
+        for joined in network.joined(tensors):
+            parts = [tensors[name] for name in joined.parts]
+            tensors[joined.name] = np.concatenate(parts, axis=1)
     return tensors
 
 

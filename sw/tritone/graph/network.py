@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -30,12 +31,16 @@ from tritone.spec.storage import write_atomically
 
 __all__ = ["FORMAT_VERSION", "Network"]
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """Nodes in the order of execution; every tensor but the input has one producer."""
+    """Nodes in the order of execution.
+
+    A node makes every tensor but the input and those that have parts: these are there when all
+    their parts are.
+    """
 
     name: str
     input: str
@@ -55,7 +60,7 @@ class Network:
                 f"Layer {node.name} must read a tensor made before it, not {node.input}",
             )
             require(
-                node.output in self.tensors,
+                node.output in self.tensors and not self.tensors[node.output].parts,
                 f"Layer {node.name} must write a described tensor, not {node.output}",
             )
             require(
@@ -95,7 +100,43 @@ class Network:
             if isinstance(node, Convolution) and node.gain is not None:
                 self._check_gain(node, node.gain, known)
             known.add(node.output)
+            for joined in self.joined(known):
+                self._check_parts(joined)
+                known.add(joined.name)
         require(self.output in known, f"Tensor {self.output} must be made by a layer")
+
+    def _check_parts(self, joined: Tensor) -> None:
+        parts = [self.tensors[name] for name in joined.parts]
+        shape = (sum(part.shape[0] for part in parts), *parts[0].shape[1:])
+        require(
+            joined.shape == shape and all(part.shape[1:] == shape[1:] for part in parts),
+            f"Tensor {joined.name} must have the channels of {', '.join(joined.parts)} and their "
+            f"pixels, {shape}, not {joined.shape}",
+        )
+        codes = {(part.zero, part.step, part.wide) for part in (joined, *parts)}
+        require(
+            codes == {(joined.zero, joined.step, False)},
+            f"Tensor {joined.name} must have 8-bit codes with the zero and step of its parts "
+            f"{', '.join(joined.parts)}; give them one quantiser",
+        )
+
+    def joined(self, made: Collection[str]) -> list[Tensor]:
+        """Return the tensors with parts that are there once ``made`` are, without those in it.
+
+        They come in an order in which parts precede the tensors that have them.
+        """
+        found: list[Tensor] = []
+        names = set(made)
+        while True:
+            following = [
+                tensor
+                for tensor in self.tensors.values()
+                if tensor.parts and tensor.name not in names and names.issuperset(tensor.parts)
+            ]
+            if not following:
+                return found
+            found += following
+            names.update(tensor.name for tensor in following)
 
     def _check_shortcut(self, node: Convolution, shortcut: Shortcut, known: set[str]) -> None:
         require(
@@ -200,7 +241,10 @@ class Network:
                 "it was changed or damaged"
             )
         arrays = safetensors.numpy.load(weights)
-        tensors = [Tensor(**{**entry, "shape": tuple(entry["shape"])}) for entry in body["tensors"]]
+        tensors = [
+            Tensor(**{**entry, "shape": tuple(entry["shape"]), "parts": tuple(entry["parts"])})
+            for entry in body["tensors"]
+        ]
         nodes: list[Node] = []
         for entry in body["nodes"]:
             kind = entry.pop("type")

@@ -56,6 +56,8 @@ class Tensor:
     zero : code of real 0.
     step : real size of one code; for people and export checks, never used in integer arithmetic.
     wide : signed 16-bit logits (zero 0) instead of unsigned 8-bit codes.
+    parts : the tensors whose channels it has, one behind the other (a concatenation); none for a
+        tensor that a layer makes.
     """
 
     name: str
@@ -63,8 +65,13 @@ class Tensor:
     zero: int
     step: float
     wide: bool = False
+    parts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        require(
+            len(set(self.parts)) == len(self.parts) and self.name not in self.parts,
+            f"Tensor {self.name} must have different parts, not {', '.join(self.parts)}",
+        )
         require(
             len(self.shape) == 3 and all(size >= 1 for size in self.shape),
             f"Tensor {self.name} must have a shape of three positive sizes, not {self.shape}",
