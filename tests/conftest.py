@@ -118,3 +118,14 @@ def machine_model() -> Callable[[MachineConfig], Any]:
         return simulate.machine_model(machine, build=ROOT / "build")
 
     return functools.cache(build)
+
+
+@pytest.fixture(scope="session")
+def bare_model() -> Callable[[MachineConfig], Path]:
+    """``bare_model(machine)``: the program that runs its Verilog without cocotb; built once."""
+    from tritone_sim import simulate
+
+    def build(machine: MachineConfig) -> Path:
+        return simulate.bare_model(machine, build=ROOT / "build")
+
+    return functools.cache(build)

@@ -63,7 +63,7 @@ async def _run(host: Host, strobe: Any, job: Job, each: Pass, folder: Path, done
         "image_count": each.images,
     }.items():
         await host.write(name, value)
-    began = time.perf_counter()
+    began, processor_began = time.perf_counter(), time.process_time()
     await host.start(dump=each.dump)
     if each.reset_after is None:
         await _finish(host, job, folder, done)
@@ -71,6 +71,7 @@ async def _run(host: Host, strobe: Any, job: Job, each: Pass, folder: Path, done
         await Timer(each.reset_after * CLOCK_NS, "ns")
         await host.reset()
     seconds = time.perf_counter() - began
+    processor_seconds = time.process_time() - processor_began
 
     host.stall(None)
     for task in tasks:
@@ -86,6 +87,7 @@ async def _run(host: Host, strobe: Any, job: Job, each: Pass, folder: Path, done
         write_beats=await host.read("write_beats"),
         fingerprint=await host.read_wide("fingerprint"),
         seconds=seconds,
+        processor_seconds=processor_seconds,
         results=bytes(memory.read(where.results, result_bytes)),
         dumps=bytes(memory.read(where.dumps, dump_bytes)),
         write_backs=tuple(host.write_backs),

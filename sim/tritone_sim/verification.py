@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from tritone.golden.machine import GoldenMachine
 from tritone.spec.program import Program
-from tritone.spec.regmap import Status
 from tritone_sim.build import Model
 from tritone_sim.divergence import Comparison, Tensors, compare
 from tritone_sim.dump import DumpedTensor, dumped_tensors
@@ -103,11 +102,7 @@ def verify(
             watch(execution.images_done)
     dumped, free = execution.outcomes()
     for outcome in (dumped, free):
-        if outcome.status != Status.DONE:
-            raise RuntimeError(
-                f"Machine must end with status DONE, not {outcome.status!r} "
-                f"with error {outcome.error.name} at instruction {outcome.instruction}"
-            )
+        outcome.require_done()
     tensors = dumped_tensors(program)
     last = tensors[-1]
     results = [

@@ -239,21 +239,3 @@ def test_module_and_help() -> None:
     assert done.returncode == 0
     for command in ("data", "train", "export", "check", "compile", "rtl", "sim", "show"):
         assert command in done.stdout
-
-
-def test_bench_train_prints_a_row_for_each_method(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The options reach the measurement, whose times are printed."""
-    from tritone.qat import benchmark
-
-    asked = []
-
-    def times(rounds: int, **options: Any) -> list[benchmark.StepTime]:
-        asked.append((rounds, options))
-        return [benchmark.StepTime(name="FP32", seconds=0.25, ratio=1.0)]
-
-    monkeypatch.setattr(benchmark, "time_training", times)
-    assert main(["bench", "train", "--rounds", "3", "--batch", "16", "--threads", "2"]) == 0
-    assert asked == [(3, {"model": "resnet20", "batch": 16, "threads": 2})]
-    assert "250.0" in capsys.readouterr().out

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from tritone.cli.check import check_run
 from tritone.cli.results import (
+    add_convolution,
     add_run,
     put_training,
     read_rows,
@@ -141,6 +142,25 @@ def test_pages_follow_the_rows(tmp_path: Path) -> None:
     assert write_pages(results) == [results / "digits.json"]
     assert (results / "digits.md").is_file()
     assert (results / "digits.svg").is_file()
+
+
+def test_a_convolution_is_a_row_of_its_own(tmp_path: Path) -> None:
+    """Beside networks, with its single shot and no accuracy; with mismatches it is refused."""
+    run = write_run(tmp_path / "run", simulation=SIMULATION)
+    add_run(run, tmp_path, "make demo", "cpu")
+    shot = {"single_shot_cycles": 6922, "single_shot_utilisation": 0.33, "unknown": 1}
+    names = {"codebook": "post4", "weight_bits": 4, "act_bits": 4}
+    measured = SIMULATION | names | {"network": "conv"} | shot
+    with pytest.raises(ValueError, match=r"^Convolution must have no mismatches, not 2$"):
+        add_convolution(measured | {"mismatches": 2}, tmp_path, "x")
+    for _ in range(2):
+        path = add_convolution(measured, tmp_path, "tritone bench conv")
+    network, convolution = read_rows(path)
+    assert (network["network"], network["top1"]) == ("small", 99.0)
+    assert (convolution["network"], convolution["single_shot_cycles"]) == ("conv", 6922)
+    assert "top1" not in convolution
+    assert "unknown" not in convolution
+    assert path.with_suffix(".md").read_text() == render_folder(tmp_path)[path.with_suffix(".md")]
 
 
 def test_a_table_of_any_name(tmp_path: Path) -> None:

@@ -143,3 +143,31 @@ def test_data_set_and_machine(tmp_path: Path) -> None:
     assert "16 × 16 × 2" in text
     assert f"{preset('demo').fingerprint:016x}" in text
     assert re.search(r"a\.v\W+19 bytes", text)
+
+
+def test_benches_of_the_simulation() -> None:
+    """Rates are of a core's seconds; the golden machine has no cycles."""
+    parts = [("bench", 4, 60_000, 1.5), ("golden machine", 4, None, 0.5)]
+    shown = rows(tables.speed_table("m", parts))
+    assert shown["bench"] == ["4", "60,000", "1.50", "40,000", "2.67"]
+    assert shown["golden machine"] == ["4", "-", "0.50", "-", "8.00"]
+    row = {
+        "network": "conv",
+        "codebook": "post4",
+        "machine": "tiny",
+        "images": 16,
+        "cycles_per_image": 2361.0,
+        "predicted_cycles_per_image": 2360.5,
+        "utilisation": 0.9759,
+        "single_shot_cycles": 6922,
+        "predicted_single_shot_cycles": 6921,
+        "single_shot_utilisation": 0.3329,
+        "values": 344064,
+        "mismatches": 0,
+        "seconds": 10.25,
+    }
+    shown = rows(tables.convolution_table(row))
+    assert shown["cycles a map, transfers included"] == ["2,361.0"]
+    assert shown["utilisation"] == ["97.59 %"]
+    assert shown["cycles of a single shot, program included"] == ["6,922"]
+    assert shown["utilisation of a single shot"] == ["33.29 %"]

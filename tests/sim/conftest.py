@@ -63,6 +63,12 @@ def workload(machine_model: Callable[[MachineConfig], Any], every_operator: Netw
     )
 
 
+@pytest.fixture(scope="session")
+def bare(bare_model: Callable[[MachineConfig], Path], workload: Workload) -> Path:
+    """The program that runs the workload's machine without cocotb."""
+    return bare_model(workload.program.machine)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Where a simulation's files go."""

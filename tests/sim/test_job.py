@@ -37,6 +37,7 @@ OUTCOME = Outcome(
     write_beats=6,
     fingerprint=(1 << 64) - 1,
     seconds=1.5,
+    processor_seconds=0.5,
     results=b"abc",
     dumps=b"",
     write_backs=(3, 1 << 40),

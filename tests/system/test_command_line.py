@@ -63,6 +63,27 @@ def test_a_difference_fails(run: Path) -> None:
     assert json.loads((run / "sim.json").read_text())["mismatches"] == 1
 
 
+def test_speed_of_a_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The bench and the bare model run the same program; each has its row."""
+    assert main(["compile", str(run), "--machine", "tiny"]) == 0
+    assert main(["bench", "sim", str(run), "--images", "2", "--build", str(BUILD)]) == 0
+    printed = capsys.readouterr().out
+    assert "Simulation: random on tiny" in printed
+    for part in ("bench with dumps", "bench without", "bare C++ model"):
+        assert f"│ {part} " in printed
+
+
+def test_a_convolution_on_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A row of results whose command gives the same row again."""
+    results = tmp_path / "results"
+    command = ["bench", "conv", "--machine", "tiny-p4", "--maps", "1", "--results", str(results)]
+    assert main([*command, "--build", str(BUILD)]) == 0
+    (row,) = json.loads((results / "accelerator.json").read_text())
+    assert row["command"] == f"tritone {' '.join(command)}"
+    assert (row["mismatches"], row["machine"]) == (0, "tiny-p4")
+    assert "cycles a map, transfers included" in capsys.readouterr().out
+
+
 def test_generated_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from typer.main import get_command
 
+from tritone.cli.bench import bench
 from tritone.cli.errors import REPORTED, explain
 from tritone.cli.machine_file import load_machine
 from tritone.cli.options import (
@@ -37,7 +38,6 @@ app = typer.Typer(
 )
 
 
-bench = typer.Typer(name="bench", help="Measure how fast things are.", no_args_is_help=True)
 app.add_typer(bench)
 app.command("sweep")(sweep_command)
 app.command("check")(check_command)
@@ -253,22 +253,6 @@ def show_command(
     from tritone.cli.show import show
 
     show(what, _console(), summary=summary)
-
-
-@bench.command("train")
-def bench_train_command(
-    rounds: Annotated[int, typer.Option("--rounds", help="measured steps of each method")] = 10,
-    model: Annotated[str, typer.Option("--model", help="for 3x32x32 images")] = "resnet20",
-    batch: Annotated[int, typer.Option("--batch", help="images a step")] = 128,
-    threads: Annotated[int, typer.Option("--threads", min=1, help="of torch")] = 1,
-) -> None:
-    """Time a training step of every method, in turns; Brevitas too where it is installed."""
-    from tritone.cli.tables import step_time_table
-    from tritone.qat.benchmark import time_training
-
-    times = time_training(rounds, model=model, batch=batch, threads=threads)
-    rows = [(each.name, each.seconds, each.ratio) for each in times]
-    _console().print(step_time_table(f"{model}, batch {batch}, threads {threads}", rows))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,6 +12,7 @@ from tritone.cli.results_page import Row, has_picture, is_hardware, render
 from tritone.spec.storage import write_atomically, write_json
 
 __all__ = [
+    "add_convolution",
     "add_run",
     "put_row",
     "put_training",
@@ -59,6 +60,13 @@ _ACCELERATOR = (
     "command",
 )
 _ACCELERATOR_TABLE = "accelerator"
+# A convolution of its own has no classes, and is measured alone too.
+_CONVOLUTION = (
+    *(name for name in _ACCELERATOR if name not in ("top1", "command")),
+    "single_shot_cycles",
+    "single_shot_utilisation",
+    "command",
+)
 
 
 def read_rows(table: Path) -> list[Row]:
@@ -104,6 +112,22 @@ def _write_page(table: Path, rows: Sequence[Row]) -> None:
         from tritone.cli.hardware_picture import draw_hardware
 
         draw_hardware(rows, table.with_suffix(".svg"))
+
+
+def add_convolution(row: Row, results: Path, command: str) -> Path:
+    """Add a row of `tritone bench conv` to the table of accelerators in ``results``.
+
+    Raises
+    ------
+    ValueError : there are mismatches in it.
+    """
+    if row["mismatches"]:
+        raise ValueError(f"Convolution must have no mismatches, not {row['mismatches']}")
+    path = results / f"{_ACCELERATOR_TABLE}.json"
+    row = {**row, "command": command}
+    key = [name for name in _ACCELERATOR_KEY if name != "fingerprint"]  # of an older machine too
+    put_row(path, {name: row[name] for name in _CONVOLUTION}, key)
+    return path
 
 
 def training_row(run: Path, command: str, device: str | None, recipe: str | None) -> Row:

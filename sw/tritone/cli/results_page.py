@@ -78,7 +78,7 @@ def _cell(name: str, value: Any) -> str:
         return ", ".join(map(str, value))
     if name == "command" or (name == "source" and value.startswith(("tritone ", "make "))):
         return f"`{value}`"
-    if name == "utilisation":
+    if name.endswith("utilisation"):
         return f"{100 * value:.2f} %"
     if name.startswith("top1"):
         return f"{value:.2f}"

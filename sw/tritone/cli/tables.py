@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check_table",
+    "convolution_table",
     "dataset_table",
     "layer_table",
     "machine_table",
     "program_table",
     "simulation_table",
+    "speed_table",
     "step_time_table",
     "summary_table",
     "sweep_table",
@@ -239,6 +241,44 @@ def synthesis_table(report: Mapping[str, Any], path: Path) -> Group:
     title = f"Synthesis of {report['machine']} for {report['device']}"
     note = "" if report["placed"] else ", area only"
     return Group(_grid(title + note, ("block", *used), rows), _pairs("All in all", totals))
+
+
+def speed_table(title: str, rows: Iterable[tuple[str, int, int | None, float]]) -> Group:
+    """Return the table of a simulation's parts: name, images, cycles and seconds of one core."""
+    return _grid(
+        f"Simulation: {title}",
+        ("part", "images", "cycles", "core s", "cycles/s", "images/s"),
+        (
+            (
+                name,
+                _size(images),
+                "-" if cycles is None else _size(cycles),
+                f"{seconds:,.2f}",
+                "-" if cycles is None else f"{cycles / seconds:,.0f}",
+                f"{images / seconds:,.2f}",
+            )
+            for name, images, cycles, seconds in rows
+        ),
+    )
+
+
+def convolution_table(row: Mapping[str, Any]) -> Group:
+    """Return the table of a row of `tritone bench conv`."""
+    return _pairs(
+        f"{row['network']}, {row['codebook']}, on {row['machine']}",
+        (
+            ("maps in the steady state", _size(row["images"])),
+            ("cycles a map, transfers included", f"{row['cycles_per_image']:,.1f}"),
+            ("predicted", f"{row['predicted_cycles_per_image']:,.1f}"),
+            ("utilisation", _percent(100 * row["utilisation"])),
+            ("cycles of a single shot, program included", _size(row["single_shot_cycles"])),
+            ("predicted", _size(row["predicted_single_shot_cycles"])),
+            ("utilisation of a single shot", _percent(100 * row["single_shot_utilisation"])),
+            ("values compared", _size(row["values"])),
+            ("mismatches", _size(row["mismatches"])),
+            ("seconds", row["seconds"]),
+        ),
+    )
 
 
 def _number(value: float | None) -> str:
