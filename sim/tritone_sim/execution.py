@@ -32,7 +32,7 @@ class Execution:
         self.model = model
         self.job = job
         self.folder = folder.resolve()
-        for left in (*self.folder.glob("pass*"), self.folder / "progress.json"):
+        for left in (*self.folder.glob("pass*"), self.folder / Progress.FILE):
             left.unlink(missing_ok=True)
         job.save(self.folder)
         self._failure: BaseException | None = None

@@ -17,7 +17,7 @@ from tritone.spec.storage import write_atomically, write_json
 __all__ = ["Direction", "Fault", "Job", "MemoryMap", "Outcome", "Pass", "Progress", "Stall"]
 
 _PAGE = 4096
-_JOB, _PROGRESS = "job.json", "progress.json"
+_JOB = "job.json"
 
 
 class Direction(IntEnum):
@@ -244,12 +244,14 @@ class Progress:
 
     images_done: int
 
+    FILE: ClassVar[str] = "progress.json"
+
     def save(self, folder: Path) -> None:
         """Write it into ``folder``."""
-        write_json(folder / _PROGRESS, asdict(self))
+        write_json(folder / self.FILE, asdict(self))
 
     @classmethod
     def load(cls, folder: Path) -> Progress:
         """Return what ``folder`` holds, or no images where it holds nothing yet."""
-        path = folder / _PROGRESS
+        path = folder / cls.FILE
         return cls(**json.loads(path.read_text())) if path.exists() else cls(images_done=0)

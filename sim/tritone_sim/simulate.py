@@ -25,6 +25,7 @@ from tritone_hw.emit import TOP, emit_verilog
 from tritone_sim.bare import build_bare
 from tritone_sim.build import Model, build_model
 from tritone_sim.control_file import Probe
+from tritone_sim.shares import Workers, verify_in_shares
 from tritone_sim.verification import Verification, verify
 
 __all__ = ["WRITE_BACK", "bare_model", "load_test_set", "machine_model", "simulate"]
@@ -74,13 +75,21 @@ def load_test_set(path: Path, images: int) -> dict[str, npt.NDArray[Any]]:
 
 
 def simulate(
-    run: Path, machine: MachineConfig, images: int, waves: bool = False, build: Path = Path("build")
+    run: Path,
+    machine: MachineConfig,
+    images: int,
+    waves: bool = False,
+    build: Path = Path("build"),
+    workers: Workers | None = None,
 ) -> dict[str, Any]:
     """Run test images through the Verilog of ``machine`` and write ``run/sim.json``.
 
     Two passes: one stores every layer's output, each value of which is compared with the golden
     machine; one runs freely and gives cycles and logits, which are compared with the golden
     machine, the golden layers and the frozen PyTorch model.
+
+    With ``workers`` the first pass is done in shares, by several simulators at the same time, and
+    the second by another one; what is written is the same.
 
     Parameters
     ----------
@@ -89,6 +98,7 @@ def simulate(
     images : how many, from the front of the test set.
     waves : write run/simulation/dump.fst.
     build : folder of compiled models.
+    workers : processes to do it; None: one simulator, beside this process.
 
     Returns
     -------
@@ -97,10 +107,13 @@ def simulate(
     Raises
     ------
     FileNotFoundError : a file of the run or a tool is missing.
-    ValueError : the program is damaged or for another machine, or there are not so many images.
+    ValueError : the program is damaged or for another machine, there are not so many images, or
+        several simulators are to record waves.
     RuntimeError : the build or the simulation failed, or the machine stopped with an error.
     """
     began = time.perf_counter()
+    if waves and workers is not None:
+        raise ValueError(f"Waves must be recorded by one simulator, not {workers.workers}")
     path = run / "program.bin"
     if not path.exists():
         raise FileNotFoundError(f"Simulation must find {path}; write it with: tritone compile")
@@ -116,13 +129,15 @@ def simulate(
         progress.update(building, total=1, completed=1)
         built = time.perf_counter()
         running = progress.add_task("simulate", total=2 * images)
-        found = verify(
-            model,
-            program,
-            pack_images(test["images"], program),
-            run / "simulation",
-            watch=lambda done: progress.update(running, completed=done),
-        )
+        packed, folder = pack_images(test["images"], program), run / "simulation"
+
+        def watch(done: int) -> None:
+            progress.update(running, completed=done)
+
+        if workers is None:
+            found = verify(model, program, packed, folder, watch=watch)
+        else:
+            found = verify_in_shares(model, program, packed, folder, workers, watch)
         progress.update(running, completed=2 * images)
 
     report = _report(program, network, machine, test, found)
@@ -161,6 +176,7 @@ def _report(
         "tensor_mismatches": comparison.mismatches,
         "logit_mismatches": logit_mismatches,
         "divergence": asdict(comparison.divergence) if comparison.divergence else None,
+        "layers": [asdict(each) for each in comparison.layers],
         "cycles": found.free.cycles,
         "cycles_per_image": cycles,
         "predicted_cycles_per_image": predict(program, images).cycles / images,
@@ -169,5 +185,7 @@ def _report(
         "utilisation": macs / (machine.macs_per_cycle * cycles),
         "top1": 100 * float(np.mean(found.logits.argmax(axis=1) == test["labels"])),
         "tensor_sha256": comparison.tensor_sha256,
-        "simulation_seconds": round(found.dumped.seconds + found.free.seconds, 2),
+        "simulation_seconds": round(
+            sum(outcome.seconds for outcome in (*found.dumped, found.free)), 2
+        ),
     }

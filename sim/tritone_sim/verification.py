@@ -18,7 +18,7 @@ from tritone_sim.dump import DumpedTensor, dumped_tensors
 from tritone_sim.execution import Execution
 from tritone_sim.job import Job, Outcome, Pass
 
-__all__ = ["Verification", "golden_tensors", "program_job", "verify"]
+__all__ = ["Verification", "conclude", "golden_tensors", "program_job", "verify"]
 
 _POLL_SECONDS = 0.2
 
@@ -33,14 +33,15 @@ class Verification:
     comparison : every tensor of every image, from the pass with dumps.
     logits : [N, channels] of the last tensor, from the pass without dumps.
     logit_mismatches : values of the last tensor in which that pass differs from the golden machine.
-    dumped, free : the two passes.
+    dumped : the pass with dumps, or those that make it up.
+    free : the pass without.
     """
 
     tensors: tuple[DumpedTensor, ...]
     comparison: Comparison
     logits: npt.NDArray[np.int64]
     logit_mismatches: int
-    dumped: Outcome
+    dumped: tuple[Outcome, ...]
     free: Outcome
 
 
@@ -104,6 +105,24 @@ def verify(
     for outcome in (dumped, free):
         outcome.require_done()
     tensors = dumped_tensors(program)
+    return conclude(
+        program,
+        compare(tensors, dumped.dumps, expected, dumped.write_backs),
+        [golden[-1] for golden in expected],
+        (dumped,),
+        free,
+    )
+
+
+def conclude(
+    program: Program,
+    comparison: Comparison,
+    golden: Sequence[npt.NDArray[np.int64]],
+    dumped: tuple[Outcome, ...],
+    free: Outcome,
+) -> Verification:
+    """Return the verification of a program's images; ``golden``: of each image the last tensor."""
+    tensors = dumped_tensors(program)
     last = tensors[-1]
     results = [
         last.decode(free.results[start : start + last.bytes])
@@ -111,10 +130,10 @@ def verify(
     ]
     return Verification(
         tensors=tensors,
-        comparison=compare(tensors, dumped.dumps, expected, dumped.write_backs),
-        logits=np.stack(results).reshape(count, -1),
+        comparison=comparison,
+        logits=np.stack(results).reshape(len(results), -1),
         logit_mismatches=sum(
-            int((got != golden[-1]).sum()) for got, golden in zip(results, expected, strict=True)
+            int((got != right).sum()) for got, right in zip(results, golden, strict=True)
         ),
         dumped=dumped,
         free=free,

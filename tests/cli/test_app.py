@@ -170,6 +170,10 @@ def test_a_missing_extra(tmp_path: Path, package: str, command: str, extra: str)
         (("show", "nowhere"), "What is shown must be a run folder, a program file or a graph "),
         (("compile", "nowhere"), "nowhere/graph must be there; make it with: tritone export now"),
         (("sim", "nowhere"), "nowhere/program.bin must be there; make it with: tritone compile "),
+        (
+            ("sim", "nowhere", "--address", "local"),
+            "Simulation must have --cluster to have --address",
+        ),
         (("report", "nowhere"), "Report of a run must have --command, what makes it, not nothing"),
         (("synth", "--target", "ecp5"), "Target must be one of ecp5-25k, ecp5-85k, ice40up5k, "),
         (("synth", "--machine", "huge"), "Machine must be one of tiny, "),

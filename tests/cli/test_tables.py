@@ -171,3 +171,23 @@ def test_benches_of_the_simulation() -> None:
     assert shown["utilisation"] == ["97.59 %"]
     assert shown["cycles of a single shot, program included"] == ["6,922"]
     assert shown["utilisation of a single shot"] == ["33.29 %"]
+
+
+def test_comparison_by_layer() -> None:
+    """A layer that is right has dashes; one that is wrong the place of its first wrong value."""
+    place = {"image": 1, "channel": 2, "y": 3, "x": 4, "cycle": 12_345}
+    layers = [
+        {"layer": "a", "tensor": "t", "values": 4096, "mismatches": 0, "divergence": None},
+        {"layer": "b", "tensor": "u", "values": 10, "mismatches": 3, "divergence": place},
+        {
+            "layer": "c",
+            "tensor": "v",
+            "values": 10,
+            "mismatches": 1,
+            "divergence": place | {"cycle": None},
+        },
+    ]
+    shown = rows(tables.comparison_table({"machine": "tiny", "layers": layers}))
+    assert shown["a"] == ["t", "4,096", "0", "-", "-", "-", "-"]
+    assert shown["b"] == ["u", "10", "3", "1", "2", "(3, 4)", "12,345"]
+    assert shown["c"][-1] == "-"

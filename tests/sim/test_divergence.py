@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from tritone_sim.divergence import Divergence, compare
+from tritone_sim.divergence import Divergence, compare, join
 from tritone_sim.dump import DumpedTensor
 
 # C = 4 of R = 8 channels at once, two pixels at once: 6 channels are two output groups of one word.
@@ -119,6 +120,58 @@ def test_the_first_wrong_value_is_the_one_written_first(golden: list[list[np.nda
         f"image 1, layer first, tensor a, channel 2, pixel (1, 2): expected {expected}, "
         f"got {expected ^ 4}, written in cycle {100 + 10 * (STEPS + 3)}"
     )
+
+
+def test_every_layer_has_its_own_first_wrong_value(golden: list[list[np.ndarray]]) -> None:
+    """The second layer of the first image differs, the first layer of the second one only."""
+    machine = [[values.copy() for values in image] for image in golden]
+    machine[0][1][7, 0, 0] ^= 2
+    machine[1][0][4, 1, 1] ^= 1
+    machine[1][0][0, 1, 2] ^= 1
+    comparison = compare(TENSORS, dumps(machine), golden, range(2 * STEPS))
+    first, second = comparison.layers
+    assert [each.layer for each in comparison.layers] == ["first", "second"]
+    assert [each.tensor for each in comparison.layers] == ["a", "b"]
+    assert [each.values for each in comparison.layers] == [2 * 36, 2 * 10]
+    assert [each.mismatches for each in comparison.layers] == [2, 1]
+    assert first.divergence is not None
+    assert second.divergence is not None
+    place = first.divergence
+    # Group 0 before group 1: channel 0, though its pixel lies behind.
+    assert (place.image, place.channel, place.y, place.x) == (1, 0, 1, 2)
+    place = second.divergence
+    assert (place.image, place.channel, place.y, place.x) == (0, 7, 0, 0)
+    assert comparison.divergence == second.divergence
+
+
+@pytest.mark.parametrize("wrong", [None, (0, 1, (9, 0, 0)), (2, 0, (5, 1, 2))])
+def test_shares_join_to_the_whole(wrong: tuple[int, int, tuple[int, ...]] | None) -> None:
+    """Three images compared in one run, and in runs of one and of two with their own cycles."""
+    generator = np.random.default_rng(6)
+    golden = [
+        [generator.integers(0, 256, NARROW.shape), generator.integers(-32768, 32768, WIDE.shape)]
+        for _ in range(3)
+    ]
+    machine = [[values.copy() for values in image] for image in golden]
+    if wrong:
+        image, index, place = wrong
+        machine[image][index][place] ^= 1
+    whole = compare(TENSORS, dumps(machine), golden, range(3 * STEPS))
+    halves = [slice(0, 1), slice(1, 3)]
+    parts = [
+        compare(TENSORS, dumps(machine[half]), golden[half], range(3 * STEPS)) for half in halves
+    ]
+    joined = join(TENSORS, parts, [dumps(machine[half]) for half in halves])
+    assert joined.tensor_sha256 == whole.tensor_sha256
+    assert (joined.values, joined.mismatches) == (3 * 46, int(wrong is not None))
+    expected = whole.divergence
+    if wrong and image == 2:
+        assert expected is not None
+        assert expected.cycle is not None
+        # The run of the second share begins with image 1 and counts its own cycles.
+        expected = replace(expected, first=1, cycle=expected.cycle - STEPS)
+        assert str(expected).endswith(f"written in cycle {expected.cycle} of a run from image 1 on")
+    assert joined.divergence == expected
 
 
 def test_a_value_that_was_never_written_has_no_cycle(golden: list[list[np.ndarray]]) -> None:

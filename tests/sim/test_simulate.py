@@ -14,6 +14,7 @@ import safetensors.numpy
 
 from tritone.golden import fast
 from tritone.spec.machine import preset
+from tritone_sim.shares import Processes
 from tritone_sim.simulate import simulate
 from tritone_sim.toolchain import find_toolchain
 
@@ -60,6 +61,16 @@ def test_the_report_follows_from_the_run(run: Path, workload: Any) -> None:
         "tensor_mismatches": 0,
         "logit_mismatches": {"golden_machine": 0, "golden_layers": 0, "frozen_model": 0},
         "divergence": None,
+        "layers": [
+            {
+                "layer": node.name,
+                "tensor": node.output,
+                "values": 2 * network.tensors[node.output].size,
+                "mismatches": 0,
+                "divergence": None,
+            }
+            for node in network.nodes
+        ],
         "macs_per_image": macs,
         "utilisation": macs / (MACHINE.macs_per_cycle * report["cycles_per_image"]),
         "top1": 100 * float((logits.reshape(2, -1).argmax(axis=1) == 3).mean()),
@@ -69,6 +80,22 @@ def test_the_report_follows_from_the_run(run: Path, workload: Any) -> None:
     assert 0 < report["mac_cycles_per_image"] < report["cycles_per_image"]
     last = list(report["tensor_sha256"].values())[-1]
     assert last == hashlib.sha256(b"".join(workload.results[:2])).hexdigest()
+
+
+def test_processes_write_the_same_report(run: Path) -> None:
+    """Two processes, each with simulators of its own: all figures but the seconds are equal."""
+    alone = simulate(run, MACHINE, 3, build=BUILD)
+    together = simulate(run, MACHINE, 3, build=BUILD, workers=Processes(2))
+    assert together == json.loads((run / "sim.json").read_text())
+    differing = {name for name in alone if alone[name] != together[name]}
+    assert differing <= {"seconds", "build_seconds", "simulation_seconds"}
+    assert alone.keys() == together.keys()
+    assert together["mismatches"] == 0
+
+
+def test_several_simulators_record_no_waves(run: Path) -> None:
+    with pytest.raises(ValueError, match=r"^Waves must be recorded by one simulator, not 2$"):
+        simulate(run, MACHINE, 3, waves=True, build=BUILD, workers=Processes(2))
 
 
 def test_one_logit_of_the_frozen_model_that_differs_is_counted(run: Path, workload: Any) -> None:

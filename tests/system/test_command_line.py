@@ -43,13 +43,39 @@ def run(tmp_path: Path, random_network: Callable[..., Network], spec: Any) -> Pa
 def test_from_graph_to_comparison(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A run is compiled, simulated and shown; nothing differs and every value is compared."""
     assert main(["compile", str(run), "--machine", "tiny"]) == 0
-    assert main(["sim", str(run), "--build", str(BUILD)]) == 0
+    assert main(["sim", str(run), "--layers", "--build", str(BUILD)]) == 0
     report = json.loads((run / "sim.json").read_text())
     # 9 channels of 4x4, pooled to 2x2, and 4 logits.
     assert report["values"] == IMAGES * (9 * 16 + 9 * 4 + 4)
     assert (report["images"], report["mismatches"], report["top1"]) == (IMAGES, 0, 100.0)
     assert main(["show", str(run)]) == 0
-    assert "Simulation of tiny" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "Simulation of tiny" in printed
+    assert "│ layer2 │ tensor2 │ " in printed
+
+
+@pytest.mark.parametrize("options", [("--processes", "2"), ("--cluster", "--address", "local")])
+def test_simulators_at_once_write_the_same(
+    options: tuple[str, ...],
+    run: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Processes of this machine, and a Ray of our own with two workers."""
+    if "--cluster" in options:
+        pytest.importorskip("ray", reason="ray is missing: pip install 'tritone[cluster]'")
+        # Ray's password does not go into the user's home.
+        monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        options = (*options, "--processes", "2")
+    assert main(["compile", str(run), "--machine", "tiny"]) == 0
+    reports = []
+    for each in ((), options):
+        assert main(["sim", str(run), *each, "--build", str(BUILD)]) == 0
+        report = json.loads((run / "sim.json").read_text())
+        reports.append({name: report[name] for name in report if "seconds" not in name})
+    assert reports[0] == reports[1]
+    # The free run, and a share of each of the two images.
+    assert len(list((run / "simulation").glob("share*"))) == 1 + IMAGES
 
 
 def test_a_difference_fails(run: Path) -> None:

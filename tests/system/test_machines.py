@@ -72,7 +72,8 @@ def test_every_tensor_is_equal(
     expected = layers.run(every_operator, images(every_operator, count, seed=2))
     assert (found.logits == expected[every_operator.output].reshape(count, -1)).all()
     assert found.free.fingerprint == machine.fingerprint
-    assert len(found.dumped.write_backs) == count * sum(each.write_backs for each in found.tensors)
+    (dumped,) = found.dumped
+    assert len(dumped.write_backs) == count * sum(each.write_backs for each in found.tensors)
 
 
 def test_the_dumps_follow_from_the_files_alone(

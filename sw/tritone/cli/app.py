@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -211,17 +212,34 @@ def sim_command(
         str | None, typer.Option("--machine", help="default: the one of RUN/program.bin")
     ] = None,
     waves: Annotated[bool, typer.Option("--waves", help="record FST waves")] = False,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="tell each layer's values and its first wrong one")
+    ] = False,
+    processes: Annotated[
+        int | None,
+        typer.Option("--processes", min=1, help="simulators at once; default: by cores and images"),
+    ] = None,
+    cluster: Annotated[
+        bool, typer.Option("--cluster", help="the simulators run over Ray, by default on all cores")
+    ] = False,
+    address: Annotated[
+        str | None,
+        typer.Option("--address", help="of --cluster: a Ray; local: one of its own"),
+    ] = None,
     build: BuildFolder = Path("build"),
 ) -> int:
     """Run test images through the Verilog and compare every value with the golden model."""
     from safetensors import safe_open
 
-    from tritone.cli.tables import simulation_table
+    from tritone.cli.tables import comparison_table, simulation_table
     from tritone.spec.program import Program
     from tritone_sim.divergence import Divergence
+    from tritone_sim.shares import Processes, Workers, processes_for
     from tritone_sim.simulate import simulate
     from tritone_sim.toolchain import find_toolchain
 
+    if address is not None and not cluster:
+        raise ValueError("Simulation must have --cluster to have --address")
     program = Program.load(require_path(run / "program.bin", f"tritone compile {run}"))
     shape = load_machine(machine) if machine else program.machine
     find_toolchain(waves=waves)  # before the Verilog, which takes longer
@@ -229,8 +247,19 @@ def sim_command(
     if not images:
         with safe_open(test, framework="numpy") as tensors:
             images = tensors.get_slice("images").get_shape()[0]
-    report = simulate(run, shape, images, waves=waves, build=build)
+    with ExitStack() as stack:
+        workers: Workers | None = None
+        if cluster:
+            from tritone.cli.cluster import Cluster
+
+            workers = stack.enter_context(Cluster(processes, address=address))
+        else:
+            processes = processes or (1 if waves else processes_for(images))
+            workers = Processes(processes) if processes > 1 else None
+        report = simulate(run, shape, images, waves=waves, build=build, workers=workers)
     console = _console()
+    if layers:
+        console.print(comparison_table(report))
     console.print(simulation_table(report))
     if report["mismatches"]:
         if report["divergence"]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check_table",
+    "comparison_table",
     "convolution_table",
     "dataset_table",
     "layer_table",
@@ -279,6 +280,31 @@ def convolution_table(row: Mapping[str, Any]) -> Group:
             ("seconds", row["seconds"]),
         ),
     )
+
+
+def comparison_table(report: Mapping[str, Any]) -> Group:
+    """Return, of a sim.json, what was compared of each layer and its first value that differs."""
+    return _grid(
+        f"Comparison with the golden machine on {report['machine']}",
+        ("layer", "tensor", "values", "mismatches", "image", "channel", "pixel", "cycle"),
+        (
+            (
+                each["layer"],
+                each["tensor"],
+                _size(each["values"]),
+                _size(each["mismatches"]),
+                *_place(each["divergence"]),
+            )
+            for each in report["layers"]
+        ),
+    )
+
+
+def _place(found: Mapping[str, Any] | None) -> tuple[object, ...]:
+    if found is None:
+        return ("-",) * 4
+    cycle = "-" if found["cycle"] is None else _size(found["cycle"])
+    return found["image"], found["channel"], f"({found['y']}, {found['x']})", cycle
 
 
 def _number(value: float | None) -> str:
