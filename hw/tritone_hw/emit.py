@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from amaranth.back import rtlil
+from amaranth.hdl import Value
 from amaranth.lib.wiring import Component
 
 from tritone import __version__
@@ -74,7 +75,7 @@ def convert(component: Component, name: str) -> str:
     """Return the Verilog of a component; the ports of an interface are ``<interface>_<member>``."""
     ports = {}
     for path, _member, value in component.signature.flatten(component):
-        ports[path[0] if len(path) == 1 else f"{path[0]}_{path[-1]}"] = (value, None)
+        ports[path[0] if len(path) == 1 else f"{path[0]}_{path[-1]}"] = (Value.cast(value), None)
     text = rtlil.convert(component, name=name, ports=ports, emit_src=False)
     text = merge_modules(purge_wires(text))
     strip = " ".join(f"-remove {attribute}" for attribute in _INTERNAL)

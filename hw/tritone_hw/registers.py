@@ -125,14 +125,14 @@ class Registers(Component):
         with m.If(bus.rvalid & bus.rready):
             m.d.sync += bus.rvalid.eq(0)
         with m.If(bus.arvalid & bus.arready):
-            m.d.sync += [bus.rvalid.eq(1), bus.rdata.eq(0), bus.rresp.eq(Response.DECERR)]
-            with m.Switch(bus.araddr[2:]):
-                for each in REGISTERS:
-                    with m.Case(each.address // 4):
-                        m.d.sync += [
-                            bus.rdata.eq(values[each.name]),
-                            bus.rresp.eq(Response.OKAY),
-                        ]
+            # A tree of multiplexers; a switch would become a comparison for each register.
+            index = bus.araddr[2:]
+            words = Cat(Cat(values[each.name], Const(0, 32))[:LITE_DATA_BITS] for each in REGISTERS)
+            m.d.sync += [
+                bus.rvalid.eq(1),
+                bus.rdata.eq(words.word_select(index, LITE_DATA_BITS)),
+                bus.rresp.eq(Mux(index < len(REGISTERS), Response.OKAY, Response.DECERR)),
+            ]
 
     def _write(self, m: Module) -> None:
         """Take writes: address and data are held until both are there."""
@@ -151,7 +151,13 @@ class Registers(Component):
         with m.If(bus.bvalid & bus.bready):
             m.d.sync += bus.bvalid.eq(0)
         m.d.sync += self.start.eq(0)
-        mask = Cat(strobe.replicate(8) for strobe in strobes)
+        # The bytes of a setting take what was written for enables, not for multiplexers.
+        written = {name: Signal(name=f"write_{name}") for name in SETTINGS}
+        for name in SETTINGS:
+            for byte, strobe in enumerate(strobes):
+                with m.If(written[name] & strobe):
+                    part = slice(8 * byte, 8 * byte + 8)
+                    m.d.sync += getattr(self, name)[part].eq(data[part])
         with m.If(address_held & data_held & ~bus.bvalid):
             m.d.sync += [address_held.eq(0), data_held.eq(0), bus.bvalid.eq(1)]
             m.d.sync += bus.bresp.eq(Response.DECERR)
@@ -163,8 +169,7 @@ class Registers(Component):
                         if each.name == "control":
                             self._write_control(m, data, strobes[0])
                         elif writable:
-                            value = getattr(self, each.name)
-                            m.d.sync += value.eq(data & mask | value & ~mask)
+                            m.d.comb += written[each.name].eq(1)
 
     def _write_control(self, m: Module, data: Value, strobe: Value) -> None:
         """Take the lowest byte of a write to the register control."""

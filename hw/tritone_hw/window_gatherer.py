@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal
 from amaranth.lib import stream
 from amaranth.lib.data import StructLayout
 from amaranth.lib.memory import Memory
@@ -38,6 +38,8 @@ GATHER_FIELDS = (
     "down",
     "plane_words",
 )
+# The largest value of each.
+_LAST = {name: (1 << Shape.cast(_LOAD[name].shape).width) - 1 for name in GATHER_FIELDS}
 GATHER = StructLayout({"group": 1} | {name: _LOAD[name].shape for name in GATHER_FIELDS})
 
 
@@ -57,7 +59,7 @@ class WindowGatherer(Component):
     Members
     -------
     load : takes over ``gather`` and drops what is left of the image before.
-    gather : across and down at least 1, channels in 1..MAX_WINDOW_CHANNELS.
+    gather : across, down, width and rows at least 1, channels in 1..MAX_WINDOW_CHANNELS.
     pixels : the image, its channels in the lowest bytes.
     words : feature memory words.
     busy : a word waits to be taken, or there is padding to go through.
@@ -84,14 +86,15 @@ class WindowGatherer(Component):
         line_end = Signal()
         inside = Signal()
         window_ends = Signal()
+        # Whether the position is the last one of its line, and in the image: known a position
+        # ahead, because what waits for transfers looks at it.
+        column_inside = Signal()
+        row_inside = Signal()
+        # Behind the last column and row of the image.
+        right = Signal(range(_LAST["pad_left"] + _LAST["width"] + 1))
+        bottom = Signal(range(_LAST["pad_top"] + _LAST["rows"] + 1))
         m.d.comb += [
-            line_end.eq(x == gather.across - 1),
-            inside.eq(
-                (x >= gather.pad_left)
-                & (x < gather.pad_left + gather.width)
-                & (y >= gather.pad_top)
-                & (y < gather.pad_top + gather.rows)
-            ),
+            inside.eq(column_inside & row_inside),
             # Windows of stride 2 end at even columns and rows, as the first one does.
             window_ends.eq(
                 (x >= WINDOW_KERNEL - 1)
@@ -119,17 +122,37 @@ class WindowGatherer(Component):
         with m.If(taken & last_word):
             m.d.sync += filled.eq(0)
         with m.If(shift):
-            m.d.sync += [x.eq(x + 1), filled.eq(window_ends)]
+            next_x = Mux(line_end, 0, x + 1)
+            m.d.sync += [
+                x.eq(next_x),
+                filled.eq(window_ends),
+                line_end.eq(next_x + 1 == gather.across),
+                column_inside.eq((next_x >= gather.pad_left) & (next_x < right)),
+            ]
             with m.If(line_end):
-                m.d.sync += [x.eq(0), y.eq(y + 1)]
-                with m.If(y == gather.down - 1):
+                m.d.sync += [
+                    y.eq(y + 1),
+                    row_inside.eq((y + 1 >= gather.pad_top) & (y + 1 < bottom)),
+                ]
+                with m.If(y + 1 == gather.down):
                     m.d.sync += active.eq(0)
 
         window = self._window(m, x, line_end, shift, pixel)
         self._give(m, gather, window, taken, last_word)
         self._place(m, gather, x, shift & window_ends, taken, last_word)
         with m.If(self.load):
-            m.d.sync += [gather.eq(self.gather), active.eq(1), x.eq(0), y.eq(0), filled.eq(0)]
+            m.d.sync += [
+                gather.eq(self.gather),
+                active.eq(1),
+                x.eq(0),
+                y.eq(0),
+                filled.eq(0),
+                line_end.eq(self.gather.across == 1),
+                column_inside.eq(self.gather.pad_left == 0),
+                row_inside.eq(self.gather.pad_top == 0),
+                right.eq(self.gather.pad_left + self.gather.width),
+                bottom.eq(self.gather.pad_top + self.gather.rows),
+            ]
         return m
 
     def _window(
