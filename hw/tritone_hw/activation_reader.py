@@ -10,7 +10,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 
-from tritone.spec.fixed import NIBBLE_BITS, STREAM
+from tritone.spec.fixed import GAIN, NIBBLE_BITS, STREAM
 from tritone.spec.isa import LAYER
 from tritone.spec.machine import MachineConfig
 from tritone_hw.delay_line import DelayLine
@@ -38,23 +38,20 @@ class ActivationReader(wiring.Component):
 
     ``a = clamp(z_a + ((u - z + half(r)) >> r), 0, read_max)``, or ``pad_code`` outside the input.
     It is computed as ``(u + c) >> r`` with one constant a layer, ``c = half(r) - z + (z_a << r)``;
-    exact, as ``z_a = z >> r``.
+    exact, as ``z_a = z >> r``. On an adaptive machine it is ``(u * G + c) >> (r + 8)`` with
+    ``c = half(r + 8) + ((z_a << r) - z) * 256``; with G = 256, which is one, that is the same. For
+    r = 0 then too: the half that is added to an integer is dropped.
 
     Pixel p of a step is ``x + p * stride``. The P pixels lie within 2P neighbours, so each bank is
     asked for the one of these that it holds.
 
-    Timing: one step a cycle, no stalls; ``activations`` and ``nibbles`` stand ``LATENCY`` cycles
-    after the step, beside ``ready``. ``layer`` must not change while a step is under way, and
-    stand one cycle before the first.
+    Timing: one step a cycle, no stalls; ``activations`` and ``nibbles`` stand ``latency`` cycles
+    after the step, beside ``ready``. ``layer`` and ``gain`` must not change while a step is under
+    way; ``layer`` stands one cycle before the first step, ``gain`` with it.
 
     Parameters
     ----------
     machine : shape of the machine.
-
-    Attributes
-    ----------
-    LATENCY : cycles from a step to its activations: addresses, memory, choice of banks, rounding,
-    clamp.
 
     Members
     -------
@@ -74,9 +71,9 @@ class ActivationReader(wiring.Component):
         Quantised activations.
     nibbles : Out(ArrayLayout(ArrayLayout(4, R), P))
         The nibble of each that ``position.nibble`` names.
+    gain : In(10), on an adaptive machine only
+        G in U2.8: 1..512.
     """
-
-    LATENCY = 4 + FeatureMemory.WINDOW_LATENCY
 
     def __init__(self, machine: MachineConfig) -> None:
         if not isinstance(machine, MachineConfig):
@@ -94,12 +91,31 @@ class ActivationReader(wiring.Component):
                 "activations": Out(ArrayLayout(ArrayLayout(STREAM.bits, rows), pixels)),
                 "nibbles": Out(ArrayLayout(ArrayLayout(NIBBLE_BITS, rows), pixels)),
             }
+            | ({"gain": In(GAIN.bits)} if machine.adaptive else {})
         )
 
     @property
     def machine(self) -> MachineConfig:
         """Shape of the machine."""
         return self._machine
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a step to its activations.
+
+        Addresses, memory, choice of banks, product with G on an adaptive machine, rounding, clamp.
+        """
+        return 4 + FeatureMemory.WINDOW_LATENCY + self._machine.adaptive
+
+    def _rounding(self, m: Module) -> tuple[Signal, int]:
+        """Return the constant c of the layer and the bits that are dropped besides r."""
+        layer = self.layer
+        bits = GAIN.frac if self._machine.adaptive else 0
+        constant = Signal(signed(_ROUNDED_BITS + bits), reset_less=True)
+        zeros = (layer.read_offset << layer.read_shift[:3]) - layer.read_zero
+        rounding = (1 << layer.read_shift) << bits - 1 if bits else half(layer.read_shift)
+        m.d.sync += constant.eq(rounding + (zeros << bits))
+        return constant, bits
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -132,29 +148,34 @@ class ActivationReader(wiring.Component):
                 wanted[pixel].inside.eq(inside_row & (x >= 0) & (x < layer.in_width)),
             ]
         m.submodules.wanted = fetched = DelayLine(wanted.shape(), 1 + FeatureMemory.WINDOW_LATENCY)
-        m.submodules.nibble = nibble = DelayLine(1, self.LATENCY - 1)
+        m.submodules.nibble = nibble = DelayLine(1, self.latency - 1)
         m.d.comb += [fetched.input.eq(wanted), nibble.input.eq(position.nibble)]
 
-        constant = Signal(signed(_ROUNDED_BITS), reset_less=True)
-        m.d.sync += constant.eq(
-            half(layer.read_shift) - layer.read_zero + (layer.read_offset << layer.read_shift[:3])
-        )
-
+        constant, dropped = self._rounding(m)
         for pixel in range(machine.pixels):
             choices = Choice(word.as_value() for word in self.words)
             codes = Signal(self.words[0].shape(), name=f"codes{pixel}", reset_less=True)
-            inside = Signal(2, name=f"inside{pixel}", reset_less=True)
+            # As long as the codes take to where they are clamped.
+            inside = Signal(2 + machine.adaptive, name=f"inside{pixel}", reset_less=True)
             m.d.sync += [
                 codes.eq(choices[fetched.output[pixel].bank]),
                 inside.eq(Cat(fetched.output[pixel].inside, inside)),
             ]
             for row, code in enumerate(codes):
+                scaled = code
+                if machine.adaptive:
+                    scaled = Signal(
+                        STREAM.bits + GAIN.bits, name=f"scaled{pixel}_{row}", reset_less=True
+                    )
+                    m.d.sync += scaled.eq(code * self.gain)
                 rounded = Signal(
-                    signed(_ROUNDED_BITS), name=f"rounded{pixel}_{row}", reset_less=True
+                    signed(_ROUNDED_BITS + machine.adaptive),
+                    name=f"rounded{pixel}_{row}",
+                    reset_less=True,
                 )
-                m.d.sync += rounded.eq((code + constant) >> layer.read_shift)
+                m.d.sync += rounded.eq(((scaled + constant) >> dropped) >> layer.read_shift)
                 activation = Signal(STREAM.bits, name=f"activation{pixel}_{row}")
-                with m.If(~inside[1]):
+                with m.If(~inside[-1]):
                     m.d.comb += activation.eq(layer.pad_code)
                 with m.Elif(rounded < 0):
                     m.d.comb += activation.eq(0)
@@ -167,7 +188,7 @@ class ActivationReader(wiring.Component):
                     self.nibbles[pixel][row].eq(activation.word_select(nibble.output, NIBBLE_BITS)),
                 ]
 
-        valid = Signal(self.LATENCY)
+        valid = Signal(self.latency)
         m.d.sync += valid.eq(Cat(self.valid, valid))
         m.d.comb += self.ready.eq(valid[-1])
         return m

@@ -7,10 +7,12 @@ from amaranth import Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from tritone.spec.isa import LAYER, MemoryId, Opcode
+from tritone.spec.fixed import BETA
+from tritone.spec.isa import LAYER, Adaptation, MemoryId, Opcode
 from tritone.spec.machine import MachineConfig
 from tritone_hw.activation_reader import ActivationReader
 from tritone_hw.array import Array
+from tritone_hw.beta_registers import BetaRegisters
 from tritone_hw.delay_line import DelayLine
 from tritone_hw.feature_memory import FeatureMemory
 from tritone_hw.layout import (
@@ -33,10 +35,12 @@ class Engine(wiring.Component):
     """Step generator, memories, readers, array, pool, requantiser and write-back, wired.
 
     The path from a step to its write has a constant latency and never stalls. What a drain needs
-    travels beside it.
+    travels beside it. On an adaptive machine a layer that makes a beta ends when that and its
+    reciprocal are kept.
 
     Timing: a layer that is taken in cycle 0 makes its first step in cycle ``START`` and leaves
-    ``busy`` low ``flush`` cycles after the cycle behind its last step.
+    ``busy`` low ``flush`` cycles after the cycle behind its last step, and ``RECIPROCAL_CYCLES``
+    after that if it makes a beta.
 
     Parameters
     ----------
@@ -45,6 +49,7 @@ class Engine(wiring.Component):
     Attributes
     ----------
     START : cycles from a layer's acceptance to its first step.
+    RECIPROCAL_CYCLES : by which a layer that makes a beta ends later.
     FEATURE_READ_LATENCY : cycles from a request at ``feature_read`` to its ``feature_data``.
 
     Members
@@ -69,12 +74,14 @@ class Engine(wiring.Component):
     """
 
     START = 1 + StepGenerator.START
+    RECIPROCAL_CYCLES = BetaRegisters.KEEP - WriteBack.LATENCY
     FEATURE_READ_LATENCY = FeatureMemory.READ_LATENCY
 
     def __init__(self, machine: MachineConfig) -> None:
         if not isinstance(machine, MachineConfig):
             raise TypeError(f"Machine must be a MachineConfig, not {machine!r}")
         self._machine = machine
+        self._reader = ActivationReader(machine)
         self._array = Array(machine)
         self._pool = Pool(machine)
         self._requantizer = Requantizer(machine, destination_layout(machine))
@@ -100,7 +107,7 @@ class Engine(wiring.Component):
     def flush(self, opcode: Opcode) -> int:
         """Return the cycles from behind a layer's last step to the first one that is not busy."""
         sums = self._array.latency if opcode == Opcode.CONVOLVE else self._pool.latency
-        return ActivationReader.LATENCY + sums + self._requantizer.latency + WriteBack.LATENCY
+        return self._reader.latency + sums + self._requantizer.latency + WriteBack.LATENCY
 
     def _memory(
         self, m: Module, which: MemoryId, memory: LoadableMemory, address: Value, latency: int
@@ -125,7 +132,7 @@ class Engine(wiring.Component):
         machine = self._machine
         m.submodules.step_generator = generator = StepGenerator(machine)
         m.submodules.feature_memory = features = FeatureMemory(machine)
-        m.submodules.activation_reader = reader = ActivationReader(machine)
+        m.submodules.activation_reader = reader = self._reader
         m.submodules.array = array = self._array
         m.submodules.pool = pool = self._pool
         m.submodules.requantizer = requantizer = self._requantizer
@@ -134,6 +141,7 @@ class Engine(wiring.Component):
 
         layer = Signal(record_layout(LAYER), reset_less=True)
         pooling = Signal()
+        ended = Signal()
         m.d.comb += [
             self.layer.ready.eq(~self.busy),
             self.memory_write.ready.eq(1),
@@ -145,12 +153,12 @@ class Engine(wiring.Component):
         m.d.sync += generator.start.eq(self.layer.valid & self.layer.ready)
         with m.If(self.layer.valid & self.layer.ready):
             m.d.sync += [layer.eq(self.layer.payload), self.busy.eq(1)]
-        with m.Elif(write_back.landed):
+        with m.Elif(ended):
             m.d.sync += self.busy.eq(0)
 
         # From a step to activations and weights, both in one cycle.
         step = generator.step
-        m.submodules.step = later_step = DelayLine(step_layout(machine), reader.LATENCY)
+        m.submodules.step = later_step = DelayLine(step_layout(machine), reader.latency)
         m.d.comb += [
             later_step.input.eq(step),
             reader.valid.eq(generator.valid),
@@ -162,7 +170,7 @@ class Engine(wiring.Component):
             MemoryId.WEIGHT,
             LoadableMemory(machine.weight_word_bits, machine.weight_words),
             generator.weight,
-            reader.LATENCY - generator.WEIGHT_LATENCY,
+            reader.latency - generator.WEIGHT_LATENCY,
         )
         connect(m, reader.window, features.window)
         m.d.comb += reader.words.eq(features.words)
@@ -236,6 +244,18 @@ class Engine(wiring.Component):
             self.write_back_valid.eq(write_back.tile.valid),
         ]
         connect(m, write_back.tile, features.tile)
+        m.d.comb += ended.eq(write_back.landed)
+        if machine.adaptive:
+            m.submodules.beta_registers = betas = BetaRegisters()
+            makes_beta = layer.adaptation == Adaptation.BETA
+            m.d.comb += [
+                betas.layer.eq(layer),
+                betas.keep.eq(requantizer.valid & requantizer.tag_out.end & makes_beta),
+                betas.beta.eq(requantizer.results[0][0][: BETA.bits]),
+                ended.eq(Mux(makes_beta, betas.kept, write_back.landed)),
+                reader.gain.eq(betas.gain),
+                requantizer.scale.eq(betas.scale),
+            ]
 
         connect(m, flipped(self.feature_read), features.read)
         connect(m, flipped(self.feature_write), features.write)

@@ -11,7 +11,7 @@ from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from tritone.spec.fixed import LOGIT, STREAM, VALUE
+from tritone.spec.fixed import BETA, LOGIT, MULTIPLIER, STREAM, VALUE, half
 from tritone.spec.isa import LAYER, PASS_STEP, parameter_record
 from tritone.spec.machine import MachineConfig
 from tritone_hw.layout import record_layout
@@ -47,6 +47,9 @@ class Requantizer(wiring.Component):
     ``latency`` cycles after its ``load`` by ``valid``; ``results`` and ``tag_out`` hold in exactly
     that cycle.
 
+    An adaptive machine multiplies M by beta between the parameter memory and the lanes, once for
+    the P pixels of a channel.
+
     Parameters
     ----------
     machine : shape of the machine.
@@ -76,6 +79,8 @@ class Requantizer(wiring.Component):
     shortcut_multiplier, shortcut_shift : In(signed(16)), In(5)
         K and t; they do not change while results are under way. With half octaves these and
         ``shift`` are not read: the channels have their own.
+    scale : In(12), on an adaptive machine only
+        Beta in U2.10, 1024 where M stays as it is; it does not change while results are under way.
     parameter_address : Out(16)
         Parameter word to read.
     parameter : In(ArrayLayout(record_layout(parameter_record(machine)), slot_channels))
@@ -132,6 +137,7 @@ class Requantizer(wiring.Component):
                 "results": Out(ArrayLayout(ArrayLayout(LOGIT.bits, columns), pixels)),
                 "tag_out": Out(tag),
             }
+            | ({"scale": In(BETA.bits)} if machine.adaptive else {})
         )
 
     @property
@@ -148,6 +154,26 @@ class Requantizer(wiring.Component):
     def latency(self) -> int:
         """Cycles from ``load`` to ``valid``: hold, select, lane, the other slots, collect."""
         return 2 + self._lane.latency + self._machine.requantizer_slots - 1 + 1
+
+    @property
+    def _parameter_at(self) -> int:
+        """The lanes' cycle in which parameters come: M meets beta before it is wanted."""
+        return min(self._lane.parameters.values()) - self._machine.adaptive
+
+    def _constants(self, m: Module, channel: int) -> dict[str, Value]:
+        """Return the constants of a channel of the slot, each in the lanes' cycle for it."""
+        parameter, constants = self.parameter[channel], {}
+        for name, at in self._lane.parameters.items():
+            value, delay = parameter[name], at - self._parameter_at
+            if name == "multiplier" and self._machine.adaptive:
+                product = Signal(
+                    signed(MULTIPLIER.bits + BETA.bits), name=f"product{channel}", reset_less=True
+                )
+                m.d.sync += product.eq(value * self.scale)
+                rounded = (product + half(BETA.frac)) >> BETA.frac
+                value, delay = rounded[: MULTIPLIER.bits].as_signed(), delay - 1
+            constants[name] = _delay(m, value, delay, f"{name}{channel}")[-1]
+        return constants
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -181,8 +207,7 @@ class Requantizer(wiring.Component):
         active = _delay(m, busy, lane_type.latency + 1, "active", reset_less=False)[1:]
         # A memory answers in the next cycle.
         fetch = orders[start_at - 1]
-        parameter_at = min(lane_type.parameters.values())
-        asked = orders[parameter_at - 1] if parameter_at else held
+        asked = orders[self._parameter_at - 1] if self._parameter_at else held
         m.d.comb += self.parameter_address.eq(asked.parameter_base + asked.slot)
         m.submodules.partial_sums = partial_sums = Memory(
             shape=ArrayLayout(VALUE.bits, machine.lanes), depth=slots, init=[]
@@ -196,14 +221,7 @@ class Requantizer(wiring.Component):
         ]
 
         shortcut_slot = orders[lane_type.shortcut_at - 1].slot
-        # Of each channel of a slot: its constants, each in the cycle in which the lane takes it.
-        constants = [
-            {
-                name: _delay(m, parameter[name], at - parameter_at, f"{name}{channel}")[-1]
-                for name, at in lane_type.parameters.items()
-            }
-            for channel, parameter in enumerate(self.parameter)
-        ]
+        constants = [self._constants(m, channel) for channel in range(channels)]
 
         done = orders[-1]
         for pixel in range(machine.pixels):

@@ -16,6 +16,7 @@ from tritone.spec.isa import (
     MAX_PASS_STEPS,
     MAX_WINDOW_CHANNELS,
     WINDOW_KERNEL,
+    Adaptation,
     Base,
     MemoryId,
     Opcode,
@@ -302,6 +303,7 @@ class Sequencer(Component):
                     & ((layer.stride == 1) | (layer.stride == 2))
                     & ((layer.shortcut_groups == 0) | (layer.in_group != layer.out_group))
                     & steps[last].drain
+                    & (self.machine.adaptive | (layer.adaptation == Adaptation.NONE))
                 )
         return legal
 

@@ -14,6 +14,7 @@ PACKAGES = {"sw/tritone": "", "hw/tritone_hw": "hw", "sim/tritone_sim": "sim"}
 MAX_LINES = 400
 # What has no meaning without a simulation is tested by the test modules that run one.
 TESTED_BY = {
+    "sw/tritone/compiler/parameters.py": "tests/compiler/test_emit.py",
     "sim/tritone_sim/runner.py": "tests/sim/test_build.py",
     "sim/tritone_sim/verification.py": "tests/system/test_sabotage.py",
 }

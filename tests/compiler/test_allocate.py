@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from adaptive_networks import adapt
 
 from tritone.compiler.align import align
 from tritone.compiler.allocate import WeightRun, allocate
@@ -185,3 +186,31 @@ def test_a_second_image_goes_where_there_is_room(
         layers = [tile(layer, machine) for layer in fold(network)]
         images = allocate(layers, machine, 2).images
         assert [(each.group, each.base) for each in images] == [(0, 0), (group, 16 * (1 - group))]
+
+
+def _betas(
+    step: Any, spec: Any, network_of_steps: Callable[..., Network], count: int
+) -> dict[str, int]:
+    """The registers where a chain of ``count`` tensors is read again, the last one first."""
+    point = spec(out=4, kernel=(1, 1))
+    steps = [step(spec=point, reads=index - 1) for index in range(count)]
+    steps += [step(spec=replace(point, zero=64), reads=index) for index in reversed(range(count))]
+    network = adapt(network_of_steps((3, 2, 2), steps, seed=0), adapted=False)
+    registers = _allocate(network, preset("tiny-asq")).beta_registers
+    return dict(registers)
+
+
+def test_betas_that_live_have_registers_of_their_own(
+    step: Any, spec: Any, network_of_steps: Callable[..., Network]
+) -> None:
+    """Four at once; a fifth is refused. One that nobody reads with any more gives up its own."""
+    registers = _betas(step, spec, network_of_steps, 4)
+    assert registers == {f"tensor{index}.beta": index for index in range(4)}
+    message = r"^Layer tensor4\.beta must fit 4 betas at once, not 5$"
+    with pytest.raises(ValueError, match=message):
+        _betas(step, spec, network_of_steps, 5)
+    point = spec(out=4, kernel=(1, 1))
+    chain = network_of_steps((3, 2, 2), [step(spec=point, reads=n) for n in range(-1, 6)], seed=0)
+    registers = _allocate(adapt(chain, adapted=True), preset("tiny-asq")).beta_registers
+    # A beta is read with for the last time before the next one is made.
+    assert set(registers.values()) == {0}

@@ -12,8 +12,8 @@ import pytest
 
 from tritone.compiler import compile_network
 from tritone.compiler.fold import Added, Layer, fold
-from tritone.graph import Network, PoolKind, Shortcut
-from tritone.spec.isa import Opcode, PoolMode
+from tritone.graph import Convolution, Gain, Network, PoolKind, Shortcut
+from tritone.spec.isa import Adaptation, Opcode, PoolMode
 from tritone.spec.machine import RequantizerKind, preset
 
 
@@ -92,15 +92,39 @@ def test_averages_without_multipliers(random_network: Callable[..., Network], sp
         fold(network, HALF)
 
 
-def test_adaptive_steps_are_refused(random_adaptive: Callable[[int], Network]) -> None:
-    """The layer is named, and what the machine lacks."""
+def test_adaptive_steps(random_adaptive: Callable[[int], Network]) -> None:
+    """The layer that makes the beta and the one that reads with it, at its own shift."""
+    for seed in range(8):
+        network = random_adaptive(seed)
+        layers = {layer.name: layer for layer in fold(network)}
+        reader = network.nodes[-1]
+        assert isinstance(reader, Convolution)
+        assert reader.gain is not None
+        assert layers["result"].gain == reader.gain
+        assert layers["result"].read_shift == 8 - reader.bits - reader.gain.headroom
+        adaptations = {name: layer.adaptation for name, layer in layers.items()}
+        rule = Adaptation.ADAPTED if reader.gain.adapted else Adaptation.STEP
+        assert adaptations.pop("result") is rule
+        assert adaptations.pop("beta") is Adaptation.BETA
+        assert set(adaptations.values()) == {Adaptation.NONE}
+
+
+def test_a_beta_of_a_beta_is_refused(random_adaptive: Callable[[int], Network]) -> None:
+    """A layer has one register: it cannot read with a beta and make one."""
+    network = random_adaptive(0)
+    *others, result = network.nodes
+    assert isinstance(result, Convolution)
+    assert isinstance(others[-1], Convolution)
+    gain = Gain(tensor="beta", adapted=False, headroom=0)
+    again = replace(others[-1], name="again", output="again", gain=gain, pad_code=0)
+    reader = replace(result, gain=replace(gain, tensor="again", headroom=1), bits=4)
+    tensors = {**network.tensors, "again": replace(network.tensors["beta"], name="again")}
     message = (
-        r"^Layer result must have a fixed step, not the adaptive one of beta: the machine has no "
-        r"gain stage in its reader; freeze beta at its mean \(static\), or train with another "
-        r"quantizer$"
+        r"^Layer again must make its beta from what it reads with a fixed step, not with the "
+        r"adaptive one of beta$"
     )
     with pytest.raises(ValueError, match=message):
-        compile_network(random_adaptive(1), preset("tiny"))
+        fold(replace(network, nodes=(*others, again, reader), tensors=tensors))
 
 
 @pytest.mark.parametrize("shift", [0, 1, 2, 7, 14, 20])

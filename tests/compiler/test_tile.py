@@ -136,3 +136,18 @@ def test_groups_walk_over_the_words_that_they_meet(
             if made < out and met // inputs == made // outputs:
                 expected = plan.nibbles[codes[made, met % inputs, ky, 0]][0]
             assert word >> (4 * (8 * c + r)) & 15 == expected
+
+
+def test_adaptive_steps_need_a_machine_that_has_them(
+    random_adaptive: Callable[[int], Network],
+) -> None:
+    """The layer, its step and the remedies are named; an adaptive machine takes both layers."""
+    layers = {layer.name: layer for layer in fold(random_adaptive(1))}
+    message = (
+        r"must have a fixed step on tiny-p2, not the adaptive one of beta: choose a machine with "
+        r"adaptive = true, or export with --static-steps$"
+    )
+    for name in ("beta", "result"):
+        tile(layers[name], preset("tiny-asq"))
+        with pytest.raises(ValueError, match=rf"^Layer {name} {message}"):
+            tile(layers[name], preset("tiny-p2"))

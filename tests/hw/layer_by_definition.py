@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from stored_tensors import Bytes, region, stored_pixels
+from stored_weights import weight_words
 
 from tritone.spec.catalog import codebook
-from tritone.spec.codebook import Codebook
-from tritone.spec.isa import PASS_STEP, MemoryId, Opcode, PoolMode, parameter_record
+from tritone.spec.isa import PASS_STEP, Adaptation, MemoryId, Opcode, PoolMode, parameter_record
 from tritone.spec.machine import MachineConfig, RequantizerKind
 
-__all__ = ["Bytes", "Job", "Layer", "Shortcut", "job"]
+__all__ = ["Bytes", "Gain", "Job", "Layer", "Shortcut", "job"]
 
 Integers = npt.NDArray[np.int64]
 Fields = dict[str, int]
@@ -33,6 +33,16 @@ class Shortcut:
     stride: int = 1
     zero: int = 0
     in_place: bool = False  # the results replace it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gain:
+    """The beta that a layer reads with, which another one has put into the register."""
+
+    beta: int
+    register: int
+    adapted: bool
+    headroom: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +64,8 @@ class Layer:
     out_group: int | None = None  # the other one
     shortcut: Shortcut | None = None
     drain_each_walk: bool = False
+    gain: Gain | None = None
+    makes_beta: tuple[int, int] | None = None  # beta, register: of channel 0, one output pixel
     groups: int = 1  # of channels
     reach: tuple[int, int] | None = None  # words of a walk, output groups of a turn; None: all
     seed: int = 0
@@ -88,6 +100,20 @@ class Job:
     output: Bytes
 
 
+def read_shift(layer: Layer) -> int:
+    """Return r of the reader of a convolution."""
+    return 8 - layer.bits - (layer.gain.headroom if layer.gain else 0)
+
+
+def _adaptation(layer: Layer) -> tuple[int, int]:
+    """Return what the layer has to do with an adaptive step, and the register."""
+    if layer.makes_beta is not None:
+        return Adaptation.BETA, layer.makes_beta[1]
+    if layer.gain is not None:
+        return (Adaptation.STEP, Adaptation.ADAPTED)[layer.gain.adapted], layer.gain.register
+    return Adaptation.NONE, 0
+
+
 def _windows(layer: Layer, tensor: Integers, padding: int) -> Iterator[tuple[int, int, Integers]]:
     """Yield (ky, kx, the input pixel that each output pixel meets there)."""
     top, left, bottom, right = layer.pad
@@ -108,37 +134,6 @@ def _reach(layer: Layer, shape: MachineConfig) -> tuple[int, int]:
     return layer.reach or (words, groups)
 
 
-def _weight_words(
-    layer: Layer, shape: MachineConfig, book: Codebook, codes: npt.NDArray[np.uint8]
-) -> list[int]:
-    """Return weight words: pass, group, ky, kx, channel word; term ``column * R + row``.
-
-    Channels of other groups meet terms that are nothing.
-    """
-    inputs, out_channels = layer.channels
-    length, turn = _reach(layer, shape)
-    words = []
-    for each in book.plan.passes:
-        for first in range(0, out_channels, shape.columns):
-            start = first // shape.columns // turn * length * shape.rows
-            for ky in range(layer.kernel[0]):
-                for kx in range(layer.kernel[1]):
-                    for channel in range(start, start + length * shape.rows, shape.rows):
-                        word = 0
-                        for column in range(shape.columns):
-                            for row in range(shape.rows):
-                                o, i = first + column, channel + row
-                                term = 0b0111  # nothing
-                                own = o * layer.groups // out_channels
-                                if o < out_channels and i * layer.groups // inputs == own:
-                                    code = codes[o, i % (inputs // layer.groups), ky, kx]
-                                    nibbles = book.plan.nibbles[code]
-                                    term = each.table[nibbles[each.plane]]
-                                word |= term << 4 * (column * shape.rows + row)
-                        words.append(word)
-    return words
-
-
 def _convolution(
     layer: Layer, shape: MachineConfig, rng: np.random.Generator, u: Integers, turned: Integers
 ) -> Work:
@@ -150,9 +145,13 @@ def _convolution(
     evens = np.vectorize(lambda code: book.level(int(code)).even)(codes).astype(np.int64)
     odds = np.vectorize(lambda code: book.level(int(code)).odd)(codes).astype(np.int64)
     scaled = (evens.T * even_unit + odds.T * odd_unit).T
-    r = 8 - layer.bits
+    r = read_shift(layer)
     zero = layer.zero >> r
     rounded = zero + ((u - layer.zero + (1 << r >> 1)) >> r)
+    if layer.gain is not None:
+        # 2^18 / beta, rounded half up.
+        factor = (2 * 2**18 + layer.gain.beta) // (2 * layer.gain.beta)
+        rounded = (u * factor + (1 << r + 7)) >> r + 8
     a = np.clip(rounded, 0, (1 << layer.bits) - 1)
     values = np.zeros((layer.channels[1], *layer.out_size), np.int64)
     for ky, kx, pixels in _windows(layer, a, layer.pad_code):
@@ -191,7 +190,7 @@ def _convolution(
         values=values,
         bias=bias,
         steps=steps,
-        weights=_weight_words(layer, shape, book, codes),
+        weights=weight_words(shape, book, codes, layer.groups, _reach(layer, shape)),
     )
 
 
@@ -223,8 +222,12 @@ def _scale(
         bits = 16 if layer.wide else 8
         largest = max(1, int(np.abs(values).max()))
         shift = min(40, max(0, (largest << 15).bit_length() - bits))
-        multiplier = rng.integers(-(1 << 15), 1 << 15, channels)
-        return multiplier, rng.integers(*limits, channels) << shift, np.full(channels, shift)
+        top = 1 << (14 if layer.gain and layer.gain.adapted else 15)
+        multiplier = rng.integers(-top, top, channels)
+        offset = rng.integers(*limits, channels) << shift
+        if layer.makes_beta is not None:
+            offset[0] = (layer.makes_beta[0] << shift) - int(values[0, 0, 0]) * int(multiplier[0])
+        return multiplier, offset, np.full(channels, shift)
     window, mean = layer.kernel[0] * layer.kernel[1], layer.pool is PoolMode.SUM
     shift = 7 + 8
     offset = ((layer.zero if mean else 0) << shift) + (1 << shift >> 1)
@@ -309,9 +312,13 @@ def job(layer: Layer, shape: MachineConfig) -> Job:
         in_words = -(-layer.channels[0] // shape.rows) * layer.size[0]
         place["out_base"] += in_base + in_words * -(-layer.size[1] // shape.banks)
     added, up, shortcut, tensor = _shortcut(layer, shape, rng, shifts, out_group, place)
-    scaled = values * multiplier[:, None, None] + offset[:, None, None]
+    factor = multiplier
+    if layer.gain is not None and layer.gain.adapted:
+        factor = (multiplier * layer.gain.beta + 512) // 1024
+    scaled = values * factor[:, None, None] + offset[:, None, None]
     scaled[: len(added)] += added
     results = np.clip(scaled >> shifts[:, None, None], *limits)
+    assert layer.makes_beta is None or results[0].tolist() == [[layer.makes_beta[0]]]
     assert layer.pool is not None or len(np.unique(results)) > min(4, results.size // 2), "dull"
 
     own = {"turned": turned, "shift": shifts, "shortcut_shift": up}
@@ -332,7 +339,8 @@ def job(layer: Layer, shape: MachineConfig) -> Job:
     in_row_words, row_words = (-(-size // shape.banks) for size in (layer.size[1], stored.shape[2]))
     channel_words, turn = _reach(layer, shape)
     walk = layer.kernel[0] * layer.kernel[1] * channel_words
-    r = 8 - layer.bits if layer.pool is None else 0
+    r = read_shift(layer) if layer.pool is None else 0
+    adaptation, beta_register = _adaptation(layer)
     fields = {
         "opcode": Opcode.CONVOLVE if layer.pool is None else Opcode.POOL,
         "wait_load": 0,
@@ -362,7 +370,7 @@ def job(layer: Layer, shape: MachineConfig) -> Job:
         "read_shift": r,
         "read_zero": layer.zero,
         "read_offset": layer.zero >> r,
-        "read_max": 255 >> r,
+        "read_max": (1 << layer.bits) - 1 if layer.pool is None else 255,
         "pad_code": {None: layer.pad_code, PoolMode.MAX: 0, PoolMode.SUM: layer.zero}[layer.pool],
         "weight_base": weight_base,
         "plane_words": groups * walk,
@@ -376,6 +384,8 @@ def job(layer: Layer, shape: MachineConfig) -> Job:
         "wide": layer.wide,
         "pool_mode": layer.pool or 0,
         "out_group": out_group,
+        "adaptation": adaptation,
+        "beta_register": beta_register,
         **shortcut,
     }
     return Job(

@@ -11,7 +11,7 @@ from typing import Any
 from amaranth.sim import Simulator
 
 from tritone.spec.isa import PASS_STEP, RECORDS, Base, MemoryId, Opcode
-from tritone.spec.machine import preset
+from tritone.spec.machine import MachineConfig, preset
 from tritone.spec.regmap import ErrorCode
 from tritone_hw.sequencer import Sequencer
 
@@ -53,6 +53,7 @@ class Surroundings:
     fail_load, fail_store : number of the load or store that meets an error.
     cycles : range of the times that everything takes.
     events : ("load" | "store" | "layer", request, other things under way) in order.
+    machine : shape of the sequencer's machine.
     images : images done.
     """
 
@@ -62,10 +63,11 @@ class Surroundings:
     fail_store: int = -1
     cycles: tuple[int, int] = (1, 60)
     events: list[tuple[str, Any, set[str]]] = field(default_factory=list)
+    machine: MachineConfig = MACHINE
     images: int = 0
 
     def __post_init__(self) -> None:
-        self.dut = Sequencer(MACHINE)
+        self.dut = Sequencer(self.machine)
         self.simulator = Simulator(self.dut)
         dut = self.dut
         for kind, port, busy, error in (

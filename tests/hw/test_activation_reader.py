@@ -16,8 +16,10 @@ from tritone_hw.activation_reader import ActivationReader, half
 BLANK = dict.fromkeys((field.name for field in LAYER.fields), 0)
 
 
-def machine(pixels: int) -> MachineConfig:
-    return MachineConfig(name="small", rows=8, columns=4, pixels=pixels, requantizer_slots=4)
+def machine(pixels: int, adaptive: bool = False) -> MachineConfig:
+    return MachineConfig(
+        name="small", rows=8, columns=4, pixels=pixels, requantizer_slots=4, adaptive=adaptive
+    )
 
 
 def activation(u: int, layer: dict[str, int]) -> int:
@@ -27,37 +29,40 @@ def activation(u: int, layer: dict[str, int]) -> int:
     return max(0, min(a, layer["read_max"]))
 
 
-@pytest.mark.parametrize("r", range(8))
-def test_every_code_is_quantised_by_the_formula(r: int) -> None:
-    """All codes u, and zeros z at both ends of their range and between; eight codes a cycle."""
-    dut = ActivationReader(machine(1))
-    zeros = sorted({0, 1, 37, 128, 255, 1 << r, 256 - (1 << r)} & set(range(256)))
+def adapted(u: int, layer: dict[str, int], gain: int) -> int:
+    """Return the activation that is read with G; z is 0."""
+    r = layer["read_shift"] + 8
+    return max(0, min(u * gain + 2 ** (r - 1) >> r, layer["read_max"]))
+
+
+def quantise_every_code(
+    shape: MachineConfig, layers: list[tuple[dict[str, int], int | None]]
+) -> None:
+    """Read all codes, eight a cycle, in each of the layers, with its G or without one."""
+    dut = ActivationReader(shape)
+    latency = dut.latency
 
     async def bench(ctx) -> None:
-        for zero in zeros:
-            layer = {
-                **BLANK,
-                "in_width": 1,
-                "in_height": 1,
-                "stride": 1,
-                "read_shift": r,
-                "read_zero": zero,
-                "read_offset": zero >> r,
-                "read_max": 255 >> r,
-            }
+        for layer, gain in layers:
             ctx.set(dut.layer, layer)
+            if shape.adaptive:
+                ctx.set(dut.gain, 256 if gain is None else gain)
             ctx.set(dut.position, {"x": 0, "y": 0, "row": 0, "nibble": 0})
             ctx.set(dut.valid, 1)
-            for first in range(0, 256 + 16 * ActivationReader.LATENCY, 8):
+            for first in range(0, 256 + 16 * latency, 8):
                 codes = [each % 256 for each in range(first, first + 8)]
                 # Pixel 0 lies in bank 0; the other bank holds something else.
                 ctx.set(dut.words, [codes, [255 - code for code in codes]])
                 # Words are looked at two cycles behind the step and go on from there.
-                behind = first - 8 * (ActivationReader.LATENCY - 2)
-                if behind >= 0 and first >= 8 * ActivationReader.LATENCY:
-                    expected = [activation(u % 256, layer) for u in range(behind, behind + 8)]
+                behind = first - 8 * (latency - 2)
+                if behind >= 0 and first >= 8 * latency:
+                    seen = [u % 256 for u in range(behind, behind + 8)]
+                    expected = [
+                        activation(u, layer) if gain is None else adapted(u, layer, gain)
+                        for u in seen
+                    ]
                     for lane, a in enumerate(expected):
-                        assert ctx.get(dut.activations[0][lane]) == a, (zero, behind + lane)
+                        assert ctx.get(dut.activations[0][lane]) == a, (layer, gain, seen[lane])
                         assert ctx.get(dut.nibbles[0][lane]) == a & 15
                 await ctx.tick()
 
@@ -67,11 +72,54 @@ def test_every_code_is_quantised_by_the_formula(r: int) -> None:
     simulator.run()
 
 
+def reading(r: int, zero: int, top: int) -> dict[str, int]:
+    """Return a layer that reads one pixel with that shift, zero and largest activation."""
+    return {
+        **BLANK,
+        "in_width": 1,
+        "in_height": 1,
+        "stride": 1,
+        "read_shift": r,
+        "read_zero": zero,
+        "read_offset": zero >> r,
+        "read_max": top,
+    }
+
+
+@pytest.mark.parametrize("adaptive", [False, True])
+@pytest.mark.parametrize("r", range(8))
+def test_every_code_is_quantised_by_the_formula(r: int, adaptive: bool) -> None:
+    """Zeros z at both ends of their range and between; with a fixed step on both machines."""
+    zeros = sorted({0, 1, 37, 128, 255, 1 << r, 256 - (1 << r)} & set(range(256)))
+    layers = [(reading(r, zero, 255 >> r), None) for zero in zeros]
+    quantise_every_code(machine(1, adaptive), layers)
+
+
+@pytest.mark.parametrize("headroom", [0, 1, 3])
+def test_every_code_is_adapted_by_the_formula(headroom: int) -> None:
+    """All widths that fit the headroom; both ends of G, one, and values between."""
+    layers = [
+        (reading(8 - headroom - bits, 0, 2**bits - 1), gain)
+        for bits in range(1, 9 - headroom)
+        for gain in (128, 129, 181, 255, 256, 257, 391, 511, 512)
+    ]
+    quantise_every_code(machine(1, adaptive=True), layers)
+
+
+def test_static_machines_have_no_gain() -> None:
+    """No port, and no stage for a product."""
+    static, adaptive = (ActivationReader(machine(1, adaptive)) for adaptive in (False, True))
+    assert not hasattr(static, "gain")
+    assert hasattr(adaptive, "gain")
+    assert adaptive.latency == static.latency + 1
+
+
 @pytest.mark.parametrize("pixels", [1, 2, 4, 8])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_every_pixel_comes_from_its_place(pixels: int, stride: int) -> None:
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_every_pixel_comes_from_its_place(pixels: int, stride: int, adaptive: bool) -> None:
     """Random positions in and around a tensor, with gaps; outside it the pad code."""
-    shape = machine(pixels)
+    shape = machine(pixels, adaptive)
     dut = ActivationReader(shape)
     rng = random.Random(pixels * 2 + stride)
     width, height, row_words = 13, 3, -(-13 // shape.banks)
@@ -100,8 +148,10 @@ def test_every_pixel_comes_from_its_place(pixels: int, stride: int) -> None:
 
     async def bench(ctx) -> None:
         ctx.set(dut.layer, layer)
+        if adaptive:
+            ctx.set(dut.gain, 256)
         await ctx.tick()
-        expected: list[tuple[int, list[list[int]]] | None] = [None] * ActivationReader.LATENCY
+        expected: list[tuple[int, list[list[int]]] | None] = [None] * dut.latency
         words = [garbage] * shape.banks
         for _ in range(150):
             valid = rng.random() < 0.8

@@ -40,6 +40,8 @@ FEW_COLUMNS = MachineConfig(
     parameter_words=64,
 )
 
+ADAPTIVE = replace(SMALL, name="adaptive", adaptive=True)
+
 
 @pytest.fixture(scope="module")
 def tiny() -> str:
@@ -98,7 +100,29 @@ def test_head(tiny: str) -> None:
         assert part in head
 
 
-@pytest.mark.parametrize("machine", [SMALL, FEW_COLUMNS], ids=lambda machine: machine.name)
+def test_only_adaptive_machines_pay_for_adaptive_steps(tiny: str) -> None:
+    """Divider, registers, a multiplier for each activation and for each channel of a slot."""
+    adaptive = emit_verilog(ADAPTIVE)
+
+    def blocks(verilog: str) -> set[str]:
+        return set(re.findall(r"^module \\?([^\s$]+)", verilog, re.M))
+
+    registers = "tritone.engine.beta_registers"
+    assert blocks(adaptive) - blocks(tiny) == {registers, f"{registers}.reciprocal"}
+    assert blocks(tiny) <= blocks(adaptive)
+    for name, more in (
+        ("activation_reader", ADAPTIVE.rows * ADAPTIVE.pixels),
+        ("requantizer", ADAPTIVE.slot_channels),
+    ):
+        without, there = (
+            module(verilog, f"tritone.engine.{name}").count(" * ") for verilog in (tiny, adaptive)
+        )
+        assert there - without == more
+
+
+@pytest.mark.parametrize(
+    "machine", [SMALL, FEW_COLUMNS, ADAPTIVE], ids=lambda machine: machine.name
+)
 def test_lint(machine: MachineConfig, tiny: str, tmp_path: Path) -> None:
     """Verilator has nothing to say but what is exempt; it would, if there were something."""
     path = tmp_path / "tritone.v"

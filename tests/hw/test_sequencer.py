@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -184,6 +185,8 @@ def test_dumps(simulate: Any) -> None:
 
 
 BAD_LAYERS = [LAYER | {name: 0} for name in LAYER] + [LAYER | {"pass_steps": 9}]
+# This machine has none.
+ADAPTIVE_LAYERS = [LAYER | {"adaptation": kind} for kind in (1, 2, 3)]
 PIXELS = LOAD | {"memory": MemoryId.FEATURE_0, "words": 0, "width": 4, "rows": 4}
 WINDOWS = {"kernel": 3, "channels": 4, "stride": 2, "across": MACHINE.gather_width, "down": 1}
 BAD_WINDOWS = [
@@ -202,6 +205,7 @@ ILLEGAL = [
     instruction(Opcode.POOL, **(LAYER | {"stride": 3})),
     instruction(Opcode.CONVOLVE, **(LAYER | {"shortcut_groups": 1})),
     instruction(Opcode.CONVOLVE, **(LAYER | {"pass_steps": 8, "steps": DRAIN * 0x01010101010101})),
+    *(instruction(Opcode.CONVOLVE, **fields) for fields in ADAPTIVE_LAYERS),
     instruction(Opcode.LOAD, **(LOAD | {"beats": 0})),
     instruction(Opcode.LOAD, **(LOAD | {"words": 0})),
     instruction(Opcode.LOAD, **(LOAD | {"memory": 5})),
@@ -232,6 +236,18 @@ def test_illegal_instructions(simulate: Any) -> None:
         pixels = [instruction(Opcode.LOAD, **PIXELS), instruction(Opcode.LOAD, **PIXELS, **WINDOWS)]
         around.program = [*pixels, *before, next_image()]
         assert await around.run(ctx) is ErrorCode.NONE
+
+    around.simulate(simulate, bench)
+
+
+def test_adaptive_machines_take_adaptive_steps(simulate: Any) -> None:
+    """What has to do with one is an instruction like any other there."""
+    layers = [instruction(Opcode.CONVOLVE, **fields) for fields in (LAYER, *ADAPTIVE_LAYERS)]
+    around = Surroundings([*layers, next_image()], machine=replace(MACHINE, adaptive=True))
+
+    async def bench(ctx: Any) -> None:
+        assert await around.run(ctx) is ErrorCode.NONE
+        assert [kind for kind, _, _ in around.events] == ["load", *["layer"] * 4]
 
     around.simulate(simulate, bench)
 

@@ -17,6 +17,7 @@ from tritone.spec.isa import (
     PARAMETER,
     PASS_STEP,
     STORE,
+    Adaptation,
     Base,
     MemoryId,
     Opcode,
@@ -55,6 +56,8 @@ FROZEN = [
     (LAYER, "shortcut_base", 424, 16),
     (LAYER, "shortcut_zero", 469, 8),
     (LAYER, "shortcut_shift", 493, 5),
+    (LAYER, "adaptation", 498, 2),
+    (LAYER, "beta_register", 500, 2),
     (PASS_STEP, "drain", 5, 1),
     (PARAMETER, "bias", 0, 40),
     (PARAMETER, "multiplier", 40, 16),
@@ -93,6 +96,7 @@ def test_numbers_of_enumerations_stay() -> None:
     ]
     assert [each.name for each in Base] == ["PROGRAM", "IMAGE", "RESULT", "NEXT_IMAGE"]
     assert [each.name for each in PoolMode] == ["MAX", "SUM"]
+    assert [each.name for each in Adaptation] == ["NONE", "BETA", "STEP", "ADAPTED"]
 
 
 def test_a_load_assembled_by_hand() -> None:

@@ -25,6 +25,7 @@ OTHER: dict[str, dict[str, Any]] = {
     "instruction_words": {"instruction_words": 1024},
     "even_bits": {"even_bits": 21, "odd_bits": 20},
     "requantizer": {"requantizer": RequantizerKind.HALF_OCTAVE},
+    "adaptive": {"adaptive": True},
 }
 
 
@@ -86,6 +87,20 @@ def test_parameters_must_be_integers(value: Any) -> None:
     """A number of another type is a TypeError."""
     with pytest.raises(TypeError, match=r"^rows must be an integer, not "):
         replace(BASE, rows=value)
+
+
+def test_adaptive_steps_multiply() -> None:
+    """A machine without multipliers has none."""
+    message = r"^requantizer must be multiplier where adaptive is true, not half_octave$"
+    with pytest.raises(ValueError, match=message):
+        replace(BASE, adaptive=True, requantizer=RequantizerKind.HALF_OCTAVE)
+
+
+@pytest.mark.parametrize("value", [1, "true", None])
+def test_adaptive_is_true_or_false(value: Any) -> None:
+    """A number is neither."""
+    with pytest.raises(TypeError, match=r"^adaptive must be true or false, not "):
+        replace(BASE, adaptive=value)
 
 
 @pytest.mark.parametrize("name", ["even_bits", "odd_bits"])

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tritone.spec import timing
-from tritone.spec.isa import LAYER, PASS_STEP, Opcode
+from tritone.spec.isa import LAYER, PASS_STEP, Adaptation, Opcode
 from tritone.spec.machine import MachineConfig, RequantizerKind, preset
 
 TINY_P2 = preset("tiny-p2")
@@ -83,6 +83,21 @@ def test_an_example_by_hand() -> None:
     )
 
 
+def test_adaptive_steps_take_longer() -> None:
+    """A cycle for the product with G in every layer; a bit of the reciprocal a cycle for a beta."""
+    adaptive = preset("tiny-asq")
+    for fields in LAYERS:
+        cycles = timing.layer_cycles(TINY_P2, fields)
+        assert timing.layer_cycles(adaptive, fields) == cycles + 1
+        for adaptation in Adaptation:
+            changed = fields | {"adaptation": adaptation}
+            more = 10 if adaptation is Adaptation.BETA else 0
+            assert timing.layer_cycles(adaptive, changed) == cycles + 1 + more
+            # The last result is written as early as ever.
+            use = timing.PortUse(adaptive, changed | {"in_group": 0, "out_group": 1})
+            assert use.writes(1, cycles)
+
+
 def test_flush_grows_with_the_pipeline() -> None:
     """A pool skips the array; twice the rows are a level more in its trees."""
     assert timing.flush(TINY_P2, Opcode.POOL) < timing.flush(TINY_P2, Opcode.CONVOLVE)
@@ -94,7 +109,9 @@ def test_flush_grows_with_the_pipeline() -> None:
     assert timing.requantizer_latency(half) == timing.requantizer_latency(small) - 1
 
 
-@pytest.mark.parametrize("machine", [preset("tiny"), TINY_P2, preset("full")], ids=str)
+@pytest.mark.parametrize(
+    "machine", [preset("tiny"), TINY_P2, preset("full"), preset("tiny-asq")], ids=str
+)
 @pytest.mark.parametrize("fields", LAYERS, ids=range(len(LAYERS)))
 @pytest.mark.parametrize("out_group", [0, 1])
 def test_ports_are_used_by_steps_and_results(

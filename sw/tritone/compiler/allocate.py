@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tritone.compiler.joined import Member, join
 from tritone.compiler.tile import Region, TiledLayer
 from tritone.spec.codebook import Codebook
+from tritone.spec.isa import BETA_REGISTERS
 from tritone.spec.machine import MachineConfig
 
 __all__ = ["Allocation", "Place", "WeightRun", "allocate"]
@@ -53,6 +54,7 @@ class Allocation:
     weight_bases, parameter_bases : first word of each layer.
     weight_runs : the codebooks in the order of their weights.
     plane_words : weight words from a plane to the next of each layer.
+    beta_registers : of the betas by the name of their tensor.
     """
 
     places: Mapping[str, Place]
@@ -62,6 +64,7 @@ class Allocation:
     parameter_bases: Sequence[int]
     weight_runs: Sequence[WeightRun]
     plane_words: Sequence[int]
+    beta_registers: Mapping[str, int]
 
 
 def _require(layer: str, thing: str, needed: int, there: int) -> None:
@@ -267,6 +270,22 @@ def _weight_runs(layers: Sequence[TiledLayer], machine: MachineConfig) -> list[W
     return runs
 
 
+def _beta_registers(layers: Sequence[TiledLayer]) -> dict[str, int]:
+    """Return a register for every beta, free again behind the last layer that reads with it."""
+    last_read = {
+        each.layer.gain.tensor: index for index, each in enumerate(layers) if each.layer.gain
+    }
+    registers: dict[str, int] = {}
+    for index, each in enumerate(layers):
+        if not each.layer.makes_beta:
+            continue
+        living = {registers[name] for name in registers if last_read[name] > index}
+        free = [register for register in range(BETA_REGISTERS) if register not in living]
+        _require(each.layer.name, "betas at once", len(living) + 1, BETA_REGISTERS)
+        registers[each.layer.output.name] = free[0]
+    return registers
+
+
 def allocate(layers: Sequence[TiledLayer], machine: MachineConfig, images: int = 1) -> Allocation:
     """Return the addresses of everything that ``layers`` keep in the memories of ``machine``.
 
@@ -302,4 +321,5 @@ def allocate(layers: Sequence[TiledLayer], machine: MachineConfig, images: int =
             [each.groups * machine.requantizer_slots for each in layers],
             machine.parameter_words,
         ),
+        beta_registers=_beta_registers(layers),
     )

@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tritone.compiler.allocate import Allocation, Place
-from tritone.compiler.fold import Integers, require_format
 from tritone.compiler.gather import Windows
 from tritone.compiler.images import image_bytes, pixel_bits
+from tritone.compiler.parameters import parameter_words
 from tritone.compiler.tile import TiledLayer
 from tritone.graph import Tensor
-from tritone.spec.fixed import BIAS, NIBBLE_BITS, OFFSET, STREAM, half
+from tritone.spec.fixed import NIBBLE_BITS, STREAM
 from tritone.spec.isa import (
     INSTRUCTION_BEATS,
     INSTRUCTION_BITS,
@@ -20,7 +20,6 @@ from tritone.spec.isa import (
     Base,
     MemoryId,
     Opcode,
-    parameter_record,
 )
 from tritone.spec.machine import BEAT_BYTES, MachineConfig
 from tritone.spec.program import Program
@@ -51,36 +50,6 @@ def _instruction(
     return RECORDS[opcode].pack({**header, **fields}).to_bytes(_INSTRUCTION_BYTES, "little")
 
 
-def _parameters(tiled: TiledLayer, machine: MachineConfig) -> bytes:
-    """Return the parameter words of a layer.
-
-    Channels behind the last one get B = M = 0 and a D by which they become the output's zero, as
-    far as D reaches. Without an M it is the largest S for which D does, S = 39: v has 36 bits, less
-    than half of what counts then.
-    """
-    layer, bias = tiled.layer, tiled.schedule.bias
-    require_format(layer.name, "B", int(bias.min()), int(bias.max()), BIAS)
-    zero = layer.output.zero
-    columns: dict[str, Integers] = {"bias": bias, "offset": layer.offset}
-    if layer.octaves is None:
-        columns["multiplier"] = layer.multiplier
-        filler = {"bias": 0, "multiplier": 0, "offset": min(zero << layer.shift, OFFSET.high)}
-    else:
-        columns["turned"] = layer.octaves.odd
-        columns["shift"] = layer.octaves.shifts
-        columns["shortcut_shift"] = layer.octaves.shortcut_shifts
-        shift = OFFSET.bits - 1 - STREAM.bits
-        filler = {"bias": 0, "turned": 0, "shift": shift, "shortcut_shift": 0}
-        filler["offset"] = (zero << shift) + half(shift)
-    records = [
-        {name: int(values[channel]) for name, values in columns.items()}
-        for channel in range(len(bias))
-    ]
-    records += [filler] * (tiled.groups * machine.columns - len(records))
-    record = parameter_record(machine)
-    return b"".join(record.pack(each).to_bytes(record.bits // 8, "little") for each in records)
-
-
 def _shortcut_fields(tiled: TiledLayer, place: Place | None) -> Fields:
     """Return the fields of a layer that say what it adds, from ``place``."""
     added, octaves = tiled.layer.shortcut, tiled.layer.octaves
@@ -99,6 +68,13 @@ def _shortcut_fields(tiled: TiledLayer, place: Place | None) -> Fields:
     }
 
 
+def _beta_fields(tiled: TiledLayer, registers: Mapping[str, int]) -> dict[str, int]:
+    """Return the fields of a layer that say what it has to do with an adaptive step."""
+    layer = tiled.layer
+    beta = layer.gain.tensor if layer.gain else layer.output.name
+    return {"adaptation": layer.adaptation, "beta_register": registers.get(beta, 0)}
+
+
 def _layer_fields(
     tiled: TiledLayer,
     source: Place,
@@ -106,7 +82,7 @@ def _layer_fields(
     added: Place | None,
     weights: tuple[int, int],
     parameter_base: int,
-) -> Fields:
+) -> dict[str, int]:
     layer, steps = tiled.layer, tiled.schedule
     weight_base, plane_words = weights
     top, left, _, _ = layer.window.pad
@@ -181,7 +157,7 @@ def _constants(
     itself, through their own table.
     """
     loads = []
-    data = b"".join(_parameters(tiled, machine) for tiled in layers)
+    data = b"".join(parameter_words(tiled, machine) for tiled in layers)
     if data:
         words = len(data) * 8 // machine.parameter_word_bits
         fields = {"memory": MemoryId.PARAMETER, "offset": 0, "address": 0, "words": words}
@@ -290,7 +266,8 @@ def _layer(
                 added,
                 weights,
                 allocation.parameter_bases[index],
-            ),
+            )
+            | _beta_fields(tiled, allocation.beta_registers),
             load=index == 0,
             layer=True,
             store=_overlap(place, before),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from tritone.graph import Convolution, Network, Pool, PoolKind, Shortcut, Tensor, Window
+from tritone.graph import Convolution, Gain, Network, Pool, PoolKind, Shortcut, Tensor, Window
 from tritone.spec.catalog import codebook
 from tritone.spec.codebook import MAX_PASSES, Codebook, Level
 from tritone.spec.fixed import (
@@ -26,7 +26,7 @@ from tritone.spec.fixed import (
     FixedFormat,
     half,
 )
-from tritone.spec.isa import Opcode, PoolMode
+from tritone.spec.isa import Adaptation, Opcode, PoolMode
 from tritone.spec.machine import RequantizerKind
 
 __all__ = ["Added", "Integers", "Layer", "Octaves", "Weights", "fold", "require_format"]
@@ -108,6 +108,8 @@ class Layer:
     macs : useful multiply-accumulates.
     shortcut : what is added to the first output channels.
     octaves : for a machine with half octaves; M is 1 and S 0 then.
+    gain : the adaptive step that the input is read with.
+    makes_beta : the output is the beta of an adaptive step.
     """
 
     name: str
@@ -127,6 +129,8 @@ class Layer:
     macs: int
     shortcut: Added | None = None
     octaves: Octaves | None = None
+    gain: Gain | None = None
+    makes_beta: bool = False
 
     @property
     def opcode(self) -> Opcode:
@@ -136,7 +140,16 @@ class Layer:
     @property
     def read_shift(self) -> int:
         """r of the reader."""
-        return STREAM.bits - self.bits
+        return STREAM.bits - self.bits - (self.gain.headroom if self.gain else 0)
+
+    @property
+    def adaptation(self) -> Adaptation:
+        """What the layer has to do with an adaptive step."""
+        if self.makes_beta:
+            return Adaptation.BETA
+        if self.gain is None:
+            return Adaptation.NONE
+        return Adaptation.ADAPTED if self.gain.adapted else Adaptation.STEP
 
     @property
     def read_zero(self) -> int:
@@ -207,11 +220,14 @@ def _octaves(node: Convolution, kind: RequantizerKind) -> Octaves | None:
 
 
 def _convolution(node: Convolution, network: Network, kind: RequantizerKind) -> Layer:
-    if node.gain is not None:
+    makes_beta = any(
+        isinstance(each, Convolution) and each.gain and each.gain.tensor == node.output
+        for each in network.nodes
+    )
+    if makes_beta and node.gain is not None:
         raise ValueError(
-            f"Layer {node.name} must have a fixed step, not the adaptive one of "
-            f"{node.gain.tensor}: the machine has no gain stage in its reader; "
-            "freeze beta at its mean (static), or train with another quantizer"
+            f"Layer {node.name} must make its beta from what it reads with a fixed step, "
+            f"not with the adaptive one of {node.gain.tensor}"
         )
     if not codebook(node.codebook).runs:
         raise ValueError(
@@ -257,6 +273,8 @@ def _convolution(node: Convolution, network: Network, kind: RequantizerKind) -> 
         macs=network.macs(node),
         shortcut=_added(node.name, node.shortcut, network, result) if node.shortcut else None,
         octaves=octaves,
+        gain=node.gain,
+        makes_beta=makes_beta,
     )
 
 

@@ -12,6 +12,7 @@ from tritone.compiler.fold import Layer
 from tritone.compiler.passes import Schedule, plan_passes
 from tritone.graph import Tensor
 from tritone.spec.fixed import NIBBLE_BITS
+from tritone.spec.isa import Adaptation
 from tritone.spec.machine import MachineConfig
 
 __all__ = ["Reach", "Region", "TiledLayer", "tile"]
@@ -206,8 +207,14 @@ def tile(layer: Layer, machine: MachineConfig) -> TiledLayer:
 
     Raises
     ------
-    ValueError : its sums or its shortcut are not what the machine can do.
+    ValueError : its sums, its shortcut or its adaptive step are not what the machine can do.
     """
+    if layer.adaptation is not Adaptation.NONE and not machine.adaptive:
+        step = layer.gain.tensor if layer.gain else layer.output.name
+        raise ValueError(
+            f"Layer {layer.name} must have a fixed step on {machine.name}, not the adaptive one of "
+            f"{step}: choose a machine with adaptive = true, or export with --static-steps"
+        )
     source, result = Region.of(layer.input, machine), Region.of(layer.output, machine)
     groups = -(-layer.output.shape[0] // machine.columns)
     _, height, width = layer.output.shape

@@ -7,7 +7,6 @@ results only. A wrong bias, table, address or pad code in the bytes shows in the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,16 +14,22 @@ import numpy.typing as npt
 
 from tritone.golden.arithmetic import Integers, clamp, multiply_add, round_shift, wrap
 from tritone.golden.dump import Bytes, unpack_dump
-from tritone.golden.memory import FeatureMemory, read_parameters, read_words
+from tritone.golden.instruction import Fields, decode, pass_steps
+from tritone.golden.memory import BetaRegisters, FeatureMemory, read_parameters, read_words
 from tritone.golden.rails import Operand, decode_operand
 from tritone.spec.codebook import TABLE_ENTRIES
-from tritone.spec.fixed import NIBBLE_BITS, SQRT2_FRACTION, SQRT2_NUMERATOR, STREAM, VALUE
+from tritone.spec.fixed import (
+    BETA,
+    GAIN_FRACTION,
+    NIBBLE_BITS,
+    SQRT2_FRACTION,
+    SQRT2_NUMERATOR,
+    STREAM,
+    VALUE,
+)
 from tritone.spec.isa import (
-    HEADER,
     INSTRUCTION_BEATS,
-    MAX_PASS_STEPS,
-    PASS_STEP,
-    RECORDS,
+    Adaptation,
     Base,
     MemoryId,
     Opcode,
@@ -36,21 +41,6 @@ from tritone.spec.program import Program
 
 __all__ = ["Execution", "GoldenMachine"]
 
-Fields = Mapping[str, int]
-
-# What a layer counts through.
-_LAYER_SIZES = (
-    "in_channels",
-    "in_width",
-    "in_height",
-    "out_width",
-    "out_height",
-    "out_channels",
-    "in_turn",
-    "stored_rows",
-    "kernel_height",
-    "kernel_width",
-)
 _NIBBLE = (1 << NIBBLE_BITS) - 1
 # PASS_STEP.shift counts nibbles.
 _SHIFT_UNIT = NIBBLE_BITS
@@ -99,6 +89,7 @@ class GoldenMachine:
         self._parameters = {
             field.name: np.zeros(channels, np.int64) for field in self._record.fields
         }
+        self._betas = BetaRegisters()
         self._operands: dict[tuple[int, int], Operand] = {}
         self._next = 0
 
@@ -136,7 +127,7 @@ class GoldenMachine:
             if self._next >= len(self._words):
                 raise ValueError("Program must loop with NEXT before its instructions end")
             index, self._next = self._next, self._next + 1
-            opcode, fields = self._decode(index)
+            opcode, fields = decode(index, self._words[index], self._machine)
             match opcode:
                 case Opcode.CHECK:
                     self._check(fields)
@@ -148,30 +139,14 @@ class GoldenMachine:
                     convolve = opcode is Opcode.CONVOLVE
                     y = self._convolve(fields, index) if convolve else self._pool(fields)
                     dumps.append(self._write_back(fields, y))
+                    if fields["adaptation"] == Adaptation.BETA:
+                        # Channel 0 of its group at the first pixel of the last tile.
+                        rest = (fields["out_width"] - 1) % self._machine.pixels
+                        beta = int(y[-1 - rest, -self._machine.columns])
+                        self._betas.keep(fields["beta_register"], beta)
                 case Opcode.NEXT:
                     self._next = fields["target"] if following is not None else 0
                     return Execution(tuple(dumps), bytes(result))
-
-    def _decode(self, index: int) -> tuple[Opcode, Fields]:
-        word = self._words[index]
-        number = word & HEADER.fields[0].high
-        if number not in set(Opcode):
-            raise ValueError(f"Instruction {index} must have a known opcode, not {number}")
-        opcode = Opcode(number)
-        fields = RECORDS[opcode].unpack(word)
-        if opcode in (Opcode.CONVOLVE, Opcode.POOL):
-            empty = [name for name in _LAYER_SIZES if not fields[name]]
-            if empty or fields["stride"] not in (1, 2):
-                raise ValueError(
-                    f"Instruction {index} must have sizes of at least 1 and a stride of 1 or 2, "
-                    f"not {', '.join([f'{name} 0' for name in empty] or [str(fields['stride'])])}"
-                )
-            if fields["shortcut_groups"] and fields["in_group"] == fields["out_group"]:
-                raise ValueError(
-                    f"Instruction {index} must read its shortcut from another group than its "
-                    f"input, not both from {fields['in_group']}"
-                )
-        return opcode, fields
 
     def _check(self, fields: Fields) -> None:
         expected = self._machine.fingerprint
@@ -233,9 +208,12 @@ class GoldenMachine:
         turns, words = -(-fields["out_channels"] // fields["in_turn"]), fields["in_channels"]
         planes = self._features.planes(fields["in_group"], fields, turns * words)
         stored = planes.astype(np.int64)
-        read_values = clamp(
-            fields["read_offset"] + round_shift(stored - zero, read), 0, fields["read_max"]
-        )
+        if fields["adaptation"] in (Adaptation.STEP, Adaptation.ADAPTED):
+            gain = self._betas.gain(fields["beta_register"])
+            rounded = round_shift((stored - zero) * gain, read + GAIN_FRACTION)
+        else:
+            rounded = round_shift(stored - zero, read)
+        read_values = clamp(fields["read_offset"] + rounded, 0, fields["read_max"])
         y = _positions(
             fields["out_height"], fields["kernel_height"], fields["stride"], fields["pad_top"]
         )
@@ -263,7 +241,7 @@ class GoldenMachine:
         turns = [slice(first, first + turn_channels) for first in range(0, channels, turn_channels)]
         sums = [np.zeros((pixels, channels)) for _ in range(2)]
         v = np.broadcast_to(self._parameter(fields, "bias"), (pixels, channels))
-        for number, step in enumerate(_steps(fields)):
+        for number, step in enumerate(pass_steps(fields)):
             key = index, number
             if key not in self._operands:
                 self._operands[key] = decode_operand(self._weights, fields, step)
@@ -285,7 +263,7 @@ class GoldenMachine:
         """Return y (pixel, output channel) of all output groups."""
         columns = self._machine.columns
         seen, walk = self._activations(fields), (1, 4, 5)
-        _steps(fields)
+        pass_steps(fields)
         maximum = fields["pool_mode"] == PoolMode.MAX
         reduced = seen.max(axis=walk) if maximum else seen.sum(axis=walk)
         pixels = fields["out_height"] * fields["out_width"]
@@ -320,6 +298,9 @@ class GoldenMachine:
         added = min(fields["shortcut_groups"], fields["out_channels"]) * self._machine.columns
         if self._machine.requantizer is RequantizerKind.MULTIPLIER:
             multiplier = self._parameter(fields, "multiplier")
+            if fields["adaptation"] == Adaptation.ADAPTED:
+                beta = self._betas.beta(fields["beta_register"])
+                multiplier = round_shift(multiplier * beta, BETA.frac)
             shift = np.array(fields["shift"])
             factor, term_shift = fields["shortcut_multiplier"], np.array(fields["shortcut_shift"])
         else:
@@ -369,18 +350,3 @@ def _positions(outputs: int, kernel: int, stride: int, pad: int) -> Integers:
     """Return the input coordinate of each output and window position: (output, window position)."""
     positions = np.arange(outputs)[:, None] * stride + np.arange(kernel) - pad
     return positions.astype(np.int64)
-
-
-def _steps(fields: Fields) -> Sequence[Fields]:
-    """Return the pass steps of a layer; the last one must drain."""
-    count = fields["pass_steps"]
-    if not 1 <= count <= MAX_PASS_STEPS:
-        raise ValueError(f"Layer must have 1..{MAX_PASS_STEPS} pass steps, not {count}")
-    mask = (1 << PASS_STEP.bits) - 1
-    steps = [
-        PASS_STEP.unpack(fields["steps"] >> (PASS_STEP.bits * index) & mask)
-        for index in range(count)
-    ]
-    if not steps[-1]["drain"]:
-        raise ValueError("Layer must drain with its last pass step")
-    return steps

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The memories of the machine: banks of feature words, and words of constants."""
+"""The memories of the machine: banks of feature words, betas, and words of constants."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import numpy.typing as npt
 
 from tritone.golden.arithmetic import Integers
 from tritone.golden.dump import Bytes
-from tritone.spec.isa import MAX_WINDOW_CHANNELS, WINDOW_KERNEL
+from tritone.spec.fixed import BETA, BETA_HIGH, BETA_LOW, GAIN_FRACTION
+from tritone.spec.isa import BETA_REGISTERS, MAX_WINDOW_CHANNELS, WINDOW_KERNEL
 from tritone.spec.machine import BEAT_BYTES, MachineConfig
 from tritone.spec.record import Record
 
-__all__ = ["FeatureMemory", "read_parameters", "read_words"]
+__all__ = ["BetaRegisters", "FeatureMemory", "read_parameters", "read_words"]
 
 
 class FeatureMemory:
@@ -166,6 +167,31 @@ class FeatureMemory:
             )
             bank, word = self._place(rows, fields["row_words"], width)
             self._words[group, bank, word, : part.shape[2]] = part
+
+
+class BetaRegisters:
+    """The betas of an image, U2.10, from which layers take them and their reciprocals, U2.8."""
+
+    def __init__(self) -> None:
+        self._betas: list[int | None] = [None] * BETA_REGISTERS
+
+    def keep(self, register: int, beta: int) -> None:
+        """Put ``beta`` into ``register``."""
+        if not BETA_LOW <= beta <= BETA_HIGH:
+            raise ValueError(f"Beta must be in {BETA_LOW}..{BETA_HIGH}, not {beta}")
+        self._betas[register] = beta
+
+    def beta(self, register: int) -> int:
+        """Return the beta in ``register``."""
+        beta = self._betas[register]
+        if beta is None:
+            raise ValueError(f"Beta register {register} must be filled before it is read")
+        return beta
+
+    def gain(self, register: int) -> int:
+        """Return the reciprocal of the beta in ``register``, rounded half up."""
+        beta = self.beta(register)
+        return ((1 << (BETA.frac + GAIN_FRACTION)) + (beta >> 1)) // beta
 
 
 def read_words(

@@ -13,6 +13,7 @@ __all__ = [
     "BETA_LOW",
     "BIAS",
     "EVEN_TERM",
+    "GAIN",
     "GAIN_FRACTION",
     "INPUT_STEP",
     "INPUT_ZERO",
@@ -112,6 +113,7 @@ BETA = FixedFormat(bits=12, signed=False, frac=10)
 BETA_LOW = 1 << (BETA.frac - 1)
 BETA_HIGH = 1 << (BETA.frac + 1)
 GAIN_FRACTION = 8
+GAIN = FixedFormat(bits=10, signed=False, frac=GAIN_FRACTION)  # 128..512
 
 # A raw input byte u means (u - INPUT_ZERO) * INPUT_STEP.
 INPUT_ZERO = 128

@@ -27,6 +27,7 @@ from tritone.spec.machine import BEAT_BITS, ISA_VERSION, MachineConfig, Requanti
 from tritone.spec.record import Field, Record
 
 __all__ = [
+    "BETA_REGISTERS",
     "CHECK",
     "HALF_PARAMETER",
     "HEADER",
@@ -43,6 +44,7 @@ __all__ = [
     "RECORDS",
     "STORE",
     "WINDOW_KERNEL",
+    "Adaptation",
     "Base",
     "MemoryId",
     "Opcode",
@@ -59,6 +61,9 @@ MAX_PASS_STEPS = 8
 # Channels of an image whose windows LOAD can write, and the size of these windows.
 MAX_WINDOW_CHANNELS = 4
 WINDOW_KERNEL = 3
+
+# Betas that an adaptive machine keeps beside their reciprocals.
+BETA_REGISTERS = 4
 
 
 class Opcode(IntEnum):
@@ -96,6 +101,18 @@ class PoolMode(IntEnum):
 
     MAX = 0
     SUM = 1
+
+
+class Adaptation(IntEnum):
+    """What a layer has to do with an adaptive step; anything but NONE needs an adaptive machine."""
+
+    NONE = 0
+    # The result of channel 0 at the first pixel of its last tile is a beta of 512..2048.
+    BETA = 1
+    # Activations are multiplied by G, the reciprocal of beta.
+    STEP = 2
+    # And M by beta.
+    ADAPTED = 3
 
 
 _HEADER = (
@@ -249,7 +266,8 @@ LAYER = Record(
         Field(
             "read_shift",
             4,
-            "r of the reader: a = clamp(z_a + ((u - z + half(r)) >> r), 0, read_max)",
+            "r of the reader: a = clamp(z_a + ((u - z + half(r)) >> r), 0, read_max), and with "
+            "an adaptive step clamp((u * G + half(r + 8)) >> (r + 8), 0, read_max)",
         ),
         Field("read_zero", 8, "z of the input tensor"),
         Field("read_offset", 8, "z_a"),
@@ -279,6 +297,10 @@ LAYER = Record(
         Field("shortcut_zero", STREAM.bits, "z_k"),
         Field("shortcut_multiplier", MULTIPLIER.bits, "K", signed=True),
         Field("shortcut_shift", SHORTCUT_SHIFT_MAX.bit_length(), "t"),
+        Field("adaptation", 2, "whether it makes a beta or reads with one", choices=Adaptation),
+        Field(
+            "beta_register", (BETA_REGISTERS - 1).bit_length(), "which beta; 0 without adaptation"
+        ),
     ),
 )
 
@@ -286,7 +308,8 @@ PARAMETER = Record(
     "parameter",
     2 * BEAT_BITS,
     "Requantiser constants of an output channel: y = clamp((v * M + (((k - z_k) * K) << t) + D) >> "
-    "S, low, high), v from B, k the shortcut's code.",
+    "S, low, high), v from B, k the shortcut's code. With Adaptation.ADAPTED the lanes take "
+    "(M * beta + 512) >> 10 for M.",
     (
         Field(
             "bias",

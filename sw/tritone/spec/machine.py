@@ -40,7 +40,7 @@ class RequantizerKind(StrEnum):
 
 
 # Parameters that came later, with what machines had before: there they do not count.
-_LATER: dict[str, StrEnum] = {"requantizer": RequantizerKind.MULTIPLIER}
+_LATER: dict[str, object] = {"requantizer": RequantizerKind.MULTIPLIER, "adaptive": False}
 
 
 def _require_integer(thing: str, value: int) -> None:
@@ -73,6 +73,8 @@ class MachineConfig:
     gather_width : columns, padding included, of the widest image whose windows a LOAD can write.
     even_bits, odd_bits : widths of the raw, unsigned accumulators of the two rails.
     requantizer : what it scales by; half octaves leave the machine without a multiplier.
+    adaptive : has what adaptive steps (ASQ) take: a multiplier for each of the R * P activations of
+        a step and for each channel of a requantiser slot, and a divider.
     """
 
     name: str
@@ -88,6 +90,7 @@ class MachineConfig:
     even_bits: int = 20
     odd_bits: int = 19
     requantizer: RequantizerKind = RequantizerKind.MULTIPLIER
+    adaptive: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
@@ -112,6 +115,8 @@ class MachineConfig:
             )
         _require_integer("even_bits", self.even_bits)
         _require_integer("odd_bits", self.odd_bits)
+        if not isinstance(self.adaptive, bool):
+            raise TypeError(f"adaptive must be true or false, not {self.adaptive!r}")
         if not 12 <= self.even_bits <= 28 or self.odd_bits != self.even_bits - 1:
             raise ValueError(
                 "even_bits must be in 12..28 and odd_bits one less, "
@@ -119,6 +124,10 @@ class MachineConfig:
             )
         if not isinstance(self.requantizer, RequantizerKind):
             raise TypeError(f"requantizer must be a RequantizerKind, not {self.requantizer!r}")
+        if self.adaptive and self.requantizer is not RequantizerKind.MULTIPLIER:
+            raise ValueError(
+                f"requantizer must be multiplier where adaptive is true, not {self.requantizer}"
+            )
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> MachineConfig:
@@ -212,6 +221,8 @@ PRESETS = {
             pixels=1,
             requantizer=RequantizerKind.HALF_OCTAVE,
         ),
+        # Adaptive steps (ASQ), for tests.
+        MachineConfig(name="tiny-asq", rows=8, columns=8, pixels=2, adaptive=True),
         # 64 multiply-accumulates for the iCE40 UP5K.
         MachineConfig(name="ice40up5k", rows=8, columns=8, pixels=1, feature_words=256),
         # 256 for the ECP5-25.
@@ -229,6 +240,18 @@ PRESETS = {
         # four drains a tile does not wait for them.
         MachineConfig(
             name="ecp5_85", rows=16, columns=16, pixels=4, requantizer_slots=4, weight_words=2048
+        ),
+        # The same with adaptive steps: a ResNet-20 has 19 adapters, of three layers each.
+        MachineConfig(
+            name="ecp5_85_asq",
+            rows=16,
+            columns=16,
+            pixels=4,
+            requantizer_slots=4,
+            weight_words=2048,
+            parameter_words=1024,
+            instruction_words=2048,
+            adaptive=True,
         ),
         MachineConfig(
             name="xc7z020",

@@ -26,6 +26,7 @@ from tritone.spec.isa import (
     PARAMETER,
     PASS_STEP,
     STORE,
+    Adaptation,
     Base,
     MemoryId,
     Opcode,
@@ -51,7 +52,14 @@ _RECORDS = (
     HALF_PARAMETER,
     TERM_CODE,
 )
-_ENUMS: tuple[type[IntEnum], ...] = (Opcode, MemoryId, Base, PoolMode, ErrorCode)
+_ENUMS: tuple[type[IntEnum], ...] = (
+    Opcode,
+    MemoryId,
+    Base,
+    PoolMode,
+    Adaptation,
+    ErrorCode,
+)
 _FLAGS = (Control, Status)
 
 # More magnitudes than this are abbreviated.
@@ -216,6 +224,7 @@ def _machines() -> list[str]:
                 "feature KiB",
                 "weight KiB",
                 "parameter KiB",
+                "adaptive steps",
                 "fingerprint",
             ),
             (
@@ -229,6 +238,7 @@ def _machines() -> list[str]:
                     _kib(2 * machine.banks * machine.feature_words * machine.feature_word_bits),
                     _kib(machine.weight_words * machine.weight_word_bits),
                     _kib(machine.parameter_words * machine.parameter_word_bits),
+                    "yes" if machine.adaptive else "no",
                     f"`{machine.fingerprint:016x}`",
                 )
                 for machine in PRESETS.values()

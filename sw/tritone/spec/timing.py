@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 
-from tritone.spec.isa import PASS_STEP, Opcode
+from tritone.spec.isa import PASS_STEP, Adaptation, Opcode
 from tritone.spec.machine import MachineConfig, RequantizerKind
 
 __all__ = [
     "FEATURE_READ_LATENCY",
     "INSTRUCTION_CYCLES",
     "READ_REQUEST_LATENCY",
+    "RECIPROCAL_CYCLES",
     "START",
     "PortUse",
     "array_cycles",
@@ -24,19 +25,21 @@ __all__ = [
     "flush",
     "layer_cycles",
     "pool_latency",
+    "reader_latency",
     "requantizer_latency",
 ]
 
 # From a layer's acceptance to its first step.
 START = 3
-# From a step to the activations that it reads, and from results to the feature memory.
-_READER = 5
+# From results to the feature memory.
 _WRITE_BACK = 1
 # From sums to the first results: the product takes a cycle.
 _LANES = {RequantizerKind.MULTIPLIER: 13, RequantizerKind.HALF_OCTAVE: 12}
 # From a step, and from the hand-over of sums, to the cycle in which a feature memory is read.
 _WINDOW = 1
 _LINE = 1
+# By which a layer that makes a beta ends later: a bit of its reciprocal each.
+RECIPROCAL_CYCLES = 10
 
 # From the dispatch of an instruction to that of the next one, if nothing keeps it waiting.
 INSTRUCTION_CYCLES = 12
@@ -44,6 +47,11 @@ INSTRUCTION_CYCLES = 12
 READ_REQUEST_LATENCY = 2
 # From a transfer's request to a feature memory to its data.
 FEATURE_READ_LATENCY = 2
+
+
+def reader_latency(machine: MachineConfig) -> int:
+    """Return the cycles from a step to its activations; one is for the product with G."""
+    return 5 + machine.adaptive
 
 
 def array_latency(machine: MachineConfig) -> int:
@@ -64,7 +72,7 @@ def requantizer_latency(machine: MachineConfig) -> int:
 def flush(machine: MachineConfig, opcode: Opcode) -> int:
     """Return the cycles from behind a layer's last step to the first one in which it has ended."""
     sums = array_latency(machine) if opcode == Opcode.CONVOLVE else pool_latency(machine)
-    return _READER + sums + requantizer_latency(machine) + _WRITE_BACK
+    return reader_latency(machine) + sums + requantizer_latency(machine) + _WRITE_BACK
 
 
 def drain_steps(layer: Mapping[str, int]) -> tuple[int, ...]:
@@ -91,7 +99,8 @@ def layer_cycles(machine: MachineConfig, layer: Mapping[str, int]) -> int:
     A drain comes at least ``requantizer_slots`` cycles behind the one before it.
     """
     of_a_tile = sum(max(steps, machine.requantizer_slots) for steps in drain_steps(layer))
-    return START + _tiles(machine, layer) * of_a_tile + flush(machine, Opcode(layer["opcode"]))
+    cycles = START + _tiles(machine, layer) * of_a_tile + flush(machine, Opcode(layer["opcode"]))
+    return cycles + RECIPROCAL_CYCLES * (layer["adaptation"] == Adaptation.BETA)
 
 
 def array_cycles(machine: MachineConfig, layer: Mapping[str, int]) -> int:
@@ -119,7 +128,7 @@ class PortUse:
         self._tiles = _tiles(machine, layer)
         self._in_group, self._out_group = layer["in_group"], layer["out_group"]
         self._line_tiles = self._tiles // layer["out_channels"] * layer["shortcut_groups"]
-        sums = _READER + self._sums
+        sums = reader_latency(machine) + self._sums
         self._first_line = START + sums + _LINE - 1
         self._first_tile = START + flush(machine, self._opcode) - 1
 
