@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tritone.cli.cluster import LOCAL, Cluster
+from tritone.cli.cluster import LOCAL, Cluster, accelerator_share
 from tritone.cli.plan import plan
 from tritone.cli.results import read_rows
 from tritone.cli.sweep import Work, sweep
@@ -106,12 +107,36 @@ def test_a_sweep_gives_the_same_weights(
     assert "finetune 1/1" in Path("ray/first/sweep.log").read_text()
 
 
-def test_what_is_refused(cluster: Cluster) -> None:
-    """Numbers that mean nothing, and tasks that no machine of the cluster can hold."""
+@pytest.mark.parametrize(
+    ("workers", "accelerators", "share"),
+    [(3, 0, 0.0), (1, 1, 1.0), (2, 1, 0.5), (4, 3, 0.5), (4, 4, 1.0), (1, 8, 1.0)],
+)
+def test_shares_of_accelerators(workers: int, accelerators: int, share: float) -> None:
+    """Four workers on three accelerators: a share of 3/4 would fit each of them only once."""
+    assert accelerator_share(workers, accelerators) == share
+
+
+def test_what_is_refused() -> None:
+    """Numbers that mean nothing, and addresses where no Ray is."""
     with pytest.raises(ValueError, match=r"^Workers must be at least 1, not 0$"):
         Cluster(workers=0)
     with pytest.raises(ValueError, match=r"^Threads must be at least 1, not 0$"):
         Cluster(threads=0)
+    for address in ("here", "ray:", ":6379", "ray://here:10001/"):
+        message = f"^Address of a Ray must be host:port or local, not '{address}'$"
+        with pytest.raises(ValueError, match=message), Cluster(address=address):
+            pass
+    # A port that is taken, so no other program can have it, and on which nobody listens.
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        message = f"^Ray must answer at {address}, and does not: "
+        with pytest.raises(ConnectionError, match=message), Cluster(address=address):
+            pass
+
+
+def test_what_a_cluster_cannot_hold(cluster: Cluster) -> None:
+    """The processors of its largest machine are named."""
     import ray
 
     too_large = Cluster(threads=3)

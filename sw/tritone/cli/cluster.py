@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
-__all__ = ["LOCAL", "Cluster"]
+__all__ = ["LOCAL", "Cluster", "accelerator_share"]
 
 T = TypeVar("T")
 
@@ -21,6 +23,25 @@ _STORE_BYTES = 1 << 27
 
 # Between two looks at what goes on.
 _SECONDS = 1.0
+
+# Seconds for a machine to answer.
+_PATIENCE = 10.0
+
+
+def _require_answer(address: str) -> None:
+    """Raise unless something listens there; Ray itself would try for many minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ValueError(f"Address of a Ray must be host:port or {LOCAL}, not {address!r}")
+    try:
+        socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
+    except (OSError, OverflowError) as error:
+        raise ConnectionError(f"Ray must answer at {address}, and does not: {error}") from error
+
+
+def accelerator_share(workers: int, accelerators: int) -> float:
+    """Return the part of an accelerator for each worker, so that all of them can run at once."""
+    return 1 / math.ceil(workers / accelerators) if accelerators else 0.0
 
 
 class Cluster:
@@ -34,14 +55,14 @@ class Cluster:
     workers : calls at the same time; None: as many as there are processors for.
     threads : processors that a call takes.
     accelerated : a call takes its share of an accelerator where the cluster has some.
-    address : of a Ray, ``local`` for one of our own, None for one that runs on this machine, and
-        one of our own where there is none.
+    address : host:port of a Ray, ``local`` for one of our own, None for one that runs on this
+        machine, and one of our own where there is none.
 
     Raises
     ------
     ModuleNotFoundError : Ray is not installed.
-    ConnectionError : no Ray at that address.
-    ValueError : no machine of it has so many processors.
+    ConnectionError : nothing answers at that address.
+    ValueError : not an address, or no machine of the cluster has so many processors.
     """
 
     def __init__(
@@ -73,6 +94,7 @@ class Cluster:
         if self._address == LOCAL:
             ray.init(**own, **quiet)
         elif self._address is not None:
+            _require_answer(self._address)
             ray.init(address=self._address, **quiet)
         else:
             try:
@@ -96,8 +118,8 @@ class Cluster:
             )
         fitting = int(sum(processors // self._threads for processors in nodes))
         self.workers = min(fitting, self._workers or fitting)
-        accelerators = ray.cluster_resources().get("GPU", 0)
-        self.share = min(1.0, accelerators / self.workers) if self._accelerated else 0.0
+        accelerators = int(ray.cluster_resources().get("GPU", 0)) if self._accelerated else 0
+        self.share = accelerator_share(self.workers, accelerators)
 
     def __exit__(
         self,
