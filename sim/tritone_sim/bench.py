@@ -51,6 +51,7 @@ async def _run(host: Host, strobe: Any, job: Job, each: Pass, folder: Path, done
     host.stall(each.stall)
     tasks = [cocotb.start_soon(host.watch())] if each.stall else []
     host.write_backs.clear()
+    host.open_reads = 0
     if each.dump:
         tasks.append(cocotb.start_soon(host.time_write_backs(strobe)))
 
@@ -86,6 +87,7 @@ async def _run(host: Host, strobe: Any, job: Job, each: Pass, folder: Path, done
         read_beats=await host.read("read_beats"),
         write_beats=await host.read("write_beats"),
         fingerprint=await host.read_wide("fingerprint"),
+        open_reads=host.open_reads,
         seconds=seconds,
         processor_seconds=processor_seconds,
         results=bytes(memory.read(where.results, result_bytes)),

@@ -14,10 +14,12 @@ from cocotb.utils import get_sim_time
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiRamRead, AxiRamWrite
 from cocotbext.axi.memory import Memory
 
+from tritone.spec.axi import BURST_BEATS, PAGE_BYTES, Burst
+from tritone.spec.machine import BEAT_BYTES
 from tritone.spec.regmap import Control, register
 from tritone_sim.job import Direction, Fault, Stall
 
-__all__ = ["CLOCK_NS", "ExternalMemory", "HeldChannel", "Host"]
+__all__ = ["CLOCK_NS", "ExternalMemory", "HeldChannel", "Host", "check_burst"]
 
 CLOCK_NS = 10
 _RESET_CYCLES = 4
@@ -103,6 +105,30 @@ class HeldChannel:
             )
         self._held = payload if valid and not ready else None
 
+    def forget(self) -> None:
+        """Expect nothing of the next clock edge."""
+        self._held = None
+
+
+def check_burst(address: int, beats: int, kind: int) -> None:
+    """Raise ValueError if the machine may not ask for such a burst.
+
+    Parameters
+    ----------
+    address : of the first byte.
+    beats : in it, of 64 bits.
+    kind : AxBURST.
+    """
+    if kind != Burst.INCR:
+        raise ValueError(f"AXI burst must be INCR, not {Burst(kind).name}")
+    if beats > BURST_BEATS:
+        raise ValueError(f"AXI burst must be of at most {BURST_BEATS} beats, not {beats}")
+    if address % PAGE_BYTES + beats * BEAT_BYTES > PAGE_BYTES:
+        raise ValueError(
+            f"AXI burst must end in its page of {PAGE_BYTES} bytes, "
+            f"not be {beats} beats from 0x{address:x} on"
+        )
+
 
 class Host:
     """The processor beside the machine: clock, reset, registers, memory, interrupt.
@@ -125,6 +151,7 @@ class Host:
         self.registers = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.clk, dut.rst)
         self.memory = ExternalMemory(dut)
         self.write_backs: list[int] = []
+        self.open_reads = 0
         self._released_ns = 0
 
     @property
@@ -166,10 +193,10 @@ class Host:
         return bool(int(self.dut.interrupt.value))
 
     def stall(self, stall: Stall | None) -> None:
-        """Pause every channel of both buses at random; None: let them run."""
+        """Pause channels of the buses at random; None: let them run."""
         lite = self.registers
         channels = [
-            *self.memory.channels,
+            *self.memory.channels,  # in the order of Channel
             lite.write_if.aw_channel,
             lite.write_if.w_channel,
             lite.write_if.b_channel,
@@ -177,7 +204,8 @@ class Host:
             lite.read_if.r_channel,
         ]
         for number, channel in enumerate(channels):
-            channel.set_pause_generator(_pauses(stall, number) if stall else None)
+            paused = stall is not None and stall.only in (None, number)
+            channel.set_pause_generator(_pauses(stall, number) if stall and paused else None)
             # Without a generator a channel keeps the last pause for ever.
             channel.pause = False
 
@@ -188,7 +216,7 @@ class Host:
             self.write_backs.append(self.cycle)
 
     async def watch(self) -> None:
-        """Check at every clock edge that the machine keeps its side of the bus."""
+        """Check at every clock edge that the machine keeps its side of the bus; count reads."""
         dut = self.dut
         watched = [
             (
@@ -199,14 +227,26 @@ class Host:
             )
             for channel, names in _PAYLOADS.items()
         ]
+        open_reads = self.open_reads = 0
         while True:
             await RisingEdge(dut.clk)
+            if int(dut.rst.value):
+                # Reset drops what waits and what is open, on both sides.
+                for channel, *_ in watched:
+                    channel.forget()
+                open_reads = 0
+                continue
             for channel, valid, ready, payload in watched:
-                channel.observe(
-                    bool(int(valid.value)),
-                    bool(int(ready.value)),
-                    tuple(int(signal.value) for signal in payload),
-                )
+                values = tuple(int(signal.value) for signal in payload)
+                offered, taken = bool(int(valid.value)), bool(int(ready.value))
+                channel.observe(offered, taken, values)
+                if offered and taken and channel.name in ("aw", "ar"):
+                    address, length, _size, kind, _identifier = values
+                    check_burst(address, length + 1, kind)
+                    open_reads += channel.name == "ar"
+            if int(dut.m_axi_rvalid.value) and int(dut.m_axi_rready.value):
+                open_reads -= int(dut.m_axi_rlast.value)
+            self.open_reads = max(self.open_reads, open_reads)
 
 
 def _pauses(stall: Stall, number: int) -> Iterator[bool]:

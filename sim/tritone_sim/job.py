@@ -9,12 +9,22 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from enum import IntEnum
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tritone.spec.regmap import ErrorCode, Status
 from tritone.spec.storage import write_atomically, write_json
 
-__all__ = ["Direction", "Fault", "Job", "MemoryMap", "Outcome", "Pass", "Progress", "Stall"]
+__all__ = [
+    "Channel",
+    "Direction",
+    "Fault",
+    "Job",
+    "MemoryMap",
+    "Outcome",
+    "Pass",
+    "Progress",
+    "Stall",
+]
 
 _PAGE = 4096
 _JOB = "job.json"
@@ -27,12 +37,30 @@ class Direction(IntEnum):
     WRITE = 1
 
 
+class Channel(IntEnum):
+    """A channel of the AXI4 manager."""
+
+    AW = 0
+    W = 1
+    B = 2
+    AR = 3
+    R = 4
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stall:
-    """Random pauses on every channel of both buses: in each cycle with this probability."""
+    """Random pauses of the bus.
+
+    Parameters
+    ----------
+    probability : of a pause, in each cycle.
+    seed : of what is drawn.
+    only : the one channel that pauses; None: every channel of both buses.
+    """
 
     probability: float
     seed: int
+    only: Channel | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.probability < 1:
@@ -163,7 +191,7 @@ class Job:
             passes.append(
                 Pass(
                     **entry,
-                    stall=Stall(**stall) if stall else None,
+                    stall=_stall(stall) if stall else None,
                     fault=Fault(**fault) if fault else None,
                 )
             )
@@ -175,6 +203,11 @@ class Job:
         )
 
 
+def _stall(entry: dict[str, Any]) -> Stall:
+    only = entry.pop("only")
+    return Stall(**entry, only=None if only is None else Channel(only))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What one pass gave.
@@ -184,6 +217,7 @@ class Outcome:
     status, error, instruction, images_done, cycles, array_cycles, read_beats, write_beats : the
         registers at the end.
     fingerprint : of the machine, from its registers.
+    open_reads : most read bursts that were requested and not yet answered; only with a stall.
     seconds, processor_seconds : that the host took for this pass, by the clock and of one core.
     results, dumps : bytes of all its images, image by image; what was never written is Host.POISON.
     write_backs : clock cycle since reset of every write-back, in order; only with ``dump``.
@@ -198,6 +232,7 @@ class Outcome:
     read_beats: int
     write_beats: int
     fingerprint: int
+    open_reads: int
     seconds: float
     processor_seconds: float
     results: bytes = field(repr=False)

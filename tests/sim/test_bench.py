@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from tritone.compiler import predict
 from tritone.spec.isa import CHECK, INSTRUCTION_BEATS, INSTRUCTION_BITS
 from tritone.spec.regmap import ErrorCode, Status
 from tritone_sim.execution import execute
-from tritone_sim.job import Direction, Fault, Job, Outcome, Pass, Stall
+from tritone_sim.job import Channel, Direction, Fault, Job, Outcome, Pass, Stall
 from tritone_sim.verification import program_job
 
 INSTRUCTION_BYTES = INSTRUCTION_BITS // 8
@@ -76,6 +77,34 @@ def test_stalls_change_nothing_but_time(probability: float, workload: Any, folde
         assert_right(outcome, workload, each)
         assert outcome.cycles > free.cycles
     assert_right(free, workload, quiet)
+
+
+@pytest.mark.parametrize("channel", Channel)
+def test_one_channel_that_stalls_changes_nothing_but_time(
+    channel: Channel, workload: Any, folder: Path
+) -> None:
+    """Back-pressure or latency of one channel alone: the others run ahead as far as they may.
+
+    Data that come late leave requests open, and requests are made meanwhile.
+    """
+    stall = Stall(probability=0.8, seed=7, only=channel)
+    stalled, free = play(workload, folder, [replace(ALL, stall=stall), ALL])
+    assert_right(stalled, workload)
+    assert_right(free, workload)
+    assert stalled.cycles > free.cycles
+    assert stalled.open_reads > (channel is Channel.R)
+
+
+def test_reset_under_way_on_a_bus_that_stalls(workload: Any, folder: Path) -> None:
+    """In the middle of bursts that wait; what runs next is right and takes its usual cycles."""
+    stall = Stall(probability=0.7, seed=8)
+    interrupted = [
+        replace(ALL, dump=True, stall=stall, reset_after=cycles) for cycles in (57, 911, 4099)
+    ]
+    *stopped, right, again = play(workload, folder, [*interrupted, ALL, ALL])
+    assert all(outcome.status == outcome.cycles == 0 for outcome in stopped)
+    assert_right(right, workload)
+    assert right.cycles == again.cycles == predict(workload.program, ALL.images).cycles
 
 
 @pytest.mark.parametrize(

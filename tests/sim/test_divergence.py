@@ -123,9 +123,10 @@ def test_the_first_wrong_value_is_the_one_written_first(golden: list[list[np.nda
 
 
 def test_every_layer_has_its_own_first_wrong_value(golden: list[list[np.ndarray]]) -> None:
-    """The second layer of the first image differs, the first layer of the second one only."""
+    """The second layer differs in both images, the first layer in the second one only."""
     machine = [[values.copy() for values in image] for image in golden]
     machine[0][1][7, 0, 0] ^= 2
+    machine[1][1][3, 0, 0] ^= 2
     machine[1][0][4, 1, 1] ^= 1
     machine[1][0][0, 1, 2] ^= 1
     comparison = compare(TENSORS, dumps(machine), golden, range(2 * STEPS))
@@ -133,7 +134,7 @@ def test_every_layer_has_its_own_first_wrong_value(golden: list[list[np.ndarray]
     assert [each.layer for each in comparison.layers] == ["first", "second"]
     assert [each.tensor for each in comparison.layers] == ["a", "b"]
     assert [each.values for each in comparison.layers] == [2 * 36, 2 * 10]
-    assert [each.mismatches for each in comparison.layers] == [2, 1]
+    assert [each.mismatches for each in comparison.layers] == [2, 2]
     assert first.divergence is not None
     assert second.divergence is not None
     place = first.divergence

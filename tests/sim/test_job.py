@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tritone.spec.regmap import ErrorCode, Status
-from tritone_sim.job import Direction, Fault, Job, Outcome, Pass, Progress, Stall
+from tritone_sim.job import Channel, Direction, Fault, Job, Outcome, Pass, Progress, Stall
 
 JOB = Job(
     payload=bytes(range(200)),
@@ -21,6 +21,7 @@ JOB = Job(
     dump_bytes=640,
     passes=(
         Pass(first=0, images=5, dump=True, stall=Stall(probability=0.25, seed=7)),
+        Pass(first=0, images=1, stall=Stall(probability=0.5, seed=1, only=Channel.R)),
         Pass(first=4, images=1, fault=Fault(direction=Direction.WRITE, address=64, size=8)),
         Pass(first=1, images=2, reset_after=100),
     ),
@@ -36,6 +37,7 @@ OUTCOME = Outcome(
     read_beats=5,
     write_beats=6,
     fingerprint=(1 << 64) - 1,
+    open_reads=3,
     seconds=1.5,
     processor_seconds=0.5,
     results=b"abc",

@@ -89,9 +89,12 @@ def test_transfers_as_long_as_the_layer_are_hidden(
 def test_a_bus_that_pauses_takes_longer_and_gives_the_same(
     machine_model: Callable[..., Any], every_operator: Network, tmp_path: Path
 ) -> None:
-    """Random pauses on every channel."""
-    stall = Stall(probability=0.4, seed=1)
-    passes = Pass(first=0, images=3), Pass(first=0, images=3, stall=stall)
-    program, (free, paused) = run(every_operator, machine_model(MACHINE), tmp_path, *passes)
-    assert free.cycles == predict(program, 3).cycles < paused.cycles
-    assert free.results == paused.results
+    """Random pauses on every channel, rare and frequent."""
+    stalls = [Stall(probability=each, seed=1) for each in (0.02, 0.4, 0.7)]
+    passes = [Pass(first=0, images=2, stall=each) for each in (None, *stalls)]
+    program, (free, *paused) = run(every_operator, machine_model(MACHINE), tmp_path, *passes)
+    bound = predict(program, 2).cycles
+    assert free.cycles == bound
+    assert bound <= paused[0].cycles
+    assert bound < paused[1].cycles < paused[2].cycles
+    assert all(outcome.results == free.results for outcome in paused)
