@@ -29,6 +29,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Return a Ray of our own, whose password does not go into the user's home."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        # Ray's workers give way to everything else, for ever on a busy machine.
+        patch.setenv("RAY_worker_niceness", "0")
         with Cluster(workers=2, address=LOCAL) as own:
             yield own
 

@@ -24,6 +24,7 @@ from tritone.cli.results import (
     training_row,
     write_pages,
 )
+from tritone.golden import layers
 from tritone.graph import Convolution, Network
 from tritone.qat.estimators import EstimatorKind
 from tritone.qat.method import WeightMethod
@@ -195,6 +196,35 @@ def test_a_checked_run(tmp_path: Path, random_network: Any, spec: Any) -> None:
     message = r"^Run .*run must have no mismatches of frozen and golden model, not 1$"
     with pytest.raises(ValueError, match=message):
         training_row(run, "x", None, None)
+
+
+@pytest.mark.parametrize(
+    ("adaptive", "expected"), [(True, (50.0, 97.0)), (False, (98.5, 50.0))], ids=["asq", "static"]
+)
+def test_the_two_networks_of_adaptive_steps(
+    tmp_path: Path,
+    adaptive: bool,
+    expected: tuple[float, float],
+    random_adaptive: Any,
+    random_network: Any,
+    spec: Any,
+) -> None:
+    """A check counts for the one that was exported: with its adapters, or with static steps."""
+    run = write_run(tmp_path / "run", {"top1_static": 97.0})
+    row = training_row(run, "x", None, None)
+    assert (row["top1_frozen"], row["top1_static"]) == (98.5, 97.0)
+    network = random_adaptive(1)
+    if not adaptive:
+        network = random_network((1, 2, 2), [spec(out=2, kernel=(2, 2), wide=True)])
+    network.save(run / "graph")
+    images = np.zeros((2, *network.tensors[network.input].shape), np.uint8)
+    logits = layers.run(network, images)[network.output].reshape(2, -1)
+    labels = np.array([0, 1]) + logits.argmax(axis=1)  # the second one is wrong
+    tensors = {"images": images, "labels": labels, "logits": logits}
+    safetensors.numpy.save_file(tensors, run / "graph" / "test.safetensors")
+    check_run(run, Console(quiet=True))
+    row = training_row(run, "x", None, None)
+    assert (row["top1_frozen"], row["top1_static"]) == expected
 
 
 def test_what_is_refused(tmp_path: Path) -> None:

@@ -73,6 +73,17 @@ def test_seeds_share_a_line() -> None:
     assert lines[-7:] == ["## Commands", "", "```", "first", "second", "third", "```"]
 
 
+def test_columns_that_nobody_needs() -> None:
+    """What no row of a section has makes no column; static steps have one where there are some."""
+    asq = row(setting="b", activations="asq", top1_static=90.5)
+    other = row(setting="c", weight_bits=2, golden_equal=None)
+    heads = [line for line in lines_of(row(), asq, other) if line.startswith("| codebook")]
+    assert ["top1 static" in head for head in heads] == [True, False]
+    assert ["golden equal" in head for head in heads] == [True, False]
+    (line,) = (line for line in lines_of(row(), asq) if "| asq |" in line)
+    assert "| 90.00 | 90.50 | 10,000 |" in line
+
+
 def test_settings_are_grouped_by_bits() -> None:
     """A section for each pair of bits, most bits first; settings by epochs and codebook."""
     rows = [

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tritone.cli.check import read_check, require_agreement
 from tritone.cli.results_page import Row, has_picture, is_hardware, render
+from tritone.graph import Convolution, Network
 from tritone.spec.storage import write_atomically, write_json
 
 __all__ = [
@@ -37,6 +38,7 @@ _TRAINING = (
     "top1_fp32",
     "top1_quant",
     "top1_frozen",
+    "top1_static",
     "golden_equal",
     "device",
     "command",
@@ -130,6 +132,12 @@ def add_convolution(row: Row, results: Path, command: str) -> Path:
     return path
 
 
+def _adapts(run: Path) -> bool:
+    """Return whether a layer of the exported network reads with an adaptive step."""
+    nodes = Network.load(run / "graph").nodes
+    return any(isinstance(node, Convolution) and node.gain is not None for node in nodes)
+
+
 def training_row(run: Path, command: str, device: str | None, recipe: str | None) -> Row:
     """Return the row of a trained run.
 
@@ -169,8 +177,11 @@ def training_row(run: Path, command: str, device: str | None, recipe: str | None
     check = read_check(run)
     if check is not None:
         require_agreement(run, check)
+        # Which of the two networks of a run with adaptive steps was exported.
+        static = "top1_static" in training and not _adapts(run)
         # An export on another processor may round a multiplier the other way.
-        row |= {"golden_equal": check["golden_equal"], "top1_frozen": check["top1"]}
+        top1 = {"top1_static" if static else "top1_frozen": check["top1"]}
+        row |= {"golden_equal": check["golden_equal"], **top1}
     return {name: row.get(name) for name in _TRAINING}
 
 

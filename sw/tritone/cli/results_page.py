@@ -28,6 +28,7 @@ _COLUMNS = (
     "top1_fp32",
     "top1_quant",
     "top1_frozen",
+    "top1_static",
     "golden_equal",
     "device",
     "recipe",
@@ -125,18 +126,20 @@ def _training_page(table: Path, rows: Sequence[Mapping[str, Any]]) -> list[str]:
         "whole test set after the last epoch: in full precision, quantised, frozen to integers. A",
         "line of several seeds has their mean ± standard deviation. Golden equal: test images of",
         "which every logit of the frozen PyTorch model is that of the golden model, of each seed",
-        "(`tritone check`).",
+        "(`tritone check`). Static: frozen with each adaptive step (asq) replaced by its mean over",
+        "training images.",
     ]
     if has_picture(rows):
         lines += ["", f"![Top-1 by codebook and bits]({table.stem}.svg)"]
     for _, section in groupby(group_settings(rows), lambda group: _named(group[0], _SECTION)):
         groups = list(section)
+        names = [name for name in _COLUMNS if _is_known(name, groups)]
         model, weights, activations = _named(groups[0][0], _SECTION)
         lines += [
             "",
             f"## {model}, {weights}-bit weights, {activations}-bit activations",
             "",
-            *_table(_COLUMNS, ([_summary(n, group, table) for n in _COLUMNS] for group in groups)),
+            *_table(names, ([_summary(name, group, table) for name in names] for group in groups)),
         ]
     missing = _not_run(table, rows)
     if missing:
@@ -150,9 +153,13 @@ def _named(row: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
     return [row[name] for name in names]
 
 
+def _is_known(name: str, groups: Iterable[Sequence[Mapping[str, Any]]]) -> bool:
+    return any(row.get(name) is not None for group in groups for row in group)
+
+
 def _summary(name: str, group: Sequence[Mapping[str, Any]], table: Path) -> str:
     """Return the cell of a setting whose seeds have the rows ``group``."""
-    values = [row[name] for row in group]
+    values = [row.get(name) for row in group]
     if name == "recipe":
         return _link(Path(values[0]), table) if values[0] else "-"
     if name == "seed":
