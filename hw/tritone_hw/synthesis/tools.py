@@ -78,7 +78,7 @@ def run_tool(
         f"sys.exit({tool.function}(sys.argv[1:]))"
     )
     with (
-        log.open("w", encoding="utf-8") as written,
+        log.open("w", buffering=1, encoding="utf-8") as written,
         subprocess.Popen(
             [sys.executable, "-c", code, *arguments],
             cwd=folder,
