@@ -5,7 +5,9 @@ RECIPE  ?= digits
 RUN     ?= runs/$(RECIPE)
 MACHINE ?= demo
 DATASET ?= digits
+# Recipes of a sweep, and the table (.json) that gets their rows; none: no table.
 FOLDER  ?= docs/results/recipes
+RESULTS ?=
 # Held-out images that go through the Verilog; 0 means all of them.
 IMAGES  ?= 0
 # 1 records waves (FST) of the simulation.
@@ -33,7 +35,7 @@ STAMP   := $(VENV)/.installed-$(shell (pwd; cat pyproject.toml constraints.txt) 
 .PHONY: help
 help: ## list the targets
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "variables: RECIPE RUN MACHINE IMAGES DATASET FOLDER WAVES TARGET SEEDS, for example make sim RUN=runs/digits IMAGES=10"
+	@echo "variables: RECIPE RUN MACHINE IMAGES DATASET FOLDER RESULTS WAVES TARGET SEEDS, for example make sim RUN=runs/digits IMAGES=10"
 
 $(STAMP): pyproject.toml constraints.txt
 	@found=; \
@@ -113,7 +115,7 @@ train: $(STAMP) ## train RECIPE into RUN; resumes what was interrupted
 
 .PHONY: sweep
 sweep: $(STAMP) ## train, export and check every recipe in FOLDER; goes on where it was
-	@$(TRITONE) sweep $(FOLDER) --export
+	@$(TRITONE) sweep $(FOLDER) --export $(if $(RESULTS),--results $(RESULTS))
 
 .PHONY: export
 export: $(STAMP) ## freeze RUN to integers
