@@ -34,6 +34,7 @@ def test_bench_train_prints_a_row_for_each_method(
     [
         (("sim", "nowhere"), "nowhere/program.bin must be there; make it with: tritone compile "),
         (("conv", "--machine", "huge"), "Machine must be one of tiny, "),
+        (("conv", "--machine", "tiny"), "Layer convolution must fit 512 feature words "),
     ],
 )
 def test_what_is_missing_is_one_line(

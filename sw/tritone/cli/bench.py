@@ -87,12 +87,14 @@ def bench_conv_command(
     """Run one convolution, 16 to 16 channels on 32x32, map after map through the machine's port."""
     from tritone.cli.results import add_convolution
     from tritone.cli.tables import convolution_table
-    from tritone_sim.convolution import measure_convolution
+    from tritone.compiler import compile_network
+    from tritone_sim.convolution import convolution_network, measure_convolution
     from tritone_sim.simulate import machine_model
     from tritone_sim.toolchain import find_toolchain
 
     find_toolchain(waves=False)
     shape = load_machine(machine)
+    compile_network(convolution_network(), shape)  # refused before the Verilog, which takes longer
     with Console(stderr=True).status("building the simulator") as status:
         model = machine_model(shape, build=build)
         row = measure_convolution(
