@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.wiring import In, Out
@@ -12,22 +12,31 @@ from tritone.spec.fixed import NIBBLE_BITS
 from tritone.spec.machine import MachineConfig
 from tritone_hw.dot_product_unit import CONTROL, DotProductUnit
 from tritone_hw.layout import TERM
+from tritone_hw.platform.target import form_for
 
 __all__ = ["Array"]
+
+# Columns that share a register of activations.
+BRANCH_COLUMNS = 4
 
 
 class Array(wiring.Component):
     """A dot-product unit for each column and pixel.
 
-    Activations go to all columns, weights to all pixels.
+    Activations go to all columns, as a tree: a register for each pixel, then one for a few columns,
+    so that the way from a register does not grow with the array. Weights go to all pixels.
 
-    Timing: one step a cycle, no stalls. ``drained`` is 1 ``latency`` cycles after a step with
-    ``drain``, in exactly the cycle in which the sums up to and including that step stand at
-    ``even`` and ``odd``.
+    Timing: one step a cycle, no stalls; its weights come ``WEIGHTS_AFTER`` cycles behind it.
+    ``drained`` is 1 ``latency`` cycles after a step with ``drain``, in exactly the cycle in which
+    the sums up to and including that step stand at ``even`` and ``odd``.
 
     Parameters
     ----------
     machine : shape of the machine.
+
+    Attributes
+    ----------
+    WEIGHTS_AFTER : cycles from a step to its ``weights``.
 
     Members
     -------
@@ -42,6 +51,8 @@ class Array(wiring.Component):
     even, odd : Out(ArrayLayout(ArrayLayout(even_bits, C), P)), likewise
         Raw, unsigned accumulators.
     """
+
+    WEIGHTS_AFTER = 1
 
     def __init__(self, machine: MachineConfig) -> None:
         if not isinstance(machine, MachineConfig):
@@ -72,22 +83,29 @@ class Array(wiring.Component):
 
     @property
     def latency(self) -> int:
-        """Cycles from a step to its ``drained``: decoding, dot product."""
-        return 1 + self._units[0][0].latency
+        """Cycles from a step to its ``drained``: two levels of the tree, dot product."""
+        return 2 + self._units[0][0].latency
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         rows = self._machine.rows
+        form = form_for(platform)
 
-        valid = Signal()
-        clear = Signal(reset_less=True)
+        valid = Signal(2)
+        clear = Signal(2, reset_less=True)
         nibbles = Signal.like(self.nibbles, reset_less=True)
         m.d.sync += [
-            valid.eq(self.valid),
-            clear.eq(self.clear),
+            valid.eq(Cat(self.valid, valid)),
+            clear.eq(Cat(self.clear, clear)),
             nibbles.eq(self.nibbles),
         ]
+        branches: list[Value] = []
         for column in range(self._machine.columns):
+            if column % BRANCH_COLUMNS == 0:
+                branches = [
+                    form.copy(m, nibbles[pixel].as_value(), f"branch{pixel}_{column}")
+                    for pixel in range(self._machine.pixels)
+                ]
             # Decoded once for all pixels; odd with the largest shift adds nothing.
             controls = Signal(ArrayLayout(CONTROL, rows), name=f"controls{column}", reset_less=True)
             for row, control in enumerate(controls):
@@ -95,15 +113,15 @@ class Array(wiring.Component):
                 m.d.sync += [
                     control.shift.eq(term.shift),
                     control.sign.eq(term.sign),
-                    control.even.eq(~term.odd),
+                    control.not_even.eq(term.odd),
                     control.odd.eq(term.odd & ~term.shift.all()),
                 ]
             for pixel, units in enumerate(self._units):
                 m.submodules[f"unit{pixel}_{column}"] = unit = units[column]
                 m.d.comb += [
-                    unit.valid.eq(valid),
-                    unit.clear.eq(clear),
-                    unit.activations.eq(nibbles[pixel]),
+                    unit.valid.eq(valid[-1]),
+                    unit.clear.eq(clear[-1]),
+                    unit.activations.eq(branches[pixel]),
                     unit.controls.eq(controls),
                     self.even[pixel][column].eq(unit.even),
                     self.odd[pixel][column].eq(unit.odd),

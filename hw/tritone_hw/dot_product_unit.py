@@ -10,16 +10,26 @@ from amaranth.lib.wiring import In, Out
 
 from tritone.spec.codebook import TERM_CODE
 from tritone.spec.fixed import NIBBLE_BITS
+from tritone_hw.platform.portable import Operand, PortableForm, Sum
+from tritone_hw.platform.target import form_for
 
 __all__ = ["CONTROL", "DotProductUnit"]
 
-# A term, decoded: what to shift by, which rails take it, whether it is negative.
-CONTROL = StructLayout({"shift": 2, "even": 1, "odd": 1, "sign": 1})
+# A term, decoded: what to shift by, whether the even rail leaves it out, whether the odd one takes
+# it, whether it is negative.
+CONTROL = StructLayout({"shift": 2, "not_even": 1, "odd": 1, "sign": 1})
 
 _SHIFT_MAX = next(field.high for field in TERM_CODE.fields if field.name == "shift")
 # Bits of a term; a shift on the odd rail is one less at most.
 _EVEN_TERM_BITS = NIBBLE_BITS + _SHIFT_MAX
 _ODD_TERM_BITS = _EVEN_TERM_BITS - 1
+
+# What goes to the even and to the odd rail.
+Word = tuple[Operand, Operand]
+
+
+def _most(bits: int) -> int:
+    return (1 << bits) - 1
 
 
 class DotProductUnit(wiring.Component):
@@ -30,7 +40,8 @@ class DotProductUnit(wiring.Component):
     wrap.
 
     Timing: one step a cycle, no stalls; a step is in the accumulators ``latency`` cycles after it
-    is presented.
+    is presented. The family's form of the array (``tritone_hw.platform``) makes no difference to
+    that.
 
     Parameters
     ----------
@@ -86,47 +97,68 @@ class DotProductUnit(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
 
+        form = form_for(platform)
+
         # Masks travel beside the terms and are applied in the first adders, which absorb them.
-        even_masks = Signal(self._rows, reset_less=True)
+        not_even = Signal(self._rows, reset_less=True)
         odd_masks = Signal(self._rows, reset_less=True)
         m.d.sync += [
-            even_masks.eq(Cat(control.even for control in self.controls)),
+            not_even.eq(Cat(control.not_even for control in self.controls)),
             odd_masks.eq(Cat(control.odd for control in self.controls)),
         ]
         words = []
         for row, control in enumerate(self.controls):
             term = Signal(_EVEN_TERM_BITS, name=f"term{row}", reset_less=True)
-            # The complement shares a LUT4 with the shifter's second multiplexer: it costs nothing.
-            m.d.sync += term.eq(
-                (self.activations[row] << control.shift) ^ control.sign.replicate(_EVEN_TERM_BITS)
-            )
-            even = term & even_masks[row].replicate(_EVEN_TERM_BITS)
-            odd = term[:_ODD_TERM_BITS] & odd_masks[row].replicate(_ODD_TERM_BITS)
-            words.append((even, odd))
-
-        # Both rails in one adder: the bit between them takes the carry of the even one.
-        for level in range(1, self._levels + 1):
-            even_bits = _EVEN_TERM_BITS + level
-            sums = []
-            for index, (left, right) in enumerate(zip(words[::2], words[1::2], strict=True)):
-                total = Signal(
-                    even_bits + _ODD_TERM_BITS + level, name=f"sum{level}_{index}", reset_less=True
+            m.d.sync += term.eq(form.shift(m, self.activations[row], control.shift, control.sign))
+            words.append(
+                (
+                    Operand(term, _most(_EVEN_TERM_BITS), not_even[row], on=0),
+                    Operand(term[:_ODD_TERM_BITS], _most(_ODD_TERM_BITS), odd_masks[row]),
                 )
-                m.d.sync += total.eq(Cat(left[0], 0, left[1]) + Cat(right[0], 0, right[1]))
-                sums.append((total[:even_bits], total[even_bits:]))
-            words = sums
-        even, odd = words[0]
+            )
 
-        valid = Signal(self.latency - 1)
-        clear = Signal(self.latency - 1, reset_less=True)
+        # What a family adds in fewer levels waits, so that all families have the same latency.
+        for level in range(self._levels):
+            at_once = 1
+            if len(words) >= form.OPERANDS:
+                at_once = form.OPERANDS if level else 2
+            groups = [words[index : index + at_once] for index in range(0, len(words), at_once)]
+            words = [self._add(m, form, group, f"{level}_{n}") for n, group in enumerate(groups)]
+
+        valid = Signal(self.latency - 2)
+        clear = Signal(self.latency - 2, reset_less=True)
         m.d.sync += [
             valid.eq(Cat(self.valid, valid)),
             clear.eq(Cat(self.clear, clear)),
         ]
-        with m.If(valid[-1]):
-            keep = ~clear[-1]
+        # Copies for this unit, or one flip-flop would enable all accumulators of the array.
+        enable = form.copy(m, valid[-1], "enable")
+        keep = form.copy(m, ~clear[-1], "keep")
+        accumulators = (self.even, self.odd)
+        sums = [
+            Sum(
+                (*(word[rail] for word in words), Operand(total, _most(len(total)), keep)),
+                len(total),
+            )
+            for rail, total in enumerate(accumulators)
+        ]
+        with m.If(enable):
             m.d.sync += [
-                self.even.eq((self.even & keep.replicate(len(self.even))) + even),
-                self.odd.eq((self.odd & keep.replicate(len(self.odd))) + odd),
+                total.eq(value)
+                for total, value in zip(accumulators, form.add(m, sums), strict=True)
             ]
         return m
+
+    @staticmethod
+    def _add(m: Module, form: PortableForm, words: list[Word], name: str) -> Word:
+        """Return a register of the sum of the words, both rails in one chain."""
+        rails = list(zip(*words, strict=True))
+        mosts = [sum(each.most for each in rail) for rail in rails]
+        sums = [Sum(rail, most.bit_length()) for rail, most in zip(rails, mosts, strict=True)]
+        values = form.add(m, sums) if len(words) > 1 else [rail[0].value for rail in rails]
+        even, odd = (
+            Signal(each.bits, name=f"{rail}{name}", reset_less=True)
+            for rail, each in zip(("even", "odd"), sums, strict=True)
+        )
+        m.d.sync += [even.eq(values[0]), odd.eq(values[1])]
+        return Operand(even, mosts[0]), Operand(odd, mosts[1])

@@ -18,6 +18,7 @@ from tritone.spec.machine import MachineConfig
 from tritone.spec.render import c_header
 from tritone.spec.storage import write_atomically
 from tritone_hw.accelerator import Accelerator
+from tritone_hw.platform.target import Target
 from tritone_hw.rtlil_reduction import merge_modules, purge_wires
 
 __all__ = ["TOP", "convert", "emit_verilog", "write_verilog"]
@@ -40,8 +41,10 @@ _ZEROS = re.compile(
 )
 
 
-def emit_verilog(machine: MachineConfig) -> str:
+def emit_verilog(machine: MachineConfig, target: Target = Target.PORTABLE) -> str:
     """Return the Verilog of ``machine``, top module TOP; the same text every time.
+
+    With the cells of a ``target`` in the array, or with none.
 
     The ports are clk, rst (synchronous), s_axil_* (AXI4-Lite), m_axi_* (AXI4) and interrupt.
 
@@ -57,7 +60,7 @@ def emit_verilog(machine: MachineConfig) -> str:
         f"fingerprint {machine.fingerprint:016x}: generated, do not edit.\n"
         f"// {machine.rows} rows, {machine.columns} columns, {machine.pixels} pixels.\n"
     )
-    return head + _LINT + convert(Accelerator(machine), TOP)
+    return head + _LINT + convert(Accelerator(machine), TOP, target)
 
 
 def write_verilog(machine: MachineConfig, folder: Path) -> Path:
@@ -71,12 +74,15 @@ def write_verilog(machine: MachineConfig, folder: Path) -> Path:
     return path
 
 
-def convert(component: Component, name: str) -> str:
-    """Return the Verilog of a component; the ports of an interface are ``<interface>_<member>``."""
+def convert(component: Component, name: str, target: Target = Target.PORTABLE) -> str:
+    """Return the Verilog of a component; the ports of an interface are ``<interface>_<member>``.
+
+    With the cells of a ``target``, where blocks have a form of their own for it.
+    """
     ports = {}
     for path, _member, value in component.signature.flatten(component):
         ports[path[0] if len(path) == 1 else f"{path[0]}_{path[-1]}"] = (Value.cast(value), None)
-    text = rtlil.convert(component, name=name, ports=ports, emit_src=False)
+    text = rtlil.convert(component, name=name, platform=target, ports=ports, emit_src=False)
     text = merge_modules(purge_wires(text))
     strip = " ".join(f"-remove {attribute}" for attribute in _INTERNAL)
     verilog = _run_yosys(

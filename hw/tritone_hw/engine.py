@@ -156,7 +156,7 @@ class Engine(wiring.Component):
         with m.Elif(ended):
             m.d.sync += self.busy.eq(0)
 
-        # From a step to activations and weights, both in one cycle.
+        # From a step to activations and, a little later, weights.
         step = generator.step
         m.submodules.step = later_step = DelayLine(step_layout(machine), reader.latency)
         m.d.comb += [
@@ -170,7 +170,7 @@ class Engine(wiring.Component):
             MemoryId.WEIGHT,
             LoadableMemory(machine.weight_word_bits, machine.weight_words),
             generator.weight,
-            reader.latency - generator.WEIGHT_LATENCY,
+            reader.latency + Array.WEIGHTS_AFTER - generator.WEIGHT_LATENCY,
         )
         connect(m, reader.window, features.window)
         m.d.comb += reader.words.eq(features.words)

@@ -4,92 +4,13 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 
 import pytest
 from amaranth.sim import Simulator
+from array_by_definition import Step, Sums, expected_drains, tile
 
 from tritone.spec.machine import MachineConfig, preset
 from tritone_hw.array import Array
-
-
-@dataclass(frozen=True)
-class Step:
-    """What the array is given in a cycle; without ``valid`` everything else is noise."""
-
-    valid: bool
-    clear: bool
-    drain: bool
-    nibbles: list[list[int]]
-    weights: list[int]
-
-
-def random_step(
-    rng: random.Random, machine: MachineConfig, valid: bool, clear: bool, drain: bool
-) -> Step:
-    return Step(
-        valid=valid,
-        clear=clear,
-        drain=drain,
-        nibbles=[rng.choices(range(16), k=machine.rows) for _ in range(machine.pixels)],
-        weights=rng.choices(range(16), k=machine.rows * machine.columns),
-    )
-
-
-def tile(rng: random.Random, machine: MachineConfig, lengths: list[int], gaps: float) -> list[Step]:
-    """Return the steps of drains of these lengths, with noise in the gaps."""
-    steps = []
-    for length in lengths:
-        for index in range(length):
-            while rng.random() < gaps:
-                steps.append(
-                    random_step(
-                        rng,
-                        machine,
-                        valid=False,
-                        clear=rng.random() < 0.5,
-                        drain=rng.random() < 0.5,
-                    )
-                )
-            steps.append(
-                random_step(
-                    rng,
-                    machine,
-                    valid=True,
-                    clear=index == 0,
-                    drain=index == length - 1,
-                )
-            )
-    return steps
-
-
-Sums = list[list[int]]
-
-
-def expected_drains(machine: MachineConfig, steps: list[Step]) -> list[tuple[int, Sums, Sums]]:
-    """Return (cycle of the draining step, even sums, odd sums) of each drain."""
-    drains = []
-    even: Sums = []
-    odd: Sums = []
-    for cycle, step in enumerate(steps):
-        if not step.valid:
-            continue
-        if step.clear:
-            even = [[0] * machine.columns for _ in range(machine.pixels)]
-            odd = [[0] * machine.columns for _ in range(machine.pixels)]
-        for pixel in range(machine.pixels):
-            for column in range(machine.columns):
-                for row in range(machine.rows):
-                    term = step.weights[column * machine.rows + row]
-                    sign, on_odd, shift = term >> 3, term >> 2 & 1, term & 3
-                    product = step.nibbles[pixel][row] << shift
-                    if not on_odd:
-                        even[pixel][column] += 127 - product if sign else product
-                    elif shift < 3:
-                        odd[pixel][column] += 63 - product if sign else product
-        if step.drain:
-            drains.append((cycle, [list(row) for row in even], [list(row) for row in odd]))
-    return drains
 
 
 def simulate(machine: MachineConfig, steps: list[Step]) -> tuple[int, list[tuple[int, Sums, Sums]]]:
@@ -114,10 +35,12 @@ def simulate(machine: MachineConfig, steps: list[Step]) -> tuple[int, list[tuple
                 ctx.set(dut.clear, step.clear)
                 ctx.set(dut.drain, step.drain)
                 ctx.set(dut.nibbles, step.nibbles)
-                word = sum(term << 4 * index for index, term in enumerate(step.weights))
-                ctx.set(dut.weights.as_value(), word)
             else:
                 ctx.set(dut.valid, 0)
+            if dut.WEIGHTS_AFTER <= cycle < len(steps) + dut.WEIGHTS_AFTER:
+                weights = steps[cycle - dut.WEIGHTS_AFTER].weights
+                word = sum(term << 4 * index for index, term in enumerate(weights))
+                ctx.set(dut.weights.as_value(), word)
             if ctx.get(dut.drained):
                 drains.append(
                     (

@@ -55,8 +55,8 @@ def reader_latency(machine: MachineConfig) -> int:
 
 
 def array_latency(machine: MachineConfig) -> int:
-    """Return the cycles from a step to the array's sums: lookup, terms, tree, accumulators."""
-    return 3 + machine.tree_levels
+    """Return the cycles from a step to the array's sums: copies, terms, tree, accumulators."""
+    return 4 + machine.tree_levels
 
 
 def pool_latency(machine: MachineConfig) -> int:

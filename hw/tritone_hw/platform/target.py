@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The device families that the array has a form of its own for."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from tritone_hw.platform.ecp5 import Ecp5Form
+from tritone_hw.platform.portable import PortableForm
+from tritone_hw.platform.xc7 import Xc7Form
+
+__all__ = ["Target", "form_for"]
+
+
+class Target(Enum):
+    """What the Verilog is for; the ``platform`` that components are elaborated with."""
+
+    PORTABLE = "portable"  # no vendor's cells: simulation, and any other device
+    ECP5 = "ecp5"  # Lattice ECP5: LUT4, CCU2C, TRELLIS_FF
+    XC7 = "xc7"  # AMD 7 series: LUT6_2, CARRY4, FDRE
+
+
+def form_for(platform: object) -> PortableForm:
+    """Return the form of the array for the platform of an elaboration.
+
+    Simulators elaborate without a platform and get the portable form.
+    """
+    match platform:
+        case None | Target.PORTABLE:
+            return PortableForm()
+        case Target.ECP5:
+            return Ecp5Form()
+        case Target.XC7:
+            return Xc7Form()
+    raise TypeError(f"Platform must be a Target or None, not {platform!r}")

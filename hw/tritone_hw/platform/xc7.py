@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The circuits of the array in the cells of AMD's 7 series."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Signal, Value
+
+from tritone_hw.platform.portable import Operand, PortableForm, Sum
+
+__all__ = ["Xc7Form"]
+
+_ZERO, _ONE = Const(0, 1), Const(1, 1)
+_CARRY_BITS = 4
+
+
+def _lut6_2(
+    m: Module, lower: Callable[..., int], upper: Callable[..., int], *inputs: Value
+) -> tuple[Value, Value]:
+    """Return two functions of up to five shared ``inputs``, O5 and O6 of one LUT6."""
+    o5, o6 = Signal(), Signal()
+    init = 0
+    for index in range(32):
+        bits = [index >> bit & 1 for bit in range(len(inputs))]
+        init |= bool(lower(*bits)) << index | bool(upper(*bits)) << index + 32
+    pins = {f"i_I{n}": pin for n, pin in enumerate((*inputs, *[_ZERO] * (5 - len(inputs))))}
+    m.submodules += Instance("LUT6_2", p_INIT=Const(init, 64), i_I5=_ONE, o_O5=o5, o_O6=o6, **pins)
+    return o5, o6
+
+
+@dataclass(frozen=True)
+class _Bit:
+    """A bit of a carry chain: ``select`` propagates the carry, else ``data`` is the next one."""
+
+    select: Value
+    data: Value
+    sum: Value | None
+
+
+_SEPARATOR = _Bit(_ZERO, _ZERO, None)
+
+
+def _pin(operand: Operand, index: int) -> Value:
+    return operand.value[index] if index < len(operand.value) else _ZERO
+
+
+def _add_two(m: Module, left: Operand, right: Operand, total: Value) -> list[_Bit]:
+    """Return the bits of the sum of two operands, masks included: a LUT6 each."""
+    masks = [each.mask if each.mask is not None else Const(each.on, 1) for each in (left, right)]
+    widest = max(len(left.value), len(right.value))
+    bits = []
+    for index, place in enumerate(total):
+        if index >= widest:
+            bits.append(_Bit(_ZERO, _ZERO, place))
+            continue
+        data, select = _lut6_2(
+            m,
+            lambda a, mask_a, b, mask_b: a & (mask_a == left.on),
+            lambda a, mask_a, b, mask_b: a & (mask_a == left.on) ^ b & (mask_b == right.on),
+            _pin(left, index),
+            masks[0],
+            _pin(right, index),
+            masks[1],
+        )
+        bits.append(_Bit(select, data, place))
+    return bits
+
+
+def _add_three(m: Module, operands: Sequence[Operand], total: Value) -> list[_Bit]:
+    """Return the bits of the sum of three operands, the last one with a mask: a LUT6 each.
+
+    Each adds its three bits to a sum and a saved carry, and that sum to the saved carry of the bit
+    below, which comes out of that one's O5.
+    """
+    last = operands[2]
+    mask = last.mask if last.mask is not None else Const(last.on, 1)
+    widest = max(len(each.value) for each in operands)
+    saved: Value = _ZERO
+    bits = []
+    for index, place in enumerate(total):
+        if index > widest:
+            bits.append(_Bit(_ZERO, _ZERO, place))
+            continue
+        if index == widest:
+            bits.append(_Bit(saved, _ZERO, place))
+            continue
+        majority, select = _lut6_2(
+            m,
+            lambda a, b, c, mask, below: a & b | (a | b) & c & (mask == last.on),
+            lambda a, b, c, mask, below: a ^ b ^ c & (mask == last.on) ^ below,
+            *(_pin(each, index) for each in operands),
+            mask,
+            saved,
+        )
+        bits.append(_Bit(select, saved, place))
+        saved = majority
+    return bits
+
+
+class Xc7Form(PortableForm):
+    """LUT6s with two outputs for the shifter, ternary adders behind the first level of the tree."""
+
+    OPERANDS = 3
+
+    def shift(self, m: Module, activation: Value, shift: Value, sign: Value) -> Value:
+        assert len(activation) == 4
+        a, by1, by2 = activation, shift[0], shift[1]
+        y0, y1 = _lut6_2(
+            m,
+            lambda a0, a1, by, s: (0 if by else a0) ^ s,
+            lambda a0, a1, by, s: (a0 if by else a1) ^ s,
+            *(a[0], a[1], by1, sign),
+        )
+        y2, y3 = _lut6_2(
+            m,
+            lambda a1, a2, a3, by, s: (a1 if by else a2) ^ s,
+            lambda a1, a2, a3, by, s: (a2 if by else a3) ^ s,
+            *(a[1], a[2], a[3], by1, sign),
+        )
+        y4, x0 = _lut6_2(
+            m,
+            lambda a3, by, s, by2, y0: (a3 if by else 0) ^ s,
+            lambda a3, by, s, by2, y0: s if by2 else y0,
+            *(a[3], by1, sign, by2, y0),
+        )
+        x1, x3 = _lut6_2(
+            m,
+            lambda y1, y3, s, by: s if by else y1,
+            lambda y1, y3, s, by: y1 if by else y3,
+            *(y1, y3, sign, by2),
+        )
+        x2, x4 = _lut6_2(
+            m,
+            lambda y0, y2, y4, by: y0 if by else y2,
+            lambda y0, y2, y4, by: y2 if by else y4,
+            *(y0, y2, y4, by2),
+        )
+        x5, x6 = _lut6_2(
+            m,
+            lambda y3, y4, s, by: y3 if by else s,
+            lambda y3, y4, s, by: y4 if by else s,
+            *(y3, y4, sign, by2),
+        )
+        return Cat(x0, x1, x2, x3, x4, x5, x6)
+
+    def add(self, m: Module, sums: Sequence[Sum]) -> list[Value]:
+        bits: list[_Bit] = []
+        totals: list[Value] = []
+        for each in sums:
+            total = Signal(each.bits, name="sum")
+            totals.append(total)
+            if len(each.operands) == 3:
+                bits += _add_three(m, each.operands, total)
+            else:
+                bits += _add_two(m, *each.operands, total)
+            if not each.closed and each is not sums[-1]:
+                bits.append(_SEPARATOR)
+        bits += [_SEPARATOR] * (-len(bits) % _CARRY_BITS)
+        carry: Value = _ZERO
+        for start in range(0, len(bits), _CARRY_BITS):
+            part = bits[start : start + _CARRY_BITS]
+            carries, found = Signal(_CARRY_BITS, name="carries"), Signal(_CARRY_BITS, name="found")
+            m.submodules += Instance(
+                "CARRY4",
+                i_CI=carry,
+                i_CYINIT=_ZERO,
+                i_DI=Cat(each.data for each in part),
+                i_S=Cat(each.select for each in part),
+                o_CO=carries,
+                o_O=found,
+            )
+            carry = carries[-1]
+            m.d.comb += [
+                each.sum.eq(found[number])
+                for number, each in enumerate(part)
+                if each.sum is not None
+            ]
+        return totals
+
+    def copy(self, m: Module, value: Value, name: str) -> Value:
+        register = Signal(len(value), name=name)
+        for index in range(len(value)):
+            # A cell of the device is not merged with its equals, as a register of yosys is.
+            m.submodules += Instance(
+                "FDRE",
+                i_C=ClockSignal(),
+                i_CE=_ONE,
+                i_R=_ZERO,
+                i_D=value[index],
+                o_Q=register[index],
+            )
+        return register

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Steps for an array, and the sums that it must show, written out output by output."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from tritone.spec.machine import MachineConfig
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the array is given in a cycle; without ``valid`` everything else is noise."""
+
+    valid: bool
+    clear: bool
+    drain: bool
+    nibbles: list[list[int]]
+    weights: list[int]
+
+
+def random_step(
+    rng: random.Random, machine: MachineConfig, valid: bool, clear: bool, drain: bool
+) -> Step:
+    return Step(
+        valid=valid,
+        clear=clear,
+        drain=drain,
+        nibbles=[rng.choices(range(16), k=machine.rows) for _ in range(machine.pixels)],
+        weights=rng.choices(range(16), k=machine.rows * machine.columns),
+    )
+
+
+def tile(rng: random.Random, machine: MachineConfig, lengths: list[int], gaps: float) -> list[Step]:
+    """Return the steps of drains of these lengths, with noise in the gaps."""
+    steps = []
+    for length in lengths:
+        for index in range(length):
+            while rng.random() < gaps:
+                steps.append(
+                    random_step(
+                        rng,
+                        machine,
+                        valid=False,
+                        clear=rng.random() < 0.5,
+                        drain=rng.random() < 0.5,
+                    )
+                )
+            steps.append(
+                random_step(
+                    rng,
+                    machine,
+                    valid=True,
+                    clear=index == 0,
+                    drain=index == length - 1,
+                )
+            )
+    return steps
+
+
+Sums = list[list[int]]
+
+
+def expected_drains(machine: MachineConfig, steps: list[Step]) -> list[tuple[int, Sums, Sums]]:
+    """Return (cycle of the draining step, even sums, odd sums) of each drain."""
+    drains = []
+    even: Sums = []
+    odd: Sums = []
+    for cycle, step in enumerate(steps):
+        if not step.valid:
+            continue
+        if step.clear:
+            even = [[0] * machine.columns for _ in range(machine.pixels)]
+            odd = [[0] * machine.columns for _ in range(machine.pixels)]
+        for pixel in range(machine.pixels):
+            for column in range(machine.columns):
+                for row in range(machine.rows):
+                    term = step.weights[column * machine.rows + row]
+                    sign, on_odd, shift = term >> 3, term >> 2 & 1, term & 3
+                    product = step.nibbles[pixel][row] << shift
+                    if not on_odd:
+                        even[pixel][column] += 127 - product if sign else product
+                    elif shift < 3:
+                        odd[pixel][column] += 63 - product if sign else product
+        if step.drain:
+            drains.append((cycle, [list(row) for row in even], [list(row) for row in odd]))
+    return drains

