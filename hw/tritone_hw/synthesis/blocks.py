@@ -25,7 +25,6 @@ _BLOCKS = {
     "engine.feature_memory": "memories",
     "engine.weight_memory": "memories",
     "engine.parameter_memory": "memories",
-    "engine.table_memory": "memories",
     "engine.requantizer": "requantiser",
     "engine.pool": "pool",
     "engine.shortcut_reader": "shortcut",
@@ -88,7 +87,7 @@ _CELLS: Mapping[Family, Mapping[str, Area]] = {
         r"SB_CARRY|SB_GB": Area(),
     },
     Family.XC7: {
-        r"LUT[1-6]|INV": Area(sites=1),
+        r"LUT[1-6]|LUT6_2|INV": Area(sites=1),
         r"SRL16E|SRLC32E|RAM32X1D|RAM64X1D": Area(sites=1),
         r"RAM32M|RAM64M": Area(sites=4),
         r"FD[RSCP]E(_1)?": Area(ff=1),

@@ -13,11 +13,13 @@ from pathlib import Path
 
 from amaranth.lib.wiring import Component
 
-from tritone.spec.device import DEVICES, Device
+from tritone.spec.device import DEVICES, Device, Family
 from tritone.spec.machine import MachineConfig
 from tritone.spec.storage import write_json
 from tritone_hw.emit import convert
+from tritone_hw.platform.carry_trim import trim_carries
 from tritone_hw.platform.serial_host import SerialHost
+from tritone_hw.platform.target import Target
 from tritone_hw.synthesis.blocks import (
     WRAPPER,
     Area,
@@ -33,6 +35,7 @@ __all__ = ["Mapping", "Synthesis", "map_component", "require_fit", "synthesise"]
 _TOP = "top"
 _VERILOG = "top.v"
 _SCRIPT = "script.ys"
+_TARGETS = {Family.ECP5: Target.ECP5, Family.XC7: Target.XC7}
 _MAPPED = "mapped.json"  # written last: a killed run is done again
 
 # From here on the first router of nextpnr does not end.
@@ -170,18 +173,20 @@ def map_component(
     """
     version = YOSYS.version()
     watch("generate the Verilog")
-    verilog = convert(component, _TOP)
+    verilog = convert(component, _TOP, _TARGETS.get(device.family, Target.PORTABLE))
     modules = block_modules(verilog, _TOP)
     script = yosys_script(device.family, _VERILOG, _TOP, modules)
     digest = hashlib.sha256(json.dumps([verilog, script, version]).encode()).hexdigest()[:16]
     folder = build / "synth" / "cache" / f"{name}-{device.name}-{digest}"
-    seconds = _map(folder, verilog, script, watch)
+    seconds = _map(device.family, folder, verilog, script, watch)
     statistics = json.loads((folder / STATISTICS).read_text())
     blocks = count_blocks(device.family, statistics, _TOP, modules)
     return Mapping(folder=folder, blocks=blocks, seconds=seconds)
 
 
-def _map(folder: Path, verilog: str, script: str, watch: Callable[[str], None]) -> float:
+def _map(
+    family: Family, folder: Path, verilog: str, script: str, watch: Callable[[str], None]
+) -> float:
     """Run yosys unless it has run; return the seconds that it took."""
     marker = folder / _MAPPED
     if marker.is_file():
@@ -199,6 +204,11 @@ def _map(folder: Path, verilog: str, script: str, watch: Callable[[str], None]) 
     code = run_tool(YOSYS, ("-s", _SCRIPT), folder, log, follow)
     if code:
         raise RuntimeError(f"Yosys must map the design, but ended with {code}: {log_tail(log)}")
+    if family is Family.ECP5:
+        watch("map: trim the carry chains")
+        netlist = json.loads((folder / NETLIST).read_text())
+        trim_carries(netlist)
+        write_json(folder / NETLIST, netlist)
     seconds = round(time.perf_counter() - began, 1)
     write_json(marker, {"seconds": seconds})
     return seconds
