@@ -62,7 +62,7 @@ def test_train_export_check_and_table(folder: Path, capsys: pytest.CaptureFixtur
         "tritone export runs/good_seed1 && tritone check runs/good_seed1"
     )
     assert "± " in Path("out/digits.md").read_text()
-    assert "360 of 360" in capsys.readouterr().out
+    assert "│      360 │" in capsys.readouterr().out
 
     def changed() -> dict[Path, int]:
         return {path: path.stat().st_mtime_ns for path in Path("runs").rglob("*")}

@@ -13,6 +13,7 @@ import numpy as np
 from rich.console import Console, RenderableType
 
 from tritone.cli import tables
+from tritone.cli.plan import State, Status
 from tritone.compiler import compile_network
 from tritone.graph import Network, PoolKind
 from tritone.spec.machine import preset
@@ -191,3 +192,25 @@ def test_comparison_by_layer() -> None:
     assert shown["a"] == ["t", "4,096", "0", "-", "-", "-", "-"]
     assert shown["b"] == ["u", "10", "3", "1", "2", "(3, 4)", "12,345"]
     assert shown["c"][-1] == "-"
+
+
+def test_sweep_fits_a_terminal_of_80_columns() -> None:
+    """Names of recipes are folded, figures are whole; images that differ are told."""
+    name = "cifar10_resnet20_post4_half_octave_30_epochs_seed2"
+    training = {"top1_fp32": 91.73, "top1_quant": 91.234, "top1_frozen": 91.0}
+    check = {"golden_equal": 10000, "images": 10000}
+    done = Status(state=State.CHECKED, epochs=30, training=training, check=check)
+    cut = Status(state=State.STARTED, epochs=3, training={}, check={})
+    wrong = Status(
+        state=State.CHECKED, epochs=30, training=training, check=check | {"golden_equal": 9999}
+    )
+    runs = [(name, 30, done), ("b", 30, cut), ("c", 30, wrong)]
+    output = io.StringIO()
+    table = tables.sweep_table(Path("recipes"), runs[:2])
+    Console(file=output, width=80).print(table)
+    cells = [[cell.strip() for cell in line.split("│")] for line in output.getvalue().splitlines()]
+    lines = [line[1:-1] for line in cells if len(line) > 2]
+    assert lines[0][1:] == ["checked", "30/30", "91.73", "91.23", "91.00", "10,000"]
+    assert lines[-1] == ["b", "interrupted", "3/30", "-", "-", "-", "-"]
+    assert "".join(line[0] for line in lines[:-1]) == name
+    assert rows(tables.sweep_table(Path("recipes"), runs))["c"][-1] == "9,999 of 10,000"

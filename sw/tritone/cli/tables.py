@@ -105,17 +105,23 @@ def training_table(run: Path, report: Mapping[str, Any]) -> Group:
 
 
 def sweep_table(folder: Path, runs: Iterable[tuple[str, int, Status]]) -> Group:
-    """Return the table of a sweep: name, all epochs and status of each run."""
-    rows = []
+    """Return the table of a sweep: name, all epochs and status of each run; top-1 in percent."""
+    table = Table()
+    table.add_column("run", overflow="fold")  # names are long
+    for name in ("state", "epochs", "FP32", "quantised", "frozen", "= golden"):
+        table.add_column(name, justify="right", no_wrap=True)
     for name, epochs, status in runs:
-        figures = [_percent(status.training.get(key)) for key in _TOP1]
+        figures = [_fixed(status.training.get(key)) for key in _TOP1]
         golden = "-"
         if status.check:
-            golden = f"{_size(status.check['golden_equal'])} of {_size(status.check['images'])}"
-        done = f"{status.epochs}/{epochs}"
-        rows.append((name, status.state.value, done, *figures, golden))
-    columns = ("run", "state", "epochs", "FP32", "quantised", "frozen", "golden equal")
-    return _grid(f"Sweep {folder}", columns, rows)
+            equal, images = status.check["golden_equal"], status.check["images"]
+            golden = _size(equal) if equal == images else f"{_size(equal)} of {_size(images)}"
+        table.add_row(name, status.state.value, f"{status.epochs}/{epochs}", *figures, golden)
+    return Group(Text(f"Sweep {folder}", style="bold"), table)
+
+
+def _fixed(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def layer_table(network: Network) -> Group:
