@@ -32,31 +32,35 @@ def rounded(value: Fraction) -> int:
 
 @pytest.mark.parametrize("largest", [1e-9, 3.1e-5, 0.0017, 0.25, 0.9999847, 1.0, 3.0, 32767.4])
 def test_constants_follow_the_definition(largest: float) -> None:
-    """S is the largest in 0..40 with all |M| < 2**15; M and D are rounded half up, exactly."""
+    """S is the largest in 0..40 for which M and D fit; they are rounded half up, exactly."""
     gain = [largest, -largest / 3, largest / 1000, 0.0]
     bias = [0.3, -17.25, 0.0, 90.125]
-    zero = 0 if largest < 1e-8 else 128  # D would not fit beside the largest S
+    zero = 128
     multiplier, offset, shift = requantizer_constants(
         "layer", torch.tensor(gain).double(), torch.tensor(bias).double(), zero
     )
     exact = [Fraction(float(x)) for x in torch.tensor(gain).double()]
 
+    exact_bias = [Fraction(float(x)) for x in torch.tensor(bias).double()]
+
+    def offsets(s: int) -> list[int]:
+        return [rounded((b + zero) * 2**s) + ((1 << s) >> 1) for b in exact_bias]
+
     def fits(s: int) -> bool:
-        return all(abs(rounded(m * 2**s)) < 2**15 for m in exact)
+        small = all(abs(rounded(m * 2**s)) < 2**15 for m in exact)
+        return small and all(-(2**47) <= d < 2**47 for d in offsets(s))
 
     assert fits(shift)
     assert shift == 40 or not fits(shift + 1)
     assert multiplier.tolist() == [rounded(m * 2**shift) for m in exact]
-    exact_bias = [Fraction(float(x)) for x in torch.tensor(bias).double()]
-    half = (1 << shift) >> 1
-    assert offset.tolist() == [rounded((b + zero) * 2**shift) + half for b in exact_bias]
+    assert offset.tolist() == offsets(shift)
 
 
 @pytest.mark.parametrize(
     ("gain", "bias", "message"),
     [
         (40000.0, 0.0, r"^Layer big must have M in 16 signed bits, not 4e\+04$"),
-        (1e-12, 200.0, r"^Layer big must have D in 48 signed bits, not 2\.2e\+14$"),
+        (1e-12, 2.2e14, r"^Layer big must have D in 48 signed bits, not 2\.2e\+14$"),
     ],
 )
 def test_refuses_constants_that_do_not_fit(gain: float, bias: float, message: str) -> None:

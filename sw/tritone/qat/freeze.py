@@ -162,6 +162,9 @@ def requantizer_constants(
 ) -> tuple[Tensor, Tensor, int]:
     """Return M, D (int64) and S of ``y = gain * v + bias + zero``, rounded half up.
 
+    S is the largest for which both fit: a layer of small weights and a large bias, like the last
+    one of an adapter, is bounded by D.
+
     Parameters
     ----------
     name : of the layer, for messages.
@@ -170,18 +173,22 @@ def requantizer_constants(
     zero : z of the output.
     largest : magnitude of M.
     """
-    shift = SHIFT_MAX
-    while shift > 0 and _round(gain * 2.0**shift).abs().max() > largest:
-        shift -= 1
-    multiplier = _round(gain * 2.0**shift)
-    offset = _round((bias + zero) * 2.0**shift) + half(shift)
+    for shift in range(SHIFT_MAX, -1, -1):
+        multiplier = _round(gain * 2.0**shift)
+        offset = _round((bias + zero) * 2.0**shift) + half(shift)
+        if multiplier.abs().max() <= largest and _fits(offset, OFFSET):
+            break
     for label, values, fixed in (("M", multiplier, MULTIPLIER), ("D", offset, OFFSET)):
         _require_format(name, label, values, fixed)
     return multiplier.long(), offset.long(), shift
 
 
+def _fits(values: Tensor, fixed: FixedFormat) -> bool:
+    return bool(((values >= fixed.low) & (values <= fixed.high)).all())
+
+
 def _require_format(name: str, label: str, values: Tensor, fixed: FixedFormat) -> None:
-    if not bool(((values >= fixed.low) & (values <= fixed.high)).all()):
+    if not _fits(values, fixed):
         raise ValueError(
             f"Layer {name} must have {label} in {fixed.bits} signed bits, "
             f"not {float(values.abs().max()):.3g}"
