@@ -143,7 +143,8 @@ def _device_name(device: torch.device) -> str:
     """Return what a reader of a table wants to know about the device."""
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
-    return f"CPU, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"CPU, {threads} thread{'s' if threads > 1 else ''}"
 
 
 class _Training:
