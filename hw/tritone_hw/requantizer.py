@@ -77,8 +77,8 @@ class Requantizer(wiring.Component):
         Codes of the shortcut less their zero, 0 where there is none; of a drain with ``last``, from
         ``shortcut_at`` cycles after its ``load`` on for ``slots`` cycles.
     shortcut_multiplier, shortcut_shift : In(signed(16)), In(5)
-        K and t; they do not change while results are under way. With half octaves these and
-        ``shift`` are not read: the channels have their own.
+        K and t; they do not change while results are under way. With half octaves K is not read,
+        and ``shift`` is d: the channels have an S of their own.
     scale : In(12), on an adaptive machine only
         Beta in U2.10, 1024 where M stays as it is; it does not change while results are under way.
     parameter_address : Out(16)
@@ -253,6 +253,8 @@ class Requantizer(wiring.Component):
                 for name in ("shift", "shortcut_multiplier", "shortcut_shift"):
                     if name in lane.signature.members and name not in lane_type.parameters:
                         m.d.comb += getattr(lane, name).eq(getattr(self, name))
+                if "final_shift" in lane.signature.members:
+                    m.d.comb += lane.final_shift.eq(self.shift)
                 for name, constant in constants[channel].items():
                     if name != "bias":
                         m.d.comb += getattr(lane, name).eq(constant)

@@ -19,6 +19,7 @@ from tritone.spec.fixed import (
     LOGIT,
     MULTIPLIER,
     NIBBLE_BITS,
+    OCTAVES_MAX,
     OFFSET,
     SQRT2_FRACTION,
     SQRT2_NUMERATOR,
@@ -26,7 +27,7 @@ from tritone.spec.fixed import (
     SUM,
     VALUE,
 )
-from tritone.spec.isa import HALF_PARAMETER, LAYER, PASS_STEP
+from tritone.spec.isa import LAYER, PASS_STEP
 from tritone.spec.machine import RequantizerKind
 from tritone_hw.layout import record_layout
 
@@ -36,7 +37,7 @@ _SHIFT = record_layout(LAYER)["shift"].shape
 _DRAIN_SHIFT = record_layout(PASS_STEP)["shift"].shape
 _LIMIT = signed(LOGIT.bits)
 _SHORTCUT_SHIFT = record_layout(LAYER)["shortcut_shift"].shape
-_OWN_SHORTCUT_SHIFT = record_layout(HALF_PARAMETER)["shortcut_shift"].shape
+_OCTAVES = OCTAVES_MAX.bit_length()
 
 # DSP blocks of ECP5 and 7 series multiply 18 by 18 bits: the product is built from two such.
 _LOW_BITS = 18
@@ -120,11 +121,9 @@ class RequantizerLane(wiring.Component):
         shifted = _register(m, (scaled << units)[: VALUE.bits], "shifted")
         m.d.sync += self.value.eq(self.start + shifted)
 
-        total, shift, later_shift = self._total(m)
-        coarse = _register(m, total >> Cat(C(0, 3), shift[3:]), "coarse")
-        fine = _register(m, coarse >> later_shift[:3], "fine")
+        code = self._code(m)
         m.d.sync += self.result.eq(
-            Mux(fine < self.low, self.low, Mux(fine > self.high, self.high, fine))
+            Mux(code < self.low, self.low, Mux(code > self.high, self.high, code))
         )
         return m
 
@@ -133,8 +132,8 @@ class RequantizerLane(wiring.Component):
         """Return what counts 128 and what counts 181."""
 
     @abstractmethod
-    def _total(self, m: Module) -> tuple[Value, Value, Value]:
-        """Return what is shifted, three cycles before the result, S, and S a cycle later."""
+    def _code(self, m: Module) -> Value:
+        """Return the result without its clamp, a cycle before it."""
 
 
 def _register(m: Module, value: Value, name: str) -> Signal:
@@ -143,13 +142,10 @@ def _register(m: Module, value: Value, name: str) -> Signal:
     return signal
 
 
-def _add_shortcut(
-    m: Module, offset: Value, shortcut: Value, shift: Value, later_shift: Value
-) -> Signal:
-    """Return ``offset + (shortcut << shift)`` three cycles later; ``offset`` comes two later."""
-    coarse = _register(m, shortcut << Cat(C(0, 3), shift[3:]), "coarse_shortcut")
-    added = _register(m, (coarse << later_shift[:3])[: SUM.bits].as_signed(), "added")
-    return _register(m, (offset + added)[: SUM.bits].as_signed(), "constant")
+def _shift_right(m: Module, value: Value, shift: Value, later_shift: Value, name: str) -> Signal:
+    """Return ``value >> shift`` two cycles later; ``later_shift`` is S a cycle later."""
+    coarse = _register(m, value >> Cat(C(0, 3), shift[3:]), f"coarse_{name}")
+    return _register(m, coarse >> later_shift[:3], f"fine_{name}")
 
 
 class MultiplierLane(RequantizerLane):
@@ -182,7 +178,7 @@ class MultiplierLane(RequantizerLane):
     def _rails(self) -> tuple[Value, Value]:
         return self.even, self.odd
 
-    def _total(self, m: Module) -> tuple[Value, Value, Value]:
+    def _code(self, m: Module) -> Value:
         low_product = _register(m, self.value[:_LOW_BITS] * self.multiplier, "low_product")
         high_product = _register(
             m, self.value[_LOW_BITS:].as_signed() * self.multiplier, "high_product"
@@ -194,30 +190,33 @@ class MultiplierLane(RequantizerLane):
         )
         # The product takes 51 bits, D 48 and the shortcut 55: their sum always fits.
         scaled = _register(m, self.shortcut * self.shortcut_multiplier, "scaled_shortcut")
-        constant = _add_shortcut(m, self.offset, scaled, self.shortcut_shift, self.shortcut_shift)
+        coarse = _register(m, scaled << Cat(C(0, 3), self.shortcut_shift[3:]), "coarse_shortcut")
+        added = _register(m, (coarse << self.shortcut_shift[:3])[: SUM.bits].as_signed(), "added")
+        constant = _register(m, (self.offset + added)[: SUM.bits].as_signed(), "constant")
         total = _register(m, (product + constant)[: SUM.bits].as_signed(), "total")
-        return total, self.shift, self.shift
+        return _shift_right(m, total, self.shift, self.shift, "total")
 
 
 class HalfOctaveLane(RequantizerLane):
-    """The formula ``clamp((v + (Q << t) + D) >> S)``, without any multiplier; S and t are its own.
+    """The formula ``clamp((((v + D) >> S) + (Q << t)) >> d)``, without any multiplier.
 
-    In it ``v = start + ((128 E + 181 O) << drain_shift)``, or with rails turned ``start + ((181 E +
-    256 O) << drain_shift)``, sqrt 2 times as much.
+    S is the channel's own. In it ``v = start + ((128 E + 181 O) << drain_shift)``, or with rails
+    turned ``start + ((181 E + 256 O) << drain_shift)``, sqrt 2 times as much.
 
     Members
     -------
     turned : In(1)
         Whether they are.
-    shortcut_shift : In(6)
-        t.
+    shortcut_shift, final_shift : In(3), In(3)
+        t, d.
     """
 
-    parameters: ClassVar = {"turned": 0, "shortcut_shift": 3, "bias": 4, "offset": 5, "shift": 7}
-    latency = 10
+    parameters: ClassVar = {"turned": 0, "bias": 4, "offset": 5, "shift": 6}
+    latency = 12
 
     def __init__(self, even_bits: int, odd_bits: int) -> None:
-        super().__init__(even_bits, odd_bits, {"turned": 1, "shortcut_shift": _OWN_SHORTCUT_SHIFT})
+        octaves = {"turned": 1, "shortcut_shift": _OCTAVES, "final_shift": _OCTAVES}
+        super().__init__(even_bits, odd_bits, octaves)
 
     def _rails(self) -> tuple[Value, Value]:
         return (
@@ -225,13 +224,25 @@ class HalfOctaveLane(RequantizerLane):
             Mux(self.turned, self.even, self.odd),
         )
 
-    def _total(self, m: Module) -> tuple[Value, Value, Value]:
-        # v takes 36 bits, D 48 and the shortcut 55: their sum always fits.
-        later_shift = _register(m, self.shortcut_shift, "later_shortcut_shift")
-        constant = _add_shortcut(m, self.offset, self.shortcut, self.shortcut_shift, later_shift)
-        value = _register(m, self.value.as_signed(), "value_1")
-        total = _register(m, (value + constant)[: SUM.bits].as_signed(), "total")
-        return total, self.shift, _register(m, self.shift, "later_shift")
+    def _code(self, m: Module) -> Value:
+        total = _register(m, self.value.as_signed() + self.offset, "total")
+        later_shift = _register(m, self.shift, "later_shift")
+        fine = _shift_right(m, total, self.shift, later_shift, "total")
+        # With Q << t, of at most 15 bits and a sign, what is beyond is beyond every clamp.
+        bound = (1 << LOGIT.bits + OCTAVES_MAX) - 1
+        near = _register(
+            m,
+            Mux(fine > bound, bound, Mux(fine < ~bound, ~bound, fine))[
+                : LOGIT.bits + OCTAVES_MAX + 1
+            ].as_signed(),
+            "near",
+        )
+        shortcut: Value = self.shortcut
+        for cycle in range(self.shortcut_at, self.parameters["shift"] + 2):
+            shortcut = _register(m, shortcut, f"shortcut_{cycle + 1}")
+        added = _register(m, shortcut << self.shortcut_shift, "added")
+        total = _register(m, near + added, "sum")
+        return _register(m, total >> self.final_shift, "code")
 
 
 LANES: dict[RequantizerKind, type[RequantizerLane]] = {

@@ -242,13 +242,14 @@ def _shortcut(
     shifts: Integers,
     group: int,
     out: Fields,
-) -> tuple[Integers, Integers, Fields, Bytes]:
-    """Return what is added to the sums (channel, y, x), t, the fields that say so, the tensor."""
+) -> tuple[Integers, Fields, Bytes]:
+    """Return what is added to the sums (channel, y, x), the fields that say so, and the tensor."""
     half, shift = shape.requantizer is RequantizerKind.HALF_OCTAVE, int(shifts[0])
     names = "groups base row_words plane_words stride zero multiplier shift"
     blank = {f"shortcut_{name}": int(rng.integers(0, 2)) for name in names.split()}
     if layer.shortcut is None:
-        return np.zeros((0, 1, 1), np.int64), shifts, blank | {"shortcut_groups": 0}, {}
+        blank |= {"shortcut_groups": 0, "shift": 0 if half else shift}
+        return np.zeros((0, 1, 1), np.int64), blank, {}
     wanted = layer.shortcut
     height, width = ((size - 1) * wanted.stride + 1 for size in layer.out_size)
     if wanted.stride == 2:
@@ -256,8 +257,9 @@ def _shortcut(
     k = rng.integers(0, 256, (wanted.channels, height, width), dtype=np.int64)
     t = int(rng.integers(max(0, shift - 15), max(0, shift - 9) + 1))
     factor = int(rng.choice([-1, 1]) * rng.uniform(0.2, 0.9) * 2.0 ** (shift - t))
-    # Half octaves have t for each channel, and what the instruction says of K and t is not read.
-    up = np.maximum(shifts - 1, 0) if half else np.full_like(shifts, t)
+    # With half octaves t and d are e and 0 or 0 and -e, of each channel's S, and K is not read.
+    octave = int(rng.integers(-min(2, int(shifts.min())), 2))
+    up = shifts + octave if half else np.full_like(shifts, t)
     groups = -(-wanted.channels // shape.columns)
     added = np.zeros((groups * shape.columns, *layer.out_size), np.int64)
     added[: wanted.channels] = k[:, :: wanted.stride, :: wanted.stride] - wanted.zero
@@ -276,10 +278,11 @@ def _shortcut(
         "shortcut_stride": wanted.stride - 1,
         "shortcut_zero": wanted.zero,
         "shortcut_multiplier": factor,
-        "shortcut_shift": t,
+        "shortcut_shift": max(octave, 0) if half else t,
+        "shift": max(-octave, 0) if half else shift,
     }
     factors = (1 if half else factor) << up[: len(added)]
-    return added * factors[:, None, None], up, fields, region(filled, shape, group, base)
+    return added * factors[:, None, None], fields, region(filled, shape, group, base)
 
 
 def job(layer: Layer, shape: MachineConfig) -> Job:
@@ -292,7 +295,6 @@ def job(layer: Layer, shape: MachineConfig) -> Job:
     limits = (-(1 << 15), (1 << 15) - 1) if layer.wide else (3, 250)
     multiplier, offset, shifts = _scale(layer, rng, work.values, limits, half)
 
-    # Channels behind the last one of a group are computed too; D is the result, as M or S has it.
     groups = -(-layer.channels[1] // shape.columns)
     unused = groups * shape.columns - layer.channels[1]
     multiplier = np.concatenate([multiplier, np.zeros(unused, np.int64)])
@@ -311,7 +313,7 @@ def job(layer: Layer, shape: MachineConfig) -> Job:
     if out_group == layer.in_group:
         in_words = -(-layer.channels[0] // shape.rows) * layer.size[0]
         place["out_base"] += in_base + in_words * -(-layer.size[1] // shape.banks)
-    added, up, shortcut, tensor = _shortcut(layer, shape, rng, shifts, out_group, place)
+    added, shortcut, tensor = _shortcut(layer, shape, rng, shifts, out_group, place)
     factor = multiplier
     if layer.gain is not None and layer.gain.adapted:
         factor = (multiplier * layer.gain.beta + 512) // 1024
@@ -321,7 +323,7 @@ def job(layer: Layer, shape: MachineConfig) -> Job:
     assert layer.makes_beta is None or results[0].tolist() == [[layer.makes_beta[0]]]
     assert layer.pool is not None or len(np.unique(results)) > min(4, results.size // 2), "dull"
 
-    own = {"turned": turned, "shift": shifts, "shortcut_shift": up}
+    own = {"turned": turned, "shift": shifts - shortcut["shift"]}
     columns = {"bias": bias, "offset": offset} | (own if half else {"multiplier": multiplier})
     form = parameter_record(shape)
     records = [
@@ -378,7 +380,6 @@ def job(layer: Layer, shape: MachineConfig) -> Job:
         "pass_steps": len(work.steps),
         "steps": sum(PASS_STEP.pack(step) << 8 * n for n, step in enumerate(work.steps)),
         "parameter_base": parameter_base,
-        "shift": int(rng.integers(64)) if half else int(shifts[0]),
         "low": limits[0],
         "high": limits[1],
         "wide": layer.wide,

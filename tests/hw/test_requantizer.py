@@ -78,13 +78,14 @@ def expected_results(
                 more = 181 * even + 256 * odd if turned else 128 * even + 181 * odd
                 value = wrap(start + more * 16**drain.shift, 36)
                 values[pixel, column] = value
-                multiplier = (parameter.get("multiplier", 1) * layer.scale + 512) // 1024
-                scaled = value * multiplier + parameter["offset"]
-                factor = layer.factor if "multiplier" in parameter else 1
-                t = parameter.get("shortcut_shift", layer.shortcut_shift)
-                scaled += drain.shortcut[pixel][column] * factor * 2**t
-                shift = parameter.get("shift", layer.shift)
-                codes[pixel][column] = min(max(scaled // 2**shift, layer.low), layer.high)
+                shortcut = drain.shortcut[pixel][column] * 2**layer.shortcut_shift
+                if "multiplier" in parameter:
+                    multiplier = (parameter["multiplier"] * layer.scale + 512) // 1024
+                    scaled = value * multiplier + parameter["offset"]
+                    scaled += shortcut * layer.factor
+                else:
+                    scaled = (value + parameter["offset"]) // 2 ** parameter["shift"] + shortcut
+                codes[pixel][column] = min(max(scaled // 2**layer.shift, layer.low), layer.high)
         if drain.last:
             answers.append((drain.tag, codes))
     return answers
@@ -222,7 +223,6 @@ def random_parameter(rng: random.Random, machine: MachineConfig, largest: int) -
     return record | {
         "turned": rng.randrange(2),
         "shift": rng.randrange(41),
-        "shortcut_shift": rng.randrange(47),
     }
 
 
@@ -231,12 +231,13 @@ def random_layer(rng: random.Random, machine: MachineConfig, shift: int, words: 
     scale = rng.choice((512, 1024, 2048, rng.randint(512, 2048))) if machine.adaptive else 1024
     # M has 16 bits, and half of their range where beta may double it.
     largest = 2**15 - 1 if scale == 1024 else 2**14 - 1
+    half = machine.requantizer is RequantizerKind.HALF_OCTAVE
     return Layer(
-        shift=shift,
+        shift=shift % 8 if half else shift,
         low=low,
         high=high,
         factor=extreme(rng, -(2**15), 2**15 - 1),
-        shortcut_shift=rng.randrange(32),
+        shortcut_shift=rng.randrange(8 if half else 32),
         scale=scale,
         parameters=[
             [random_parameter(rng, machine, largest) for _ in range(machine.slot_channels)]

@@ -57,9 +57,10 @@ def run(
     assert results == [min(max(each // 2**shift, low), high) for each in scaled]
 
 
-def run_half(low: int, high: int, outputs: list[Output]) -> None:
+def run_half(low: int, high: int, outputs: list[Output], up: int = 0, down: int = 0) -> None:
     """Push an output a cycle through the lane of half octaves and compare."""
-    values, results = simulate(HalfOctaveLane, {"low": low, "high": high}, outputs)
+    fixed = {"low": low, "high": high, "shortcut_shift": up, "final_shift": down}
+    values, results = simulate(HalfOctaveLane, fixed, outputs)
     sums = [
         each["start"]
         + (
@@ -71,12 +72,13 @@ def run_half(low: int, high: int, outputs: list[Output]) -> None:
         for each in outputs
     ]
     assert values == [each % 2**36 for each in sums]
+    # By the definition: all of it in units of 2**-(S + d), so that there is one shift.
     totals = [
-        wrap(total, 36) + each["offset"] + each["shortcut"] * 2 ** each["shortcut_shift"]
+        wrap(total, 36) + each["offset"] + each["shortcut"] * 2 ** (each["shift"] + up)
         for total, each in zip(sums, outputs, strict=True)
     ]
     assert results == [
-        min(max(total // 2 ** each["shift"], low), high)
+        min(max(total // 2 ** (each["shift"] + down), low), high)
         for total, each in zip(totals, outputs, strict=True)
     ]
 
@@ -223,18 +225,23 @@ def test_corners_of_half_octaves() -> None:
         each["shift"] = rng.randrange(41)
     run_half(-(2**15), 2**15 - 1, corners)
     shifts = [
-        half_output(shift=s, shortcut_shift=t, shortcut=q, start=v, offset=-(2**47))
-        for s, t, q, v in itertools.product(
-            range(0, 41, 5), range(47), (-255, -1, 1, 255), (-(2**35), 2**35 - 1)
+        half_output(shift=s, shortcut=q, start=v, offset=d)
+        for s, q, v, d in itertools.product(
+            range(0, 41, 5),
+            (-255, -1, 1, 255),
+            (-(2**35), 2**35 - 1),
+            (-(2**47), -(2**20), 2**20, 2**47 - 1),
         )
     ]
-    run_half(-(2**15), 2**15 - 1, shifts)
+    for octave in range(8):
+        run_half(-(2**15), 2**15 - 1, shifts, up=octave)
+        run_half(-(2**15), 2**15 - 1, shifts, down=octave)
 
 
 def test_random_half_octaves() -> None:
     """Neighbouring outputs of different channels do not disturb each other."""
     rng = random.Random(8)
-    for low, high in ((0, 255), (-(2**15), 2**15 - 1), (-7, 9)):
+    for low, high, up, down in ((0, 255, 2, 0), (-(2**15), 2**15 - 1, 0, 5), (-7, 9, 7, 7)):
         run_half(
             low,
             high,
@@ -246,10 +253,11 @@ def test_random_half_octaves() -> None:
                     start=rng.getrandbits(36) - 2**35,
                     turned=rng.randrange(2),
                     shift=rng.randrange(41),
-                    shortcut_shift=rng.randrange(47),
                     offset=rng.getrandbits(rng.randrange(1, 48)),
                     shortcut=rng.randint(-255, 255),
                 )
                 for _ in range(300)
             ],
+            up,
+            down,
         )

@@ -65,8 +65,7 @@ FROZEN = [
     (HALF_PARAMETER, "bias", 0, 40),
     (HALF_PARAMETER, "turned", 40, 1),
     (HALF_PARAMETER, "shift", 41, 6),
-    (HALF_PARAMETER, "shortcut_shift", 47, 6),
-    (HALF_PARAMETER, "offset", 53, 48),
+    (HALF_PARAMETER, "offset", 47, 48),
 ]
 
 

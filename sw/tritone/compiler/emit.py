@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from tritone.compiler.allocate import Allocation, Place
 from tritone.compiler.gather import Windows
 from tritone.compiler.images import image_bytes, pixel_bits
-from tritone.compiler.parameters import parameter_words
+from tritone.compiler.parameters import parameter_words, shortcut_places
 from tritone.compiler.tile import TiledLayer
 from tritone.graph import Tensor
 from tritone.spec.fixed import NIBBLE_BITS, STREAM
@@ -64,7 +64,7 @@ def _shortcut_fields(tiled: TiledLayer, place: Place | None) -> Fields:
         "shortcut_stride": added.stride - 1,
         "shortcut_zero": added.tensor.zero,
         "shortcut_multiplier": added.multiplier if octaves is None else 0,
-        "shortcut_shift": added.shift if octaves is None else 0,
+        "shortcut_shift": added.shift if octaves is None else shortcut_places(tiled)[0],
     }
 
 
@@ -121,7 +121,7 @@ def _layer_fields(
         "pass_steps": len(steps.steps),
         "steps": steps.packed,
         "parameter_base": parameter_base,
-        "shift": layer.shift,
+        "shift": layer.shift if layer.octaves is None else shortcut_places(tiled)[1],
         "low": layer.low,
         "high": layer.high,
         "wide": layer.output.wide,

@@ -81,14 +81,13 @@ class Added:
 
 @dataclass(frozen=True, kw_only=True)
 class Octaves:
-    """What takes the places of M, S and t without multipliers, for each output channel.
+    """What takes the places of M and S without multipliers, for each output channel.
 
     ``odd`` is 1 where v is sqrt 2 times the sum.
     """
 
     odd: Integers
     shifts: Integers
-    shortcut_shifts: Integers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,7 +215,7 @@ def _octaves(node: Convolution, kind: RequantizerKind) -> Octaves | None:
             "rails the machine cannot turn; choose one with requantizer = half_octave, or train "
             "with multipliers = integer"
         )
-    return Octaves(odd=node.odd, shifts=node.shifts, shortcut_shifts=node.shortcut_shifts)
+    return Octaves(odd=node.odd, shifts=node.shifts)
 
 
 def _convolution(node: Convolution, network: Network, kind: RequantizerKind) -> Layer:
@@ -317,7 +316,7 @@ def _pool(node: Pool, network: Network, kind: RequantizerKind) -> Layer:
     octaves = None
     if kind is RequantizerKind.HALF_OCTAVE:
         none, shifts = np.zeros(channels, np.int64), np.full(channels, shift, np.int64)
-        octaves = Octaves(odd=none, shifts=shifts, shortcut_shifts=none)
+        octaves = Octaves(odd=none, shifts=shifts)
     return Layer(
         name=node.name,
         weights=None,

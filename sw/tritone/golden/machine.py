@@ -295,23 +295,22 @@ class GoldenMachine:
         return wrap(v + (drained << (_SHIFT_UNIT * shift)), VALUE)
 
     def _requantize(self, fields: Fields, v: Integers) -> Integers:
-        added = min(fields["shortcut_groups"], fields["out_channels"]) * self._machine.columns
+        offset, factor = self._parameter(fields, "offset"), 1
         if self._machine.requantizer is RequantizerKind.MULTIPLIER:
             multiplier = self._parameter(fields, "multiplier")
             if fields["adaptation"] == Adaptation.ADAPTED:
                 beta = self._betas.beta(fields["beta_register"])
                 multiplier = round_shift(multiplier * beta, BETA.frac)
-            shift = np.array(fields["shift"])
-            factor, term_shift = fields["shortcut_multiplier"], np.array(fields["shortcut_shift"])
+            scaled = multiply_add(v, multiplier, offset)
+            factor = fields["shortcut_multiplier"]
         else:
-            multiplier, factor = np.ones(v.shape[1], np.int64), 1
-            shift = self._parameter(fields, "shift")
-            term_shift = self._parameter(fields, "shortcut_shift")[:added]
-        scaled = multiply_add(v, multiplier, self._parameter(fields, "offset"))
+            scaled = (v + offset) >> self._parameter(fields, "shift")
+        added = min(fields["shortcut_groups"], fields["out_channels"]) * self._machine.columns
         if added:
             codes = self._features.shortcut(fields).astype(np.int64)[:, :added]
-            scaled[:, :added] += ((codes - fields["shortcut_zero"]) * factor) << term_shift
-        return clamp(scaled >> shift, fields["low"], fields["high"])
+            term = (codes - fields["shortcut_zero"]) * factor
+            scaled[:, :added] += term << fields["shortcut_shift"]
+        return clamp(scaled >> fields["shift"], fields["low"], fields["high"])
 
     def _parameter(self, fields: Fields, name: str) -> Integers:
         """Return the constant ``name`` of every output channel of the layer."""

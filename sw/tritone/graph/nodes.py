@@ -17,7 +17,7 @@ from tritone.spec.fixed import (
     HALF_OCTAVES_LOW,
     LOGIT,
     MULTIPLIER,
-    OCTAVE_SHIFT_MAX,
+    OCTAVES_MAX,
     OFFSET,
     SHIFT_MAX,
     SHORTCUT_SHIFT_MAX,
@@ -278,8 +278,13 @@ class Convolution:
             )
 
     def _check_scales(self) -> None:
-        shifts = self.shortcut_shifts
-        largest = SHORTCUT_SHIFT_MAX
+        added = 0 if self.shortcut is None else self.shortcut.shift
+        if self.half_octaves is None:
+            require(
+                0 <= added <= SHORTCUT_SHIFT_MAX,
+                f"Layer {self.name} must add a shortcut with t in 0..{SHORTCUT_SHIFT_MAX}, "
+                f"not {added}",
+            )
         if self.half_octaves is not None:
             require(
                 self.half_octaves.shape == self.codes.shape[:1]
@@ -305,12 +310,12 @@ class Convolution:
                 self.shortcut is None or self.shortcut.multiplier == 1,
                 f"Layer {self.name} must add a shortcut times a power of two with half octaves",
             )
-            largest = OCTAVE_SHIFT_MAX
-        low, high = int(shifts.min()), int(shifts.max())
-        require(
-            0 <= low <= high <= largest,
-            f"Layer {self.name} must add a shortcut with t in 0..{largest}, not {low}..{high}",
-        )
+            lowest = -min(OCTAVES_MAX, int(self.shifts.min()))
+            require(
+                lowest <= added <= OCTAVES_MAX,
+                f"Layer {self.name} must add a shortcut with t in {lowest}..{OCTAVES_MAX} beside "
+                f"half octaves, not {added}",
+            )
 
     @property
     def odd(self) -> Integers:

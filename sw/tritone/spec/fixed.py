@@ -106,7 +106,7 @@ SHORTCUT_SHIFT_MAX = 31  # t is in 0..31: ((k - z_k) * K) << t takes 55 bits, an
 # Half octaves: a channel's scale is 2**(-k/2), k in -1..80, so that its S is in 0..40 here too.
 HALF_OCTAVES_LOW = -1
 HALF_OCTAVES_HIGH = 2 * SHIFT_MAX
-OCTAVE_SHIFT_MAX = 46  # t is in 0..46 there: (k - z_k) << t takes 55 bits
+OCTAVES_MAX = 7  # a shortcut's step is the output's times 2**-7..2**7: beyond, nothing is added
 
 # Adaptive steps (ASQ): beta is in 1/2..2; the reciprocal that a reader multiplies by has 8 places.
 BETA = FixedFormat(bits=12, signed=False, frac=10)

@@ -17,7 +17,6 @@ from tritone.spec.fixed import (
     LOGIT,
     MULTIPLIER,
     NIBBLE_BITS,
-    OCTAVE_SHIFT_MAX,
     OFFSET,
     SHIFT_MAX,
     SHORTCUT_SHIFT_MAX,
@@ -279,7 +278,7 @@ LAYER = Record(
         Field("pass_steps", 4, "number of pass steps, 1..8"),
         Field("steps", 8 * MAX_PASS_STEPS, "PASS_STEP records, the first in the lowest byte"),
         Field("parameter_base", 16, "first parameter word; a group takes `slots` words"),
-        Field("shift", 6, "S; with half octaves the channels' own take its place, as of K and t"),
+        Field("shift", 6, "S; with half octaves d, each channel having its own S, and no K"),
         Field("low", LOGIT.bits, "lower clamp", signed=True),
         Field("high", LOGIT.bits, "upper clamp", signed=True),
         Field(
@@ -330,14 +329,13 @@ PARAMETER = Record(
 HALF_PARAMETER = Record(
     "half_parameter",
     2 * BEAT_BITS,
-    "The same where the requantiser has half octaves: y = clamp((v + ((k - z_k) << t) + D) >> S, "
-    "low, high). v counts 128 for the even and 181 for the odd sum, or turned, sqrt 2 times as "
-    "much: 181 for the even and 256 for the odd one.",
+    "The same where the requantiser has half octaves: y = clamp((((v + D) >> S) + ((k - z_k) << "
+    "t)) >> d, low, high). v counts 128 for the even and 181 for the odd sum, or turned, sqrt 2 "
+    "times as much: 181 for the even and 256 for the odd one.",
     (
         Field("bias", BIAS.bits, "B: as above, of the channel's own v", signed=True),
         Field("turned", 1, "v counts the rails turned"),
         Field("shift", SHIFT_MAX.bit_length(), "S"),
-        Field("shortcut_shift", OCTAVE_SHIFT_MAX.bit_length(), "t"),
         Field("offset", OFFSET.bits, "D: as above", signed=True),
     ),
 )

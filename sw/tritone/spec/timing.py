@@ -33,8 +33,8 @@ __all__ = [
 START = 3
 # From results to the feature memory.
 _WRITE_BACK = 1
-# From sums to the first results: the product takes a cycle.
-_LANES = {RequantizerKind.MULTIPLIER: 13, RequantizerKind.HALF_OCTAVE: 12}
+# From sums to the first results.
+_LANES = {RequantizerKind.MULTIPLIER: 13, RequantizerKind.HALF_OCTAVE: 14}
 # From a step, and from the hand-over of sums, to the cycle in which a feature memory is read.
 _WINDOW = 1
 _LINE = 1
