@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a lane of the requantiser costs, with a multiplier and without.
+
+``python -m tritone_hw.synthesis.lanes`` prints the cells of both on ECP5, products taking DSP
+blocks or logic.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from tritone.spec.machine import RequantizerKind, preset
+from tritone_hw.emit import convert
+from tritone_hw.requantizer_lane import LANES
+from tritone_hw.synthesis.blocks import cells
+from tritone_hw.synthesis.script import STATISTICS
+from tritone_hw.synthesis.tools import YOSYS, log_tail, run_tool
+
+__all__ = ["lane_cells", "main", "row"]
+
+_TOP = "lane"
+_HEAD = ("lane", "products in", "LUT4", "CCU2C", "LUT4 + 2 CCU2C", "MULT18X18D", "flip-flops")
+
+
+def lane_cells(kind: RequantizerKind, dsp: bool) -> Mapping[str, int]:
+    """Return the ECP5 cells of a lane with the accumulators of the presets, by their type.
+
+    Parameters
+    ----------
+    dsp : products may take DSP blocks.
+
+    Raises
+    ------
+    FileNotFoundError : yosys is not installed.
+    RuntimeError : it failed.
+    """
+    machine = preset("ecp5_25")
+    lane = LANES[kind](machine.even_bits, machine.odd_bits)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "lane.v").write_text(convert(lane, _TOP), encoding="utf-8")
+        script = (
+            "read_verilog lane.v\n"
+            f"synth_ecp5 -top {_TOP} {'' if dsp else '-nodsp'}\n"
+            f"tee -q -o {STATISTICS} stat -json\n"
+        )
+        (folder / "lane.ys").write_text(script, encoding="utf-8")
+        log = folder / "log"
+        if run_tool(YOSYS, ["-s", "lane.ys"], folder, log, lambda line: None):
+            raise RuntimeError(f"Yosys failed: {log_tail(log)}")
+        return cells(json.loads((folder / STATISTICS).read_text(encoding="utf-8")), _TOP)
+
+
+def row(kind: RequantizerKind, dsp: bool) -> str:
+    """Return a row of the table."""
+    found = lane_cells(kind, dsp)
+    lut, carry = found.get("LUT4", 0), found.get("CCU2C", 0)
+    products = "nothing"
+    if kind is RequantizerKind.MULTIPLIER:
+        products = "DSP blocks" if dsp else "logic"
+    figures = lut, carry, lut + 2 * carry, found.get("MULT18X18D", 0), found.get("TRELLIS_FF", 0)
+    return " | ".join((f"| `{kind}`", products, *map(str, figures))) + " |"
+
+
+def main() -> None:
+    """Print the table."""
+    print("| " + " | ".join(_HEAD) + " |")
+    print("|---" * len(_HEAD) + "|")
+    for kind, dsp in (
+        (RequantizerKind.MULTIPLIER, True),
+        (RequantizerKind.MULTIPLIER, False),
+        (RequantizerKind.HALF_OCTAVE, False),
+    ):
+        print(row(kind, dsp), flush=True)
+
+
+if __name__ == "__main__":
+    main()
