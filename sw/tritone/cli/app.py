@@ -129,6 +129,23 @@ def export_command(
     _console().print(layer_table(export_run(run, folder, static_steps=static_steps)))
 
 
+@app.command("draw")
+def draw_command(
+    recipe: Annotated[str, typer.Argument(help="name of a recipe, or a .toml file")] = "digits",
+    run: Annotated[Path | None, typer.Option("--run", help="default: runs/<recipe>")] = None,
+    images: Annotated[int, typer.Option("--images", help="test images to keep with it")] = 5,
+    folder: DataFolder = Path("data"),
+) -> None:
+    """Export a recipe's network with random weights: to see what it costs before training."""
+    from tritone.cli.tables import layer_table
+    from tritone.qat.recipe import load_recipe
+    from tritone.qat.untrained import export_untrained
+
+    place = run or Path("runs") / Path(recipe).stem
+    parsed = load_recipe(recipe)
+    _console().print(layer_table(export_untrained(parsed, place, images, folder)))
+
+
 @app.command("compile")
 def compile_command(run: RunFolder, machine: MachineName = "demo") -> None:
     """Compile RUN/graph for a machine: RUN/program.bin."""

@@ -190,24 +190,32 @@ def add_run(
 ) -> list[Path]:
     """Add what the run folder ``run`` measured to the tables in ``results``.
 
-    ``train.json`` goes to ``<dataset>.json``, ``sim.json`` to ``accelerator.json``; a row of the
-    same setting and seed, or of the same network and machine, is replaced. Returns the tables.
+    ``train.json`` goes to ``<dataset>.json``, ``sim.json`` to ``accelerator.json``, where a network
+    with random weights (``tritone draw``) may have a row too, without a top-1; a row of the same
+    setting and seed, or of the same network and machine, is replaced. Returns the tables.
     Parameters and errors are those of ``training_row``; mismatches in sim.json are refused, too.
     """
-    row = training_row(run, command, device, recipe)
-    training: Row = json.loads((run / "train.json").read_text(encoding="utf-8"))
     simulation: Row = {}
     if (run / "sim.json").is_file():
         simulation = json.loads((run / "sim.json").read_text(encoding="utf-8"))
         if simulation["mismatches"]:
             raise ValueError(f"Run {run} must have no mismatches, not {simulation['mismatches']}")
-    tables = [results / f"{training['dataset']}.json"]
-    put_training(tables[0], row)
+    tables = []
+    row: Row
+    if simulation and (run / "untrained.json").is_file() and not (run / "train.json").is_file():
+        # Its weights are random; how many images it gets right says nothing.
+        row = json.loads((run / "untrained.json").read_text(encoding="utf-8"))
+        row |= {"command": command, "top1": None}
+    else:
+        row = training_row(run, command, device, recipe)
+        training: Row = json.loads((run / "train.json").read_text(encoding="utf-8"))
+        tables.append(results / f"{training['dataset']}.json")
+        put_training(tables[0], row)
     if simulation:
-        named = {name: row[name] for name in ("codebook", "weight_bits", "act_bits", "command")}
-        values = {**simulation, **named}
+        names = ("codebook", "weight_bits", "act_bits", "command", "top1")
+        values = {**simulation, **{name: row[name] for name in names if name in row}}
         tables.append(results / f"{_ACCELERATOR_TABLE}.json")
-        put_row(tables[1], {name: values.get(name) for name in _ACCELERATOR}, _ACCELERATOR_KEY)
+        put_row(tables[-1], {name: values.get(name) for name in _ACCELERATOR}, _ACCELERATOR_KEY)
     return tables
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
 import torch
@@ -24,7 +25,7 @@ from tritone.qat.recipe import parse_recipe
 from tritone.qat.train import RECIPE, initial_model
 from tritone.spec.storage import write_atomically
 
-__all__ = ["export", "export_run"]
+__all__ = ["export", "export_run", "save_export"]
 
 
 def export(model: FrozenModel, name: str) -> graph.Network:
@@ -122,12 +123,22 @@ def export_run(
         frozen = freeze(model, train_images)
         images = torch.from_numpy(dataset.test_images)
         logits = torch.cat([frozen(batch) for batch in images.split(BATCH)])
-    network = export(frozen, recipe.name)
+    return save_export(
+        frozen, recipe.name, run, dataset.test_images, dataset.test_labels, logits.numpy()
+    )
+
+
+def save_export(
+    frozen: FrozenModel,
+    name: str,
+    run: Path,
+    images: npt.NDArray[np.uint8],
+    labels: npt.NDArray[np.int64],
+    logits: npt.NDArray[np.int64],
+) -> graph.Network:
+    """Write the graph of a frozen model, with images and its logits, to ``run/graph``."""
+    network = export(frozen, name)
     network.save(run / "graph")
-    test: dict[str, npt.NDArray[Any]] = {
-        "images": dataset.test_images,
-        "labels": dataset.test_labels,
-        "logits": logits.numpy(),
-    }
+    test: dict[str, npt.NDArray[Any]] = {"images": images, "labels": labels, "logits": logits}
     write_atomically(run / "graph" / "test.safetensors", safetensors.numpy.save(test))
     return network
