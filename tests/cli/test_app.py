@@ -241,5 +241,5 @@ def test_module_and_help() -> None:
         [sys.executable, "-m", "tritone"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0
-    for command in ("data", "train", "export", "check", "compile", "rtl", "sim", "show"):
+    for command in ("data", "train", "draw", "export", "check", "compile", "rtl", "sim", "show"):
         assert command in done.stdout

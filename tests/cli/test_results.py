@@ -124,6 +124,25 @@ def test_rows(tmp_path: Path) -> None:
     assert len(read_rows(tables[1])) == 1
 
 
+def test_a_network_with_random_weights(tmp_path: Path) -> None:
+    """It has a row of the machine, without a top-1, and none of its data set."""
+    run, results = tmp_path / "run", tmp_path / "results"
+    run.mkdir()
+    drawn = {"model": "vgg", "codebook": "binary", "weight_bits": 1, "act_bits": 2}
+    (run / "untrained.json").write_text(json.dumps(drawn))
+    with pytest.raises(FileNotFoundError, match=r"train.json must be there; make it with: tritone"):
+        add_run(run, results, "tritone draw")
+    (run / "sim.json").write_text(json.dumps(SIMULATION))
+    (table,) = add_run(run, results, "tritone draw")
+    (row,) = read_rows(table)
+    assert table == results / "accelerator.json"
+    assert (row["codebook"], row["weight_bits"], row["act_bits"]) == ("binary", 1, 2)
+    assert (row["network"], row["top1"], row["command"]) == ("small", None, "tritone draw")
+    (run / "sim.json").write_text(json.dumps(SIMULATION | {"mismatches": 1}))
+    with pytest.raises(ValueError, match=r"must have no mismatches, not 1$"):
+        add_run(run, results, "tritone draw")
+
+
 def test_pages_follow_the_rows(tmp_path: Path) -> None:
     """The page is written with every row; a picture as soon as there are two settings."""
     results = tmp_path / "results"

@@ -14,7 +14,7 @@ from tritone.qat.determinism import deterministic
 from tritone.qat.export import save_export
 from tritone.qat.freeze import freeze
 from tritone.qat.recipe import Recipe
-from tritone.qat.train import initial_model
+from tritone.qat.train import RECIPE, initial_model
 from tritone.spec.storage import write_json
 
 __all__ = ["UNTRAINED", "export_untrained"]
@@ -38,9 +38,11 @@ def export_untrained(
 
     Raises
     ------
-    ValueError : ``images`` is not in 1..the size of the test set.
+    ValueError : ``images`` is not in 1..the size of the test set, or ``run`` was trained.
     FileNotFoundError : no data set.
     """
+    if (run / RECIPE).exists():
+        raise ValueError(f"Run {run} must be a folder without a training; choose another one")
     dataset = data.load(recipe.dataset, folder)
     if not 1 <= images <= len(dataset.test_images):
         raise ValueError(f"Images must be in 1..{len(dataset.test_images)}, not {images}")
