@@ -23,7 +23,6 @@ class DumpedTensor:
     Parameters
     ----------
     name, layer : of the tensor and of the layer that makes it.
-    instruction : index of that layer's instruction.
     shape : channels, height, width.
     order : which channel stands at each place.
     wide : 16-bit values, in two stored pixels each.
@@ -35,7 +34,6 @@ class DumpedTensor:
 
     name: str
     layer: str
-    instruction: int
     shape: tuple[int, int, int]
     order: tuple[int, ...]
     wide: bool
@@ -101,19 +99,19 @@ def _tensors(program: Program, entries: Sequence[dict[str, Any]]) -> Iterator[Du
     machine = program.machine
     offset = 0
     for entry in entries:
-        layer = LAYER.unpack(words[entry["instruction"]])
+        slices = [LAYER.unpack(words[index]) for index in entry["instructions"]]
+        layer = slices[0]
         channels, height, width = entry["shape"]
         tensor = DumpedTensor(
             name=entry["name"],
             layer=entry["layer"],
-            instruction=entry["instruction"],
             shape=(channels, height, width),
             order=tuple(range(channels) if entry["order"] is None else entry["order"]),
             wide=entry["wide"],
             rows=machine.rows,
             columns=machine.columns,
             pixels=machine.pixels,
-            stored_rows=layer["stored_rows"],
+            stored_rows=sum(each["stored_rows"] for each in slices),
             stored_width=layer["out_width"] << layer["wide"],
             offset=offset,
         )

@@ -11,11 +11,10 @@ import pytest
 from adaptive_networks import adapt
 
 from tritone.compiler.align import align
-from tritone.compiler.allocate import WeightRun, allocate
+from tritone.compiler.allocate import allocate
 from tritone.compiler.fold import fold
 from tritone.compiler.tile import tile
-from tritone.graph import Network, PoolKind
-from tritone.spec.catalog import codebook
+from tritone.graph import Network
 from tritone.spec.machine import MachineConfig, preset
 
 
@@ -126,45 +125,17 @@ def test_contradictory_shortcuts_are_refused(
         _allocate(network, preset("tiny"))
 
 
-def test_constants_lie_one_behind_the_other(
-    spec: Any, random_network: Callable[..., Network]
-) -> None:
-    """Weights and parameters of all layers; the planes of a codebook hold all layers that use it.
-
-    Here int4 takes two planes of 4 + 1 words, post4 one of 2 words behind them.
-    """
-    network = random_network(
-        (8, 4, 4),
-        [
-            spec(out=16, kernel=(1, 2), codebook="int4"),
-            spec(out=8, kernel=(1, 1), codebook="post4"),
-            spec(kind=PoolKind.MAX, kernel=(2, 2)),
-            spec(out=8, kernel=(1, 1), codebook="int4"),
-        ],
-    )
-    allocation = _allocate(network, preset("tiny"))
-    assert allocation.weight_bases == [0, 10, 0, 4]
-    assert allocation.plane_words == [5, 2, 0, 5]
-    assert allocation.parameter_bases == [0, 16, 24, 32]
-    assert allocation.weight_runs == [
-        WeightRun(codebook("int4"), (0, 3), 0, 5),
-        WeightRun(codebook("post4"), (1,), 10, 2),
-    ]
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"weight_words": 16}, r"^Layer layer1 must fit 16 weight words, not 25$"),
-        ({"parameter_words": 8}, r"^Layer layer1 must fit 8 parameter words, not 16$"),
         ({"feature_words": 16}, r"^Layer layer1 must fit 16 feature words in group 0, not 21$"),
         ({"feature_words": 8}, r"^Layer layer0 must fit 8 feature words in group 0, not 12$"),
     ],
 )
-def test_full_memories_are_refused(
+def test_full_feature_memories_are_refused(
     change: dict[str, int], message: str, spec: Any, random_network: Callable[..., Network]
 ) -> None:
-    """The layer that is first to exceed a memory, what it has and what is needed so far."""
+    """The layer that is first to exceed a group, what it has and what is needed so far."""
     network = random_network(
         (8, 4, 5),
         [

@@ -222,7 +222,7 @@ def test_metadata_names_tensors(program: Program, network: Network) -> None:
         (
             each["name"],
             each["layer"],
-            each["instruction"],
+            each["instructions"][0],
             each["wide"],
             each["bytes"],
             each["macs"],

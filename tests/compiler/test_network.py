@@ -33,8 +33,14 @@ def test_every_preset_compiles(
     ("change", "message"),
     [
         ({"feature_words": 8}, r"^Layer layer0 must fit 8 feature words in group 0, not 32$"),
-        ({"weight_words": 8}, r"^Layer layer0 must fit 8 weight words, not 9$"),
-        ({"parameter_words": 8}, r"^Layer layer1 must fit 8 parameter words, not 24$"),
+        (
+            {"weight_words": 8},
+            r"^Layer layer0 must fit 8 weight words with one output group, not 9$",
+        ),
+        (
+            {"parameter_words": 4},
+            r"^Layer layer0 must fit 4 parameter words with one output group, not 8$",
+        ),
         (
             {"even_bits": 12, "odd_bits": 11},
             r"^Layer layer1 must fit one walk in the even accumulators, 4095, not \d+$",

@@ -106,7 +106,7 @@ def test_sabotage_shows_in_the_reader(random_adaptive: Callable[[int], Network])
     program = compile_network(network, MACHINES[0])
     images = draw_contrasts(network, 3, seed=0)
     right = run(program, images)
-    index = program.metadata["tensors"][-1]["instruction"]
+    index = program.metadata["tensors"][-1]["instructions"][0]
     fields = LAYER.unpack(program.instruction_words()[index])
     for changes in (
         {"adaptation": Adaptation.STEP},
@@ -122,7 +122,7 @@ def test_sabotage_shows_in_the_reader(random_adaptive: Callable[[int], Network])
 def test_static_machines_refuse_adaptive_steps(every_operator: Network) -> None:
     """Whatever the program does with one."""
     program = compile_network(every_operator, preset("tiny"))
-    index = program.metadata["tensors"][2]["instruction"]
+    index = program.metadata["tensors"][2]["instructions"][0]
     for adaptation in (Adaptation.BETA, Adaptation.STEP, Adaptation.ADAPTED):
         message = (
             rf"^Instruction {index} must have no adaptive step on a machine without them, "

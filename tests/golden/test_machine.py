@@ -173,7 +173,7 @@ def _flip(program: Program, memory: MemoryId, address: int, byte: int, bit: int)
 
 
 def _layer(program: Program, layer: int) -> tuple[int, dict[str, int]]:
-    index = program.metadata["tensors"][layer]["instruction"]
+    index = program.metadata["tensors"][layer]["instructions"][0]
     return index, LAYER.unpack(program.instruction_words()[index])
 
 

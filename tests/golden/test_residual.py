@@ -106,9 +106,9 @@ def _shortcut_fields(program: Program) -> list[tuple[int, dict[str, int]]]:
     """Return (index, fields) of the layers that add."""
     found = []
     for entry in program.metadata["tensors"]:
-        fields = LAYER.unpack(program.instruction_words()[entry["instruction"]])
+        fields = LAYER.unpack(program.instruction_words()[entry["instructions"][0]])
         if fields["shortcut_groups"]:
-            found.append((entry["instruction"], dict(fields)))
+            found.append((entry["instructions"][0], dict(fields)))
     return found
 
 
@@ -136,7 +136,7 @@ def test_every_field_matters(change: dict[str, int], residual_blocks: Any) -> No
     packed = pack_images(image.astype(np.uint8), program)
     index, fields = _shortcut_fields(program)[0]
     wrong = _with_fields(program, index, fields | change)
-    name = next(e["name"] for e in program.metadata["tensors"] if e["instruction"] == index)
+    name = next(e["name"] for e in program.metadata["tensors"] if e["instructions"][0] == index)
     names = [entry["name"] for entry in program.metadata["tensors"]]
     pairs = zip(
         names, GoldenMachine(program).run(packed), GoldenMachine(wrong).run(packed), strict=True

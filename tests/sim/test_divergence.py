@@ -17,7 +17,6 @@ from tritone_sim.dump import DumpedTensor
 NARROW = DumpedTensor(
     name="a",
     layer="first",
-    instruction=0,
     shape=(6, 2, 3),
     order=tuple(range(6)),
     wide=False,
@@ -31,7 +30,6 @@ NARROW = DumpedTensor(
 WIDE = DumpedTensor(
     name="b",
     layer="second",
-    instruction=1,
     shape=(10, 1, 1),
     order=tuple(range(10)),
     wide=True,

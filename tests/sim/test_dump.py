@@ -20,7 +20,6 @@ ROWS, COLUMNS, PIXELS = 16, 8, 2
 TENSOR = DumpedTensor(
     name="t",
     layer="l",
-    instruction=0,
     shape=(21, 3, 5),
     order=tuple(range(21)),
     wide=False,

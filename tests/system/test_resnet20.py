@@ -65,7 +65,7 @@ def test_it_has_the_work_of_resnet20(resnet20: Network) -> None:
 def test_shortcuts_lie_in_place_where_they_can(program: Program) -> None:
     """Every sum of equal shape replaces its shortcut; channels move from the first pad on."""
     words, entries = program.instruction_words(), program.metadata["tensors"]
-    records = [LAYER.unpack(words[entry["instruction"]]) for entry in entries]
+    records = [LAYER.unpack(words[entry["instructions"][0]]) for entry in entries]
     adding = [each for each in records if each["shortcut_groups"]]
     in_place = [each["shortcut_base"] == each["out_base"] for each in adding]
     strides = [each["shortcut_stride"] for each in adding]

@@ -66,7 +66,7 @@ def layer_fields(program: Program) -> tuple[int, dict[str, int]]:
     """Return index and fields of the layer's instruction."""
     entries = program.metadata["tensors"]
     entry = next(each for each in entries if each["layer"] == LAYER_NAME)
-    index = entry["instruction"]
+    index = entry["instructions"][0]
     return index, LAYER.unpack(program.instruction_words()[index])
 
 

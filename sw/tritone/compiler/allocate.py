@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Addresses: feature regions by liveness, words of constants one behind the other."""
+"""Addresses: feature regions by liveness, and where the constants lie."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tritone.compiler.constants import Constants, plan_constants
 from tritone.compiler.joined import Member, join
 from tritone.compiler.tile import Region, TiledLayer
-from tritone.spec.codebook import Codebook
 from tritone.spec.isa import BETA_REGISTERS
 from tritone.spec.machine import MachineConfig
 
-__all__ = ["Allocation", "Place", "WeightRun", "allocate"]
+__all__ = ["Allocation", "Place", "allocate"]
 
 
 @dataclass(frozen=True)
@@ -24,24 +24,6 @@ class Place:
     region: Region
 
 
-@dataclass(frozen=True)
-class WeightRun:
-    """The weights of all layers of a codebook: its planes, each the layers one behind the other.
-
-    Parameters
-    ----------
-    book : the codebook.
-    layers : indices of the layers.
-    base : first word.
-    plane_words : words of a plane; pass p fills the words from ``base + p * plane_words`` on.
-    """
-
-    book: Codebook
-    layers: tuple[int, ...]
-    base: int
-    plane_words: int
-
-
 @dataclass(frozen=True, kw_only=True)
 class Allocation:
     """The addresses of a program.
@@ -51,19 +33,14 @@ class Allocation:
     places : of the tensors by name.
     images : of the image; two where the next one is loaded beside the layers.
     results : of the result, one for each place of the image; equal where memory has no second one.
-    weight_bases, parameter_bases : first word of each layer.
-    weight_runs : the codebooks in the order of their weights.
-    plane_words : weight words from a plane to the next of each layer.
+    constants : weights and parameters.
     beta_registers : of the betas by the name of their tensor.
     """
 
     places: Mapping[str, Place]
     images: tuple[Place, ...]
     results: tuple[Place, ...]
-    weight_bases: Sequence[int]
-    parameter_bases: Sequence[int]
-    weight_runs: Sequence[WeightRun]
-    plane_words: Sequence[int]
+    constants: Constants
     beta_registers: Mapping[str, int]
 
 
@@ -238,38 +215,6 @@ def _results(
     return first, Place(first.group, base, first.region)
 
 
-def _consecutive(
-    layers: Sequence[TiledLayer], thing: str, sizes: Sequence[int], there: int
-) -> list[int]:
-    """Return the first word of each layer."""
-    bases, top = [], 0
-    for each, size in zip(layers, sizes, strict=True):
-        bases.append(top)
-        top += size
-        _require(each.layer.name, thing, top, there)
-    return bases
-
-
-def _weight_runs(layers: Sequence[TiledLayer], machine: MachineConfig) -> list[WeightRun]:
-    """Return where the weights of each codebook lie, so that a pass of it takes one LOAD."""
-    needed = 0
-    members: dict[str, list[int]] = {}
-    books: dict[str, Codebook] = {}
-    for index, each in enumerate(layers):
-        if each.layer.weights is not None:
-            book = each.layer.weights.book
-            needed += each.planes * each.plane_words
-            _require(each.layer.name, "weight words", needed, machine.weight_words)
-            books[book.name] = book
-            members.setdefault(book.name, []).append(index)
-    runs, base = [], 0
-    for name, indices in members.items():
-        words = sum(layers[index].plane_words for index in indices)
-        runs.append(WeightRun(books[name], tuple(indices), base, words))
-        base += words * len(books[name].plan.passes)
-    return runs
-
-
 def _beta_registers(layers: Sequence[TiledLayer]) -> dict[str, int]:
     """Return a register for every beta, free again behind the last layer that reads with it."""
     last_read = {
@@ -297,29 +242,14 @@ def allocate(layers: Sequence[TiledLayer], machine: MachineConfig, images: int =
 
     Raises
     ------
-    ValueError : a memory is too small; the message names the layer that is first to exceed it, and
-        the words up to it.
+    ValueError : a memory is too small; the message names the layer that exceeds it, and the words
+        that it needs.
     """
     places, image_places = _places(layers, machine, images)
-    runs = _weight_runs(layers, machine)
-    bases, planes = [0] * len(layers), [0] * len(layers)
-    for run in runs:
-        top = run.base
-        for index in run.layers:
-            bases[index], planes[index] = top, run.plane_words
-            top += layers[index].plane_words
     return Allocation(
         places=places,
         images=image_places,
         results=_results(layers[-1], [*places.values(), *image_places], places, machine, images),
-        weight_bases=bases,
-        weight_runs=runs,
-        plane_words=planes,
-        parameter_bases=_consecutive(
-            layers,
-            "parameter words",
-            [each.groups * machine.requantizer_slots for each in layers],
-            machine.parameter_words,
-        ),
+        constants=plan_constants(layers, machine),
         beta_registers=_beta_registers(layers),
     )

@@ -176,8 +176,14 @@ class _Machine:
             or (fields["wait_store"] and storing)
             or (fields["wait_layer"] and calculating)
         )
+        skipped = (
+            opcode is Opcode.LOAD
+            and fields["source"] == Base.NEXT_IMAGE
+            and self._image == self._images - 1
+        )
         own = {
-            Opcode.LOAD: loading,
+            # The load that the last image skips waits for no other.
+            Opcode.LOAD: loading and not skipped,
             Opcode.STORE: storing,
             Opcode.CONVOLVE: calculating,
             Opcode.POOL: calculating,
@@ -189,7 +195,8 @@ class _Machine:
         self._next += 1
         match opcode:
             case Opcode.LOAD:
-                self._load(fields, cycle, number)
+                if not skipped:
+                    self._load(fields, cycle, number)
             case Opcode.STORE:
                 size = self._program.metadata["result"]["bytes"]
                 address = fields["offset"] + self._image * size
@@ -206,8 +213,6 @@ class _Machine:
         return True
 
     def _load(self, fields: Fields, cycle: int, number: int) -> None:
-        if fields["source"] == Base.NEXT_IMAGE and self._image == self._images - 1:
-            return
         address = fields["offset"]
         if fields["source"] != Base.PROGRAM:
             address += self._image * self._program.metadata["image"]["bytes"]

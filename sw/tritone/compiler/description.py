@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tritone.compiler.cycles import predict
 from tritone.spec.isa import LAYER, PASS_STEP, Opcode
@@ -13,6 +14,8 @@ from tritone.spec.program import Program
 from tritone.spec.timing import array_cycles, drain_steps, layer_cycles
 
 __all__ = ["Description", "LayerCost", "describe"]
+
+Fields = Mapping[str, int]
 
 # The image whose cycles count: the first ones also load the program and fill the machine.
 _STEADY_IMAGE = 2
@@ -31,7 +34,7 @@ class LayerCost:
     array_cycles : cycles in which the array takes a step; 0 for pools.
     passes : walks over the window: codebook passes times activation nibbles.
     drains : hand-overs to the requantiser for each tile.
-    cycles : from its acceptance to its end.
+    cycles : from its acceptance to its end, of all its slices.
     capacity : multiply-accumulates of the machine in a cycle.
     bytes : of its weights, input and output as the machine stores them.
     """
@@ -100,11 +103,16 @@ class Description:
         return macs / (self.capacity * self.cycles)
 
 
-def _bytes(machine: MachineConfig, fields: Mapping[str, int]) -> int:
-    """Return the bytes of a layer's weights, input and output."""
+def _input_bytes(machine: MachineConfig, fields: Fields) -> int:
+    """Return the bytes of the channel words that the output groups of an instruction read."""
     turns = -(-fields["out_channels"] // fields["in_turn"])
     pixels = fields["in_width"] * fields["in_height"] * fields["in_channels"] * turns
-    pixels += (fields["out_width"] << fields["wide"]) * fields["stored_rows"]
+    return pixels * machine.rows
+
+
+def _own_bytes(machine: MachineConfig, fields: Fields) -> int:
+    """Return the bytes of the weights and outputs of an instruction."""
+    pixels = (fields["out_width"] << fields["wide"]) * fields["stored_rows"]
     steps = (
         PASS_STEP.unpack(fields["steps"] >> (PASS_STEP.bits * index) & ((1 << PASS_STEP.bits) - 1))
         for index in range(fields["pass_steps"])
@@ -114,26 +122,31 @@ def _bytes(machine: MachineConfig, fields: Mapping[str, int]) -> int:
     return pixels * machine.rows + words * machine.weight_word_bits // 8
 
 
+def _cost(machine: MachineConfig, entry: Mapping[str, Any], slices: Sequence[Fields]) -> LayerCost:
+    """Return the work of the layer ``entry``, computed by the instructions ``slices``."""
+    # Slices read the same channel words, or each its own.
+    inputs = {fields["in_base"]: _input_bytes(machine, fields) for fields in slices}
+    return LayerCost(
+        layer=entry["layer"],
+        kind=Opcode(slices[0]["opcode"]),
+        shape=tuple(entry["shape"]),
+        macs=entry["macs"],
+        array_cycles=sum(array_cycles(machine, fields) for fields in slices),
+        passes=slices[0]["pass_steps"],
+        drains=len(drain_steps(slices[0])),
+        cycles=sum(layer_cycles(machine, fields) for fields in slices),
+        capacity=machine.macs_per_cycle,
+        bytes=sum(inputs.values()) + sum(_own_bytes(machine, fields) for fields in slices),
+    )
+
+
 def describe(program: Program) -> Description:
     """Return what ``program`` costs on its machine."""
     machine, words = program.machine, program.instruction_words()
-    costs = []
-    for entry in program.metadata["tensors"]:
-        fields = LAYER.unpack(words[entry["instruction"]])
-        costs.append(
-            LayerCost(
-                layer=entry["layer"],
-                kind=Opcode(fields["opcode"]),
-                shape=tuple(entry["shape"]),
-                macs=entry["macs"],
-                array_cycles=array_cycles(machine, fields),
-                passes=fields["pass_steps"],
-                drains=len(drain_steps(fields)),
-                cycles=layer_cycles(machine, fields),
-                capacity=machine.macs_per_cycle,
-                bytes=_bytes(machine, fields),
-            )
-        )
+    costs = [
+        _cost(machine, entry, [LAYER.unpack(words[index]) for index in entry["instructions"]])
+        for entry in program.metadata["tensors"]
+    ]
     return Description(
         layers=tuple(costs),
         cycles=predict(program, _STEADY_IMAGE + 1).image_cycles()[_STEADY_IMAGE],

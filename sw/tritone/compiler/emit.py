@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Instructions, memory images and metadata of a program."""
+"""Instructions and metadata of a program."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from tritone.compiler.allocate import Allocation, Place
+from tritone.compiler.constants import Slice
+from tritone.compiler.feed import NO_WINDOWS, feed_constants
 from tritone.compiler.gather import Windows
 from tritone.compiler.images import image_bytes, pixel_bits
-from tritone.compiler.parameters import parameter_words, shortcut_places
+from tritone.compiler.parameters import shortcut_places
 from tritone.compiler.tile import TiledLayer
 from tritone.graph import Tensor
-from tritone.spec.fixed import NIBBLE_BITS, STREAM
+from tritone.spec.fixed import STREAM
 from tritone.spec.isa import (
     INSTRUCTION_BEATS,
     INSTRUCTION_BITS,
@@ -50,15 +52,16 @@ def _instruction(
     return RECORDS[opcode].pack({**header, **fields}).to_bytes(_INSTRUCTION_BYTES, "little")
 
 
-def _shortcut_fields(tiled: TiledLayer, place: Place | None) -> Fields:
-    """Return the fields of a layer that say what it adds, from ``place``."""
+def _shortcut_fields(tiled: TiledLayer, part: Slice, word: int, place: Place | None) -> Fields:
+    """Return the fields of a slice that say what it adds, from ``word`` of ``place`` on."""
     added, octaves = tiled.layer.shortcut, tiled.layer.octaves
-    fields = {"shortcut_groups": tiled.shortcut_groups}
-    if added is None or place is None:
+    groups = min(max(tiled.shortcut_groups - part.first, 0), part.groups)
+    fields = {"shortcut_groups": groups}
+    if added is None or place is None or not groups:
         names = "base row_words plane_words stride zero multiplier shift"
         return fields | {f"shortcut_{name}": 0 for name in names.split()}
     return fields | {
-        "shortcut_base": place.base,
+        "shortcut_base": place.base + word * place.region.plane_words,
         "shortcut_row_words": place.region.row_words,
         "shortcut_plane_words": place.region.plane_words,
         "shortcut_stride": added.stride - 1,
@@ -77,13 +80,17 @@ def _beta_fields(tiled: TiledLayer, registers: Mapping[str, int]) -> dict[str, i
 
 def _layer_fields(
     tiled: TiledLayer,
+    part: Slice,
     source: Place,
     result: Place,
     added: Place | None,
     weights: tuple[int, int],
     parameter_base: int,
+    machine: MachineConfig,
 ) -> dict[str, int]:
+    """Return the fields of the instruction that computes the output groups of ``part``."""
     layer, steps = tiled.layer, tiled.schedule
+    word = part.first // machine.word_columns
     weight_base, plane_words = weights
     top, left, _, _ = layer.window.pad
     _, in_height, in_width = layer.input.shape
@@ -91,20 +98,20 @@ def _layer_fields(
     return {
         "in_group": source.group,
         "out_group": result.group,
-        "in_base": source.base,
+        "in_base": source.base + tiled.reach.first(part.first) * source.region.plane_words,
         "in_width": in_width,
         "in_height": in_height,
         "in_row_words": source.region.row_words,
         "in_plane_words": source.region.plane_words,
         "in_channels": tiled.reach.words,
         "in_turn": tiled.reach.turn,
-        "out_base": result.base,
+        "out_base": result.base + word * result.region.plane_words,
         "out_width": out_width,
         "out_height": out_height,
         "out_row_words": result.region.row_words,
         "out_plane_words": result.region.plane_words,
-        "out_channels": tiled.groups,
-        "stored_rows": result.region.rows,
+        "out_channels": part.groups,
+        "stored_rows": -(-part.groups // machine.word_columns) * result.region.height,
         "kernel_height": layer.window.kernel[0],
         "kernel_width": layer.window.kernel[1],
         "stride": layer.window.stride,
@@ -126,63 +133,8 @@ def _layer_fields(
         "high": layer.high,
         "wide": layer.output.wide,
         "pool_mode": layer.pool_mode,
-        **_shortcut_fields(tiled, added),
+        **_shortcut_fields(tiled, part, word, added),
     }
-
-
-# The fields of a LOAD of words that say nothing there.
-_NO_WINDOWS = dict.fromkeys(
-    (
-        "kernel",
-        "channels",
-        "stride",
-        "pad_top",
-        "pad_left",
-        "pad_code",
-        "across",
-        "down",
-        "plane_words",
-    ),
-    0,
-)
-_NO_PIXELS = dict.fromkeys(("width", "rows", "row_words", "pixel_bytes"), 0) | _NO_WINDOWS
-
-
-def _constants(
-    layers: Sequence[TiledLayer], allocation: Allocation, machine: MachineConfig
-) -> tuple[list[dict[str, int]], bytes]:
-    """Return the fields of the LOADs of parameters and weights, and the data that they read.
-
-    Offsets count from the data's beginning. Passes that look up the same nibble load it each for
-    itself, through their own table.
-    """
-    loads = []
-    data = b"".join(parameter_words(tiled, machine) for tiled in layers)
-    if data:
-        words = len(data) * 8 // machine.parameter_word_bits
-        fields = {"memory": MemoryId.PARAMETER, "offset": 0, "address": 0, "words": words}
-        loads.append({**fields, "beats": len(data) // BEAT_BYTES, "table": 0})
-    for run in allocation.weight_runs:
-        stored = [
-            b"".join(layers[index].weight_words[plane].tobytes() for index in run.layers)
-            for plane in range(run.book.plan.planes)
-        ]
-        starts = [len(data) + len(stored[0]) * plane for plane in range(len(stored))]
-        data += b"".join(stored)
-        loads += [
-            {
-                "memory": MemoryId.WEIGHT,
-                "offset": starts[each.plane],
-                "address": run.base + run.plane_words * index,
-                "words": run.plane_words,
-                "beats": len(stored[each.plane]) // BEAT_BYTES,
-                "table": sum(
-                    code << (NIBBLE_BITS * nibble) for nibble, code in enumerate(each.table)
-                ),
-            }
-            for index, each in enumerate(run.book.plan.passes)
-        ]
-    return [load | _NO_PIXELS | {"source": Base.PROGRAM} for load in loads], data
 
 
 def _load_image(
@@ -204,7 +156,7 @@ def _load_image(
         "table": 0,
     }
     if windows is None:
-        return fields | _NO_WINDOWS
+        return fields | NO_WINDOWS
     return fields | {
         "kernel": WINDOW_KERNEL,
         "channels": channels,
@@ -241,34 +193,39 @@ def _overlap(one: Place, other: Place) -> bool:
 
 
 def _layer(
-    index: int,
     tiled: TiledLayer,
+    part: int,
     allocation: Allocation,
     places: Mapping[str, Place],
     before: Place,
+    machine: MachineConfig,
+    *,
+    load: bool,
 ) -> bytes:
-    """Return the instruction of a layer whose tensors lie in ``places``.
+    """Return the instruction of a slice of a layer whose tensors lie in ``places``.
 
-    The first one waits for the image. The result of the image before may still be on its way to
-    external memory: a layer that writes over it, ``before``, waits for that.
+    The result of the image before may still be on its way to external memory: a layer that writes
+    over it, ``before``, waits for that.
     """
-    layer = tiled.layer
+    layer, constants = tiled.layer, allocation.constants
     place = places[layer.output.name]
     added = places[layer.shortcut.tensor.name] if layer.shortcut else None
-    weights = allocation.weight_bases[index], allocation.plane_words[index]
+    weights = constants.weight_bases[part], constants.plane_words[part]
     try:
         return _instruction(
             layer.opcode,
             _layer_fields(
                 tiled,
+                constants.slices[part],
                 places[layer.input.name],
                 place,
                 added,
                 weights,
-                allocation.parameter_bases[index],
+                constants.parameter_bases[part],
+                machine,
             )
             | _beta_fields(tiled, allocation.beta_registers),
-            load=index == 0,
+            load=load,
             layer=True,
             store=_overlap(place, before),
         )
@@ -297,17 +254,20 @@ def emit(
     With one place for the image the loop is LOAD, the layers, STORE and NEXT. With two the first
     image is loaded before the loop, which has a body for each place: the first layer, the LOAD of
     the next image into the other place, the other layers, STORE and NEXT. The result is stored
-    beside the layers of the next image.
+    beside the layers of the next image. Constants of which only a part is on the chip are loaded
+    behind the layers that make room for them; the next image's first ones before STORE.
 
     Raises
     ------
     ValueError : a value does not fit its field, or the instructions do not fit their memory.
     """
-    loads, constants = _constants(layers, allocation, machine)
-    bodies = len(allocation.images)
-    # CHECK and the loads of constants; a first image; in each body LOAD, the layers, STORE, NEXT.
-    loop = 1 + len(loads) + (bodies - 1)
-    body = len(layers) + 3
+    feeds, data = feed_constants(layers, allocation.constants, machine)
+    slices, bodies = allocation.constants.slices, len(allocation.images)
+    first_loads = [fields for feed in feeds for fields in feed.loads[0]]
+    # CHECK and the first loads of constants; a first image; in each body LOAD, the layers and
+    # the loads between them, STORE, NEXT.
+    loop = 1 + len(first_loads) + (bodies - 1)
+    body = len(slices) + sum(feed.loads_of_an_image for feed in feeds) + 3
     count = loop + bodies * body
     if count * INSTRUCTION_BEATS > machine.instruction_words:
         raise ValueError(
@@ -318,56 +278,60 @@ def emit(
     output = layers[-1].layer.output
     size, region = image_bytes(image.shape, machine), allocation.results[0].region
     result_bytes = region.rows * region.width * machine.rows * STREAM.bits // 8
+    start = count * _INSTRUCTION_BYTES
+
+    def load_constants(fields: Fields, *, layer: bool = False) -> bytes:
+        moved = {**fields, "offset": start + fields["offset"]}
+        return _instruction(Opcode.LOAD, moved, layer=layer)
 
     code = [_instruction(Opcode.CHECK, {"fingerprint": machine.fingerprint})]
-    start = count * _INSTRUCTION_BYTES
-    code += [
-        _instruction(Opcode.LOAD, {**fields, "offset": start + fields["offset"]})
-        for fields in loads
-    ]
+    code += [load_constants(fields) for fields in first_loads]
     images = [_load_image(place, image, windows, machine) for place in allocation.images]
     if bodies > 1:
         code.append(_instruction(Opcode.LOAD, images[0]))
     assert len(code) == loop
-    tensors = []
+    # The instructions of each layer in the first body.
+    parts: list[list[int]] = [[] for _ in layers]
     for number, place in enumerate(allocation.images):
         following = (number + 1) % bodies
         result, before = allocation.results[number], allocation.results[number - 1]
         places = {**allocation.places, image.name: place, output.name: result}
-        instructions = [
-            _layer(index, tiled, allocation, places, before) for index, tiled in enumerate(layers)
-        ]
-        if bodies > 1:
-            fetch = {**images[following], "source": Base.NEXT_IMAGE, "offset": size}
-            instructions.insert(1, _instruction(Opcode.LOAD, fetch))
-        else:
+        if bodies == 1:
             # All of memory may be in use by the image before.
-            instructions.insert(0, _instruction(Opcode.LOAD, images[0], layer=True, store=True))
-        instructions.append(_instruction(Opcode.STORE, _store(result), layer=True))
+            code.append(_instruction(Opcode.LOAD, images[0], layer=True, store=True))
+        for index, part in enumerate(slices):
+            if number == 0:
+                parts[part.layer].append(len(code))
+            load = index == 0 or any(feed.begins(index) for feed in feeds)
+            tiled = layers[part.layer]
+            code.append(_layer(tiled, index, allocation, places, before, machine, load=load))
+            for feed in feeds:
+                code += [load_constants(fields, layer=wait) for fields, wait in feed.behind(index)]
+            if index == 0 and bodies > 1:
+                fetch = {**images[following], "source": Base.NEXT_IMAGE, "offset": size}
+                code.append(_instruction(Opcode.LOAD, fetch))
+        code.append(_instruction(Opcode.STORE, _store(result), layer=True))
         after = {"target": loop + following * body, "image_bytes": size}
         after["result_bytes"] = result_bytes
-        instructions.append(_instruction(Opcode.NEXT, after))
-        if number == 0:
-            own = [loop + 1 + index - (bodies > 1 and index == 0) for index in range(len(layers))]
-            tensors = [
-                {
-                    "name": tiled.layer.output.name,
-                    "layer": tiled.layer.name,
-                    "instruction": where,
-                    "shape": list(tiled.layer.output.shape),
-                    "order": _order(tiled, orders or {}),
-                    "wide": tiled.layer.output.wide,
-                    "bytes": tiled.output.rows * tiled.output.width * machine.rows,
-                    "macs": tiled.layer.macs,
-                }
-                for where, tiled in zip(own, layers, strict=True)
-            ]
-        code += instructions
+        code.append(_instruction(Opcode.NEXT, after))
     assert len(code) == count
+    tensors = [
+        {
+            "name": tiled.layer.output.name,
+            "layer": tiled.layer.name,
+            "instructions": own,
+            "shape": list(tiled.layer.output.shape),
+            "order": _order(tiled, orders or {}),
+            "wide": tiled.layer.output.wide,
+            "bytes": tiled.output.rows * tiled.output.width * machine.rows,
+            "macs": tiled.layer.macs,
+        }
+        for own, tiled in zip(parts, layers, strict=True)
+    ]
     return Program(
         machine=machine,
         instructions=count,
-        payload=b"".join(code) + constants,
+        payload=b"".join(code) + data,
         metadata={
             "network": name,
             "image": {"shape": list(image.shape), "bytes": size},

@@ -7,7 +7,9 @@ results only. A wrong bias, table, address or pad code in the bytes shows in the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -52,7 +54,7 @@ class Execution:
 
     Parameters
     ----------
-    dumps : the stored region of each layer in the order of execution, as with Control.DUMP.
+    dumps : the stored region of each tensor in the order of execution, as with Control.DUMP.
     result : what STORE wrote behind the result address.
     """
 
@@ -146,7 +148,15 @@ class GoldenMachine:
                         self._betas.keep(fields["beta_register"], beta)
                 case Opcode.NEXT:
                     self._next = fields["target"] if following is not None else 0
-                    return Execution(tuple(dumps), bytes(result))
+                    return Execution(self._by_tensor(dumps), bytes(result))
+
+    def _by_tensor(self, dumps: Sequence[bytes]) -> tuple[bytes, ...]:
+        """Return the stored regions of the tensors, each made by one or more instructions."""
+        counts = [len(entry["instructions"]) for entry in self._program.metadata["tensors"]]
+        if sum(counts) != len(dumps):
+            raise ValueError(f"Program must run {sum(counts)} layers, not {len(dumps)}")
+        rest = iter(dumps)
+        return tuple(b"".join(islice(rest, count)) for count in counts)
 
     def _check(self, fields: Fields) -> None:
         expected = self._machine.fingerprint

@@ -55,9 +55,10 @@ class Program:
     instructions : number of instructions at the front of ``payload``.
     payload : bytes for external memory; a multiple of 8.
     metadata : JSON values: "network", "image" {shape, bytes}, "result" {shape, bytes} and
-        "tensors", a list of {name, layer, instruction, shape [C, H, W], order, wide, bytes, macs},
-        one for each layer in the order of execution; "order" is null or names for each place the
-        network's channel that is stored there.
+        "tensors", a list of {name, layer, instructions, shape [C, H, W], order, wide, bytes, macs},
+        one for each layer in the order of execution; "instructions" are the layer's, more than one
+        where it is computed in slices; "order" is null or names for each place the network's
+        channel that is stored there.
     """
 
     machine: MachineConfig

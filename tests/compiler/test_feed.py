@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Constants that are loaded again for every image: what is read, and when it may be replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tritone.compiler import compile_network, pack_images
+from tritone.golden import layers
+from tritone.golden.machine import GoldenMachine
+from tritone.graph import Network
+from tritone.spec.isa import HEADER, PASS_STEP, RECORDS, Base, MemoryId, Opcode
+from tritone.spec.machine import MachineConfig, preset
+from tritone.spec.program import Program
+
+SMALL = {
+    "tiny": replace(preset("tiny-p2"), instruction_words=4096),
+    # Two output groups share a channel word.
+    "half": MachineConfig(
+        name="half", rows=16, columns=8, pixels=1, requantizer_slots=4, instruction_words=4096
+    ),
+}
+
+
+def _least(network: Network, machine: MachineConfig) -> tuple[Program, bool]:
+    """Return the program for the smallest memories of constants, and if its loop fills them."""
+    for weight_words in (4 << n for n in range(12)):
+        small = replace(machine, weight_words=weight_words, parameter_words=16)
+        with suppress(ValueError):
+            program = compile_network(network, small)
+            break
+    found = [fields for opcode, fields in _decode(program) if opcode is Opcode.LOAD]
+    loops = [f for f in found if f["source"] == Base.PROGRAM and f["memory"] == MemoryId.WEIGHT]
+    return program, len({fields["offset"] for fields in loops}) < len(loops)
+
+
+def _decode(program: Program) -> list[tuple[Opcode, dict[str, int]]]:
+    mask = HEADER.fields[0].high
+    return [
+        (Opcode(word & mask), RECORDS[Opcode(word & mask)].unpack(word))
+        for word in program.instruction_words()
+    ]
+
+
+def _run(program: Program, images: int) -> Iterator[tuple[Opcode, dict[str, int]]]:
+    """Yield the instructions of a run in the order of their dispatch."""
+    decoded, index = _decode(program), 0
+    while images:
+        opcode, fields = decoded[index]
+        yield opcode, fields
+        index += 1
+        if opcode is Opcode.NEXT:
+            index, images = fields["target"], images - 1
+
+
+def _read(machine: MachineConfig, fields: dict[str, int]) -> set[tuple[MemoryId, int]]:
+    """Return the words of constants that a layer reads."""
+    first = fields["parameter_base"]
+    words = range(first, first + fields["out_channels"] * machine.requantizer_slots)
+    found = {(MemoryId.PARAMETER, word) for word in words}
+    if fields["opcode"] == Opcode.CONVOLVE:
+        for index in range(fields["pass_steps"]):
+            step = fields["steps"] >> PASS_STEP.bits * index & ((1 << PASS_STEP.bits) - 1)
+            base = fields["weight_base"]
+            base += PASS_STEP.unpack(step)["plane"] * fields["plane_words"]
+            words = range(base, base + fields["out_channels"] * fields["group_words"])
+            found |= {(MemoryId.WEIGHT, word) for word in words}
+    return found
+
+
+def _require_no_hazard(program: Program) -> int:
+    """Check what may be under way at each dispatch; return how many loads were beside a layer.
+
+    A load may not replace what a layer under way reads, nor a layer read what a load under way
+    brings.
+    """
+    layer: set[tuple[MemoryId, int]] = set()
+    load: set[tuple[MemoryId, int]] = set()
+    beside = 0
+    for opcode, fields in _run(program, 5):
+        if fields["wait_load"] or opcode is Opcode.LOAD:
+            load = set()
+        if fields["wait_layer"] or opcode in (Opcode.CONVOLVE, Opcode.POOL):
+            layer = set()
+        if opcode in (Opcode.CONVOLVE, Opcode.POOL):
+            layer = _read(program.machine, fields)
+            assert not layer & load
+        elif opcode is Opcode.LOAD and fields["source"] == Base.PROGRAM:
+            memory, first = MemoryId(fields["memory"]), fields["address"]
+            load = {(memory, word) for word in range(first, first + fields["words"])}
+            assert not load & layer
+            beside += bool(layer)
+    return beside
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("kind", ["chain", "identity", "pad", "project"])
+def test_networks_on_the_least_memories_are_equal(
+    name: str,
+    kind: str,
+    random_chain: Callable[[int], Network],
+    residual_blocks: Callable[..., Network],
+) -> None:
+    """Golden layers and golden machine agree on three images; nothing is replaced too early."""
+    streamed = beside = 0
+    for seed in range(8 if kind == "chain" else 2):
+        network = random_chain(seed) if kind == "chain" else residual_blocks(kind, seed)
+        program, again = _least(network, SMALL[name])
+        streamed += again
+        beside += _require_no_hazard(program)
+        shape = (3, *network.tensors[network.input].shape)
+        images = np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
+        expected = layers.run(network, images)
+        packed = pack_images(images, program)
+        size = program.metadata["image"]["bytes"]
+        each = [packed[start : start + size] for start in range(0, len(packed), size)]
+        golden = GoldenMachine(program)
+        for number, (image, following) in enumerate(zip(each, [*each[1:], None], strict=True)):
+            found = golden.run(image, following)
+            for entry, tensor in zip(program.metadata["tensors"], found, strict=True):
+                assert (tensor == expected[entry["name"]][number]).all(), (seed, entry["name"])
+    assert streamed
+    assert beside > 0
+
+
+def test_layers_and_loads_take_turns(spec: Any, random_network: Callable[..., Network]) -> None:
+    """Behind the first slice of a block the next one is loaded; the first one before STORE.
+
+    Six output groups of 9 words and one of 6 in 32: slices of a group, and the last two together
+    in a block that ends with the memory.
+    """
+    network = random_network((8, 9, 9), [spec(out=48), spec(out=8, kernel=(1, 1))])
+    program = compile_network(network, replace(preset("tiny-p2"), weight_words=32))
+    order = [
+        (opcode.name, fields["wait_load"], fields["wait_layer"], fields.get("address"))
+        for opcode, fields in _decode(program)
+    ]
+    assert [each[0] for each in order[:4]] == ["CHECK", "LOAD", "LOAD", "LOAD"]
+    waits = ("CONVOLVE", 1, 1, None)
+    image = order[6]
+    assert image[:3] == ("LOAD", 0, 0)
+    assert order[4:20] == [
+        *(waits, ("LOAD", 0, 0, 23), image),
+        *(waits, ("LOAD", 0, 0, 0)),
+        *(waits, ("LOAD", 0, 0, 23)),
+        *(waits, ("LOAD", 0, 0, 0)),
+        *(waits, ("LOAD", 0, 0, 17)),
+        *(waits, ("LOAD", 0, 0, 0)),
+        ("CONVOLVE", 0, 1, None),
+        ("STORE", 0, 1, None),
+        ("NEXT", 0, 0, None),
+    ]
+
+
+def test_a_block_on_words_of_the_one_before_waits_for_its_last_layer(
+    spec: Any, random_network: Callable[..., Network]
+) -> None:
+    """Output groups of 9 words in 16: each load waits for the layer before it."""
+    network = random_network((8, 9, 9), [spec(out=8)] * 3)
+    program = compile_network(network, replace(preset("tiny"), weight_words=16))
+    assert _require_no_hazard(program) == 0
+    loads = [fields for opcode, fields in _decode(program) if opcode is Opcode.LOAD]
+    waits = [fields["wait_layer"] for fields in loads if fields["memory"] == MemoryId.WEIGHT]
+    assert waits[0] == 0
+    assert set(waits[1:]) == {1}
+    assert len(waits) == 1 + 3 * 2
