@@ -87,6 +87,28 @@ def test_groups_follow_the_order_of_their_inputs(
         assert (got[name] == expected[name][:, list(order)]).all()
 
 
+def test_groups_have_orders_of_their_own(
+    step: Any, spec: Any, network_of_steps: Callable[..., Network]
+) -> None:
+    """Halves change places, and one of them the order of its channels."""
+    network = network_of_steps(
+        (2, 3, 3),
+        [
+            step(spec=spec(out=4, kernel=(1, 1)), reads=-1, adds=-1, offset=1),
+            step(spec=spec(out=8, kernel=(1, 1)), reads=-1, adds=0, offset=4),
+            step(spec=spec(out=6, kernel=(2, 2), groups=2), reads=1),
+        ],
+        seed=5,
+    )
+    aligned, orders = align(network)
+    assert orders["tensor1"] == (5, 6, 4, 7, 0, 1, 2, 3)
+    assert orders["tensor2"] == (3, 4, 5, 0, 1, 2)
+    image = np.random.default_rng(5).integers(0, 256, (1, 2, 3, 3)).astype(np.uint8)
+    expected, got = layers.run(network, image), layers.run(aligned, image)
+    for name, order in orders.items():
+        assert (got[name] == expected[name][:, list(order)]).all()
+
+
 TORN = (
     r"^Layer layer1 must read whole groups of channels, not those of tensor0: a shortcut with a "
     r"channel offset has reordered them; project it by a convolution instead$"

@@ -120,8 +120,6 @@ def _features(
         last_read[each.layer.input.name] = index
         if each.layer.shortcut is not None:
             last_read[each.layer.shortcut.tensor.name] = index
-    for name, member in members.items():
-        last_read[name] = max(last_read.get(other, 0) for other in member.family)
     if second is not None:
         last_read[image] = len(layers)
     places: dict[str, Place] = {}
