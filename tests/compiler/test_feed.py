@@ -99,6 +99,21 @@ def _require_no_hazard(program: Program) -> int:
     return beside
 
 
+def _require_equal(program: Program, network: Network, seed: int) -> None:
+    """Check that golden layers and golden machine agree on three images."""
+    shape = (3, *network.tensors[network.input].shape)
+    images = np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
+    expected = layers.run(network, images)
+    packed = pack_images(images, program)
+    size = program.metadata["image"]["bytes"]
+    each = [packed[start : start + size] for start in range(0, len(packed), size)]
+    golden = GoldenMachine(program)
+    for number, (image, following) in enumerate(zip(each, [*each[1:], None], strict=True)):
+        found = golden.run(image, following)
+        for entry, tensor in zip(program.metadata["tensors"], found, strict=True):
+            assert (tensor == expected[entry["name"]][number]).all(), (seed, entry["name"])
+
+
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize("kind", ["chain", "identity", "pad", "project"])
 def test_networks_on_the_least_memories_are_equal(
@@ -114,19 +129,21 @@ def test_networks_on_the_least_memories_are_equal(
         program, again = _least(network, SMALL[name])
         streamed += again
         beside += _require_no_hazard(program)
-        shape = (3, *network.tensors[network.input].shape)
-        images = np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
-        expected = layers.run(network, images)
-        packed = pack_images(images, program)
-        size = program.metadata["image"]["bytes"]
-        each = [packed[start : start + size] for start in range(0, len(packed), size)]
-        golden = GoldenMachine(program)
-        for number, (image, following) in enumerate(zip(each, [*each[1:], None], strict=True)):
-            found = golden.run(image, following)
-            for entry, tensor in zip(program.metadata["tensors"], found, strict=True):
-                assert (tensor == expected[entry["name"]][number]).all(), (seed, entry["name"])
+        _require_equal(program, network, seed)
     assert streamed
     assert beside > 0
+
+
+@pytest.mark.parametrize("kind", ["identity", "pad"])
+def test_networks_without_multipliers_are_equal(
+    kind: str, residual_blocks: Callable[..., Network], half_octaves: Callable[..., Network]
+) -> None:
+    """Slices with a shortcut and without one of a layer whose channels have shifts of their own."""
+    network = half_octaves(residual_blocks(kind, 1, channels=16), 1)
+    program, again = _least(network, replace(preset("tiny_half"), instruction_words=4096))
+    assert again
+    _require_no_hazard(program)
+    _require_equal(program, network, 1)
 
 
 def test_layers_and_loads_take_turns(spec: Any, random_network: Callable[..., Network]) -> None:
