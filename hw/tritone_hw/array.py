@@ -9,7 +9,7 @@ from amaranth.lib.data import ArrayLayout
 from amaranth.lib.wiring import In, Out
 
 from tritone.spec.fixed import NIBBLE_BITS
-from tritone.spec.machine import MachineConfig
+from tritone.spec.machine import ArrayKind, MachineConfig
 from tritone_hw.dot_product_unit import CONTROL, DotProductUnit
 from tritone_hw.layout import TERM
 from tritone_hw.platform.target import form_for
@@ -49,7 +49,7 @@ class Array(wiring.Component):
     drained : Out(1)
         Strobe.
     even, odd : Out(ArrayLayout(ArrayLayout(even_bits, C), P)), likewise
-        Raw, unsigned accumulators.
+        Raw, unsigned accumulators; without an odd rail it is 0.
     """
 
     WEIGHTS_AFTER = 1
@@ -59,8 +59,9 @@ class Array(wiring.Component):
             raise TypeError(f"Machine must be a MachineConfig, not {machine!r}")
         self._machine = machine
         rows, columns, pixels = machine.rows, machine.columns, machine.pixels
+        odd_bits = machine.odd_bits if machine.array is ArrayKind.POST else 0
         self._units = [
-            [DotProductUnit(rows, machine.even_bits, machine.odd_bits) for _ in range(columns)]
+            [DotProductUnit(rows, machine.even_bits, odd_bits) for _ in range(columns)]
             for _ in range(pixels)
         ]
         super().__init__(
@@ -124,8 +125,9 @@ class Array(wiring.Component):
                     unit.activations.eq(branches[pixel]),
                     unit.controls.eq(controls),
                     self.even[pixel][column].eq(unit.even),
-                    self.odd[pixel][column].eq(unit.odd),
                 ]
+                if "odd" in unit.signature.members:
+                    m.d.comb += self.odd[pixel][column].eq(unit.odd)
 
         drained = Signal(self.latency)
         m.d.sync += drained.eq(Cat(self.valid & self.drain, drained))

@@ -24,8 +24,8 @@ _SHIFT_MAX = next(field.high for field in TERM_CODE.fields if field.name == "shi
 _EVEN_TERM_BITS = NIBBLE_BITS + _SHIFT_MAX
 _ODD_TERM_BITS = _EVEN_TERM_BITS - 1
 
-# What goes to the even and to the odd rail.
-Word = tuple[Operand, Operand]
+# What goes to the even and, if there is one, to the odd rail.
+Word = tuple[Operand, ...]
 
 
 def _most(bits: int) -> int:
@@ -37,7 +37,7 @@ class DotProductUnit(wiring.Component):
 
     A row adds ``activation << shift`` to its rail, or if negative the complement of that in the
     7 bits of the even or the 6 bits of the odd rail, or nothing. Accumulators are unsigned and
-    wrap.
+    wrap. Without an odd rail what would be its terms add nothing.
 
     Timing: one step a cycle, no stalls; a step is in the accumulators ``latency`` cycles after it
     is presented. The family's form of the array (``tritone_hw.platform``) makes no difference to
@@ -46,7 +46,8 @@ class DotProductUnit(wiring.Component):
     Parameters
     ----------
     rows : R, a power of two of at least 2.
-    even_bits, odd_bits : widths of the accumulators, at least those of a step's sum.
+    even_bits, odd_bits : widths of the accumulators, at least those of a step's sum; 0 leaves the
+        odd rail out.
 
     Members
     -------
@@ -59,7 +60,7 @@ class DotProductUnit(wiring.Component):
     controls : In(ArrayLayout(CONTROL, rows))
         What each row does with it. An odd row shifts by 2 at most.
     even, odd : Out(even_bits), Out(odd_bits)
-        Accumulators.
+        Accumulators; a rail that is not there has none.
     """
 
     def __init__(self, rows: int, even_bits: int, odd_bits: int) -> None:
@@ -72,7 +73,7 @@ class DotProductUnit(wiring.Component):
             ("Even", even_bits, _EVEN_TERM_BITS),
             ("Odd", odd_bits, _ODD_TERM_BITS),
         ):
-            if bits < term_bits + self._levels:
+            if bits < term_bits + self._levels and not (rail == "Odd" and bits == 0):
                 raise ValueError(
                     f"{rail} accumulator must have at least {term_bits + self._levels} bits "
                     f"for {rows} rows, not {bits}"
@@ -85,9 +86,10 @@ class DotProductUnit(wiring.Component):
                 "activations": In(ArrayLayout(NIBBLE_BITS, rows)),
                 "controls": In(ArrayLayout(CONTROL, rows)),
                 "even": Out(even_bits),
-                "odd": Out(odd_bits),
             }
+            | ({"odd": Out(odd_bits)} if odd_bits else {})
         )
+        self._odd_bits = odd_bits
 
     @property
     def latency(self) -> int:
@@ -110,12 +112,11 @@ class DotProductUnit(wiring.Component):
         for row, control in enumerate(self.controls):
             term = Signal(_EVEN_TERM_BITS, name=f"term{row}", reset_less=True)
             m.d.sync += term.eq(form.shift(m, self.activations[row], control.shift, control.sign))
-            words.append(
-                (
-                    Operand(term, _most(_EVEN_TERM_BITS), not_even[row], on=0),
-                    Operand(term[:_ODD_TERM_BITS], _most(_ODD_TERM_BITS), odd_masks[row]),
-                )
+            rails = (
+                Operand(term, _most(_EVEN_TERM_BITS), not_even[row], on=0),
+                Operand(term[:_ODD_TERM_BITS], _most(_ODD_TERM_BITS), odd_masks[row]),
             )
+            words.append(rails if self._odd_bits else rails[:1])
 
         # What a family adds in fewer levels waits, so that all families have the same latency.
         for level in range(self._levels):
@@ -134,7 +135,7 @@ class DotProductUnit(wiring.Component):
         # Copies for this unit, or one flip-flop would enable all accumulators of the array.
         enable = form.copy(m, valid[-1], "enable")
         keep = form.copy(m, ~clear[-1], "keep")
-        accumulators = (self.even, self.odd)
+        accumulators = (self.even, self.odd) if self._odd_bits else (self.even,)
         sums = [
             Sum(
                 (*(word[rail] for word in words), Operand(total, _most(len(total)), keep)),
@@ -156,9 +157,9 @@ class DotProductUnit(wiring.Component):
         mosts = [sum(each.most for each in rail) for rail in rails]
         sums = [Sum(rail, most.bit_length()) for rail, most in zip(rails, mosts, strict=True)]
         values = form.add(m, sums) if len(words) > 1 else [rail[0].value for rail in rails]
-        even, odd = (
+        registers = [
             Signal(each.bits, name=f"{rail}{name}", reset_less=True)
-            for rail, each in zip(("even", "odd"), sums, strict=True)
-        )
-        m.d.sync += [even.eq(values[0]), odd.eq(values[1])]
-        return Operand(even, mosts[0]), Operand(odd, mosts[1])
+            for rail, each in zip(("even", "odd"), sums, strict=False)
+        ]
+        m.d.sync += [register.eq(each) for register, each in zip(registers, values, strict=True)]
+        return tuple(Operand(each, most) for each, most in zip(registers, mosts, strict=True))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tritone.golden.rails import decode_operand
+from tritone.spec.machine import ArrayKind
 
 FIELDS = {
     "kernel_height": 2,
@@ -35,7 +36,7 @@ def test_operands_sum_what_the_lanes_hand_on() -> None:
     rng = np.random.default_rng(5)
     weights = rng.integers(0, 16, (30, 4, 8)).astype(np.uint8)
     for _ in range(4):
-        operand = decode_operand(weights, FIELDS, {"plane": 1})
+        operand = decode_operand(ArrayKind.POST, weights, FIELDS, {"plane": 1})
         nibbles = rng.integers(0, 16, (4, 8))  # word of the walk, row
         for group in range(2):
             for column in range(4):
@@ -58,6 +59,20 @@ def test_operands_sum_what_the_lanes_hand_on() -> None:
 def test_addresses_beyond_the_memories_are_refused() -> None:
     """The last word is 3 + 9 + 4 + 3."""
     step = {"plane": 1}
-    decode_operand(np.zeros((20, 4, 8), np.uint8), FIELDS, step)
+    decode_operand(ArrayKind.POST, np.zeros((20, 4, 8), np.uint8), FIELDS, step)
     with pytest.raises(ValueError, match=r"^Layer must read 19 weight words, not 20$"):
-        decode_operand(np.zeros((19, 4, 8), np.uint8), FIELDS, step)
+        decode_operand(ArrayKind.POST, np.zeros((19, 4, 8), np.uint8), FIELDS, step)
+
+
+def test_one_rail() -> None:
+    """Without an odd rail its terms add nothing, and the even ones what they always do."""
+    rng = np.random.default_rng(4)
+    weights = rng.integers(0, 16, (30, 4, 8)).astype(np.uint8)
+    both = decode_operand(ArrayKind.POST, weights, FIELDS, {"plane": 1})
+    one = decode_operand(ArrayKind.POT, weights, FIELDS, {"plane": 1})
+    for of_both, of_one in zip(
+        (both.factors, both.constants), (one.factors, one.constants), strict=True
+    ):
+        assert (of_one[0] == of_both[0]).all()
+        assert of_both[1].any()
+        assert not of_one[1].any()

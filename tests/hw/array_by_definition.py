@@ -6,7 +6,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from tritone.spec.machine import MachineConfig
+from tritone.spec.machine import ArrayKind, MachineConfig
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def expected_drains(machine: MachineConfig, steps: list[Step]) -> list[tuple[int
                     product = step.nibbles[pixel][row] << shift
                     if not on_odd:
                         even[pixel][column] += 127 - product if sign else product
-                    elif shift < 3:
+                    elif shift < 3 and machine.array is ArrayKind.POST:
                         odd[pixel][column] += 63 - product if sign else product
         if step.drain:
             drains.append((cycle, [list(row) for row in even], [list(row) for row in odd]))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tritone.spec.machine import PRESETS, MachineConfig, RequantizerKind, preset
+from tritone.spec.machine import PRESETS, ArrayKind, MachineConfig, RequantizerKind, preset
 
 BASE = MachineConfig(name="base", rows=16, columns=16, pixels=2)
 
@@ -26,6 +26,7 @@ OTHER: dict[str, dict[str, Any]] = {
     "even_bits": {"even_bits": 21, "odd_bits": 20},
     "requantizer": {"requantizer": RequantizerKind.HALF_OCTAVE},
     "adaptive": {"adaptive": True},
+    "array": {"array": ArrayKind.POT},
 }
 
 
@@ -114,7 +115,7 @@ def test_accumulator_widths_must_be_integers(name: str) -> None:
 def test_kinds_must_be_kinds() -> None:
     """Names are for files; these are checked too."""
     values: dict[str, Any] = {"requantizer": "half_octave"}
-    with pytest.raises(TypeError, match=r"^requantizer must be a RequantizerKind, not 'half_"):
+    with pytest.raises(TypeError, match=r"^requantizer must be of RequantizerKind, not 'half_"):
         replace(BASE, **values)
     file = {"name": "base", "rows": 16, "columns": 16, "pixels": 2}
     half = MachineConfig.from_values(file | values)
@@ -123,6 +124,8 @@ def test_kinds_must_be_kinds() -> None:
     message = r"^requantizer must be one of multiplier, half_octave, not 'none'$"
     with pytest.raises(ValueError, match=message):
         MachineConfig.from_values(file | {"requantizer": "none"})
+    with pytest.raises(ValueError, match=r"^array must be one of post, pot, not 'uniform'$"):
+        MachineConfig.from_values(file | {"array": "uniform"})
 
 
 def test_presets() -> None:

@@ -11,7 +11,7 @@ from tritone.compiler.fold import Integers, Layer, Weights
 from tritone.spec.codebook import Pass, decode_term
 from tritone.spec.fixed import EVEN_TERM, NIBBLE_BITS, ODD_TERM, FixedFormat
 from tritone.spec.isa import MAX_PASS_STEPS, PASS_STEP, PoolMode
-from tritone.spec.machine import MachineConfig
+from tritone.spec.machine import ArrayKind, MachineConfig
 
 __all__ = ["Schedule", "plan_passes"]
 
@@ -120,6 +120,13 @@ def plan_passes(layer: Layer, machine: MachineConfig) -> Schedule:
     limits = {"even": (1 << machine.even_bits) - 1, "odd": (1 << machine.odd_bits) - 1}
     if layer.weights is None:
         return _plan_pool(layer, limits)
+    book = layer.weights.book
+    if machine.array is ArrayKind.POT and not book.plan.even:
+        raise ValueError(
+            f"Layer {layer.name} must have weights that are sums of powers of two, not those of "
+            f"{book.name}: the array has no rail of sqrt 2; train it with another codebook, such "
+            "as pot4, or choose a machine with array = post"
+        )
     nibbles = -(-layer.bits // NIBBLE_BITS)
     walks = [
         _walk(layer.weights, index, nibble, layer.bits)

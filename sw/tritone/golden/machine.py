@@ -254,7 +254,7 @@ class GoldenMachine:
         for number, step in enumerate(pass_steps(fields)):
             key = index, number
             if key not in self._operands:
-                self._operands[key] = decode_operand(self._weights, fields, step)
+                self._operands[key] = decode_operand(machine.array, self._weights, fields, step)
             operand = self._operands[key]
             nibble = ((lanes >> (NIBBLE_BITS * step["nibble"])) & _NIBBLE).astype(np.float64)
             for total, factors, constant in zip(

@@ -138,6 +138,12 @@ class PassPlan:
         """Nibbles stored for each weight."""
         return 1 + max(each.plane for each in self.passes)
 
+    @property
+    def even(self) -> bool:
+        """Whether it takes the even rail alone: an array without the odd one runs it."""
+        codes = (p.table[n[p.plane]] for p in self.passes for n in self.nibbles)
+        return not any(term is not None and term.odd for term in map(decode_term, codes))
+
     @cached_property
     def idle(self) -> tuple[int, ...]:
         """For each plane the nibble that is zero in every pass: what unused lanes hold."""

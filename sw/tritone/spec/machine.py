@@ -18,6 +18,7 @@ __all__ = [
     "BEAT_BYTES",
     "ISA_VERSION",
     "PRESETS",
+    "ArrayKind",
     "MachineConfig",
     "RequantizerKind",
     "preset",
@@ -32,6 +33,13 @@ BEAT_BITS = 64
 BEAT_BYTES = BEAT_BITS // 8
 
 
+class ArrayKind(StrEnum):
+    """Which terms a lane of the array adds."""
+
+    POST = "post"  # powers of two, and sqrt 2 times them: two rails
+    POT = "pot"  # powers of two alone: one rail
+
+
 class RequantizerKind(StrEnum):
     """What the requantiser scales sums by."""
 
@@ -39,8 +47,14 @@ class RequantizerKind(StrEnum):
     HALF_OCTAVE = "half_octave"  # 2**(-k/2) of each channel: rails that change places, and shifts
 
 
+_KINDS: dict[str, type[StrEnum]] = {"array": ArrayKind, "requantizer": RequantizerKind}
+
 # Parameters that came later, with what machines had before: there they do not count.
-_LATER: dict[str, object] = {"requantizer": RequantizerKind.MULTIPLIER, "adaptive": False}
+_LATER: dict[str, object] = {
+    "array": ArrayKind.POST,
+    "requantizer": RequantizerKind.MULTIPLIER,
+    "adaptive": False,
+}
 
 
 def _require_integer(thing: str, value: int) -> None:
@@ -72,6 +86,7 @@ class MachineConfig:
     instruction_words : beats of instruction memory; an instruction takes 8.
     gather_width : columns, padding included, of the widest image whose windows a LOAD can write.
     even_bits, odd_bits : widths of the raw, unsigned accumulators of the two rails.
+    array : which terms it adds; powers of two alone leave the odd rail out.
     requantizer : what it scales by; half octaves leave the machine without a multiplier.
     adaptive : has what adaptive steps (ASQ) take: a multiplier for each of the R * P activations of
         a step and for each channel of a requantiser slot, and a divider.
@@ -89,6 +104,7 @@ class MachineConfig:
     gather_width: int = 64
     even_bits: int = 20
     odd_bits: int = 19
+    array: ArrayKind = ArrayKind.POST
     requantizer: RequantizerKind = RequantizerKind.MULTIPLIER
     adaptive: bool = False
 
@@ -122,8 +138,9 @@ class MachineConfig:
                 "even_bits must be in 12..28 and odd_bits one less, "
                 f"not {self.even_bits} and {self.odd_bits}"
             )
-        if not isinstance(self.requantizer, RequantizerKind):
-            raise TypeError(f"requantizer must be a RequantizerKind, not {self.requantizer!r}")
+        for name, kind in _KINDS.items():
+            if not isinstance(getattr(self, name), kind):
+                raise TypeError(f"{name} must be of {kind.__name__}, not {getattr(self, name)!r}")
         if self.adaptive and self.requantizer is not RequantizerKind.MULTIPLIER:
             raise ValueError(
                 f"requantizer must be multiplier where adaptive is true, not {self.requantizer}"
@@ -139,13 +156,12 @@ class MachineConfig:
         TypeError : as the constructor does.
         """
         values = dict(values)
-        if "requantizer" in values:
-            names = [kind.value for kind in RequantizerKind]
-            if values["requantizer"] not in names:
-                raise ValueError(
-                    f"requantizer must be one of {', '.join(names)}, not {values['requantizer']!r}"
-                )
-            values["requantizer"] = RequantizerKind(values["requantizer"])
+        for name, kind in _KINDS.items():
+            names = [each.value for each in kind]
+            if name in values and values[name] not in names:
+                raise ValueError(f"{name} must be one of {', '.join(names)}, not {values[name]!r}")
+            if name in values:
+                values[name] = kind(values[name])
         return cls(**values)
 
     @property
@@ -223,6 +239,8 @@ PRESETS = {
         ),
         # Adaptive steps (ASQ), for tests.
         MachineConfig(name="tiny-asq", rows=8, columns=8, pixels=2, adaptive=True),
+        # For weights that are powers of two.
+        MachineConfig(name="tiny_pot", rows=8, columns=8, pixels=1, array=ArrayKind.POT),
         # 64 multiply-accumulates for the iCE40 UP5K.
         MachineConfig(name="ice40up5k", rows=8, columns=8, pixels=1, feature_words=256),
         # 256 for the ECP5-25.
