@@ -35,7 +35,7 @@ EXPECTED = {
     Family.ECP5: ({"DP16KD": 1}, "TRELLIS_FF"),
     Family.ICE40: ({"SB_RAM40_4K": 2}, "SB_DFF"),
     Family.XC7: ({"RAMB18E1": 1}, "FDRE"),
-    Family.GOWIN: ({"SDPB": 1}, "DFF"),
+    Family.GOWIN: ({"DPX9B": 1}, "DFF"),
 }
 
 
