@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from tritone.spec.codebook import ARRAY_CONTROL
+from tritone.spec.codebook import TERM_CODE
 from tritone.spec.isa import HEADER, PARAMETER, PASS_STEP, RECORDS
 from tritone.spec.machine import preset
 from tritone.spec.record import Record
@@ -16,7 +16,7 @@ from tritone_hw.layout import (
     record_layout,
 )
 
-ALL = list(dict.fromkeys((HEADER, *RECORDS.values(), PASS_STEP, PARAMETER, ARRAY_CONTROL)))
+ALL = list(dict.fromkeys((HEADER, *RECORDS.values(), PASS_STEP, PARAMETER, TERM_CODE)))
 
 
 @pytest.mark.parametrize("record", ALL, ids=lambda record: record.name)

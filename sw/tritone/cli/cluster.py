@@ -82,6 +82,8 @@ class Cluster:
     def __enter__(self) -> Cluster:
         # Ray reports its use to its makers otherwise; a user can still ask for it.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        # Seconds; its own 30 are too few where trainings keep all processors busy.
+        os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "120")
         import ray
 
         quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
