@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +129,23 @@ def bare_model() -> Callable[[MachineConfig], Path]:
         return simulate.bare_model(machine, build=ROOT / "build")
 
     return functools.cache(build)
+
+
+@pytest.fixture(scope="session")
+def ray_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home for Ray's password: the same for all tests, for a process reads it only once."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def own_ray(ray_home: Path) -> Iterator[None]:
+    """A Ray of our own can be started; skips where Ray is missing.
+
+    Its password does not go into the user's home. Its workers give way to nobody: on a busy
+    machine that is for ever.
+    """
+    pytest.importorskip("ray", reason="ray is missing: pip install 'tritone[cluster]'")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(ray_home))
+        patch.setenv("RAY_worker_niceness", "0")
+        yield

@@ -25,14 +25,10 @@ pytest.importorskip("ray", reason="ray is missing: pip install 'tritone[cluster]
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Return a Ray of our own, whose password does not go into the user's home."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
-        # Ray's workers give way to everything else, for ever on a busy machine.
-        patch.setenv("RAY_worker_niceness", "0")
-        with Cluster(workers=2, address=LOCAL) as own:
-            yield own
+def cluster(own_ray: None) -> Iterator[Cluster]:
+    """Return a Ray of our own with two workers."""
+    with Cluster(workers=2, address=LOCAL) as own:
+        yield own
 
 
 def test_results_come_as_they_are_done(cluster: Cluster, tmp_path: Path) -> None:

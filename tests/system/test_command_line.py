@@ -54,19 +54,8 @@ def test_from_graph_to_comparison(run: Path, capsys: pytest.CaptureFixture[str])
     assert "│ layer2 │ tensor2 │ " in printed
 
 
-@pytest.mark.parametrize("options", [("--processes", "2"), ("--cluster", "--address", "local")])
-def test_simulators_at_once_write_the_same(
-    options: tuple[str, ...],
-    run: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    """Processes of this machine, and a Ray of our own with two workers."""
-    if "--cluster" in options:
-        pytest.importorskip("ray", reason="ray is missing: pip install 'tritone[cluster]'")
-        # Ray's password does not go into the user's home.
-        monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
-        options = (*options, "--processes", "2")
+def compare_simulators(run: Path, *options: str) -> None:
+    """Require the same report of one simulator and of several."""
     assert main(["compile", str(run), "--machine", "tiny"]) == 0
     reports = []
     for each in ((), options):
@@ -76,6 +65,16 @@ def test_simulators_at_once_write_the_same(
     assert reports[0] == reports[1]
     # The free run, and a share of each of the two images.
     assert len(list((run / "simulation").glob("share*"))) == 1 + IMAGES
+
+
+def test_simulators_at_once_write_the_same(run: Path) -> None:
+    """Two processes of this machine."""
+    compare_simulators(run, "--processes", "2")
+
+
+def test_simulators_over_ray_write_the_same(run: Path, own_ray: None) -> None:
+    """A Ray of our own with two workers."""
+    compare_simulators(run, "--cluster", "--address", "local", "--processes", "2")
 
 
 def test_a_difference_fails(run: Path) -> None:
