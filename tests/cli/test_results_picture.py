@@ -37,12 +37,12 @@ def test_names_say_what_is_unusual() -> None:
     assert setting_names([[ROWS[0]], [ROWS[2]]]) == ["post4", "int4"]
     rows = [
         COLUMNS,
-        COLUMNS | {"estimator": "ewgs", "epochs": 30},
+        COLUMNS | {"estimator": "ewgs", "epochs": 30, "epochs_exact": 2},
         COLUMNS | {"distillation": 0.5, "activations": "asq step", "multipliers": "half_octave"},
     ]
     assert setting_names([[row] for row in rows]) == [
         "post4, 12 epochs",
-        "post4, ewgs, 30 epochs",
+        "post4, ewgs, 30 epochs, 2 exact",
         "post4, asq step, half_octave, teacher 0.5, 12 epochs",
     ]
 
@@ -73,3 +73,5 @@ def test_the_digest_is_that_of_the_points() -> None:
     assert top1_digest(ROWS[::-1]) == digest
     assert top1_digest([ROWS[0] | {"command": "x"}, *ROWS[1:]]) == digest
     assert top1_digest([ROWS[0] | {"top1_frozen": 90.01}, *ROWS[1:]]) != digest
+    assert top1_digest([ROWS[0] | {"epochs_exact": None}, *ROWS[1:]]) == digest
+    assert top1_digest([ROWS[0] | {"epochs_exact": 2}, *ROWS[1:]]) != digest

@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A network with every kind of shortcut, and grouped convolutions."""
+"""A network with every kind of shortcut, and grouped convolutions; images for it."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["Branches"]
+__all__ = ["EVEN_SHAPE", "SHAPE", "Branches", "random_images"]
+
+SHAPE = (2, 9, 9)
+# The last average of Branches takes 2x2 pixels of these.
+EVEN_SHAPE = (2, 7, 7)
 
 
 class Branches(nn.Module):
@@ -38,3 +43,11 @@ class Branches(nn.Module):
         x = functional.relu(y)  # (N, 8, 3, 3)
         x = self.last(x).add(x)
         return self.logits(self.pool(x).flatten(1))
+
+
+def random_images(count: int, shape: tuple[int, int, int], seed: int) -> Tensor:
+    """Return noise around a brightness of each image and channel, which no layer averages out."""
+    generator = torch.Generator().manual_seed(seed)
+    brightness = torch.randint(0, 256, (count, shape[0], 1, 1), generator=generator)
+    noise = torch.randint(-90, 91, (count, *shape), generator=generator)
+    return (brightness + noise).clamp(0, 255).to(torch.uint8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from branches import Branches
+from branches import EVEN_SHAPE, SHAPE, Branches, random_images
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -14,10 +14,6 @@ from tritone.qat.freeze import freeze
 from tritone.qat.frozen import FrozenModel
 from tritone.qat.modules import QuantizedModel
 from tritone.qat.precision import Multipliers, Precision
-
-SHAPE = (2, 9, 9)
-# The last average of Branches takes 2x2 pixels of these.
-EVEN_SHAPE = (2, 7, 7)
 
 
 class Mixed(nn.Module):
@@ -45,14 +41,6 @@ class Mixed(nn.Module):
         x = functional.relu(self.norm(self.second(x)))  # (N, 6, 3, 2)
         x = self.relu(self.norm3(self.third(self.mean(x))))  # (N, 4, 3, 2)
         return self.logits(functional.relu(self.hidden(self.flat(x))))
-
-
-def random_images(count: int, shape: tuple[int, int, int], seed: int) -> Tensor:
-    """Return noise around a brightness of each image and channel, which no layer averages out."""
-    generator = torch.Generator().manual_seed(seed)
-    brightness = torch.randint(0, 256, (count, shape[0], 1, 1), generator=generator)
-    noise = torch.randint(-90, 91, (count, *shape), generator=generator)
-    return (brightness + noise).clamp(0, 255).to(torch.uint8)
 
 
 def build_mixed(mean: int) -> nn.Module:

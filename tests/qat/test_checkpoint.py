@@ -72,6 +72,18 @@ def test_killed_between_the_two_files(tmp_path: Path) -> None:
     assert checkpoint.progress.epoch == 1
 
 
+def test_checkpoints_from_before_exact_training(tmp_path: Path) -> None:
+    """Their index does not say what the network came to before it: nothing, then."""
+    save_checkpoint(tmp_path, progress(1), *state(torch.optim.SGD, 1))
+    index = tmp_path / "checkpoint.json"
+    body = json.loads(index.read_text())
+    assert body.pop("top1_finetuned") is None
+    index.write_text(json.dumps(body))
+    checkpoint = load_checkpoint(tmp_path)
+    assert checkpoint is not None
+    assert checkpoint.progress == progress(1)
+
+
 def test_none_where_there_is_none(tmp_path: Path) -> None:
     """A new run has no checkpoint."""
     assert load_checkpoint(tmp_path) is None

@@ -13,6 +13,7 @@ from tritone.qat.method import LayerMethod, WeightMethod
 from tritone.qat.precision import Multipliers
 from tritone.qat.pretrained import Normalization, Pretrained
 from tritone.qat.recipe import (
+    ExactTuning,
     Optimizer,
     load_recipe,
     parse_recipe,
@@ -103,6 +104,19 @@ def test_weights_of_others_stand_for_pretraining() -> None:
         parse_recipe(without)
     with pytest.raises(ValueError, match=message + "both$"):
         parse_recipe(TEXT + PRETRAINED)
+
+
+def test_exact_training_is_a_table() -> None:
+    """Without it there is none; its epochs count."""
+    assert parse_recipe(TEXT).exact is None
+    assert parse_recipe(TEXT).epochs == 3
+    exact = "[exact]\nepochs = 4\nlearning_rate = 1e-3\n"
+    recipe = parse_recipe(TEXT + exact)
+    assert recipe.exact == ExactTuning(epochs=4, learning_rate=1e-3)
+    assert (recipe.exact_epochs, recipe.epochs) == (4, 7)
+    assert parse_recipe(render_recipe(recipe)) == recipe
+    with pytest.raises(ValueError, match=r"^Recipe exact epochs must be positive, not 0$"):
+        parse_recipe(TEXT + exact.replace("4", "0"))
 
 
 def test_validation_images_are_counted() -> None:

@@ -17,6 +17,8 @@ import safetensors.numpy
 import torch
 from rich.console import Console
 
+from tritone.golden import fast
+from tritone.graph import Network
 from tritone.qat import data
 from tritone.qat.device import Device
 from tritone.qat.distillation import Distillation
@@ -24,7 +26,7 @@ from tritone.qat.export import export_run
 from tritone.qat.history import read_history
 from tritone.qat.models.catalog import build_model
 from tritone.qat.pretrained import Normalization, Pretrained
-from tritone.qat.recipe import DataChoice, Recipe, load_recipe, render_recipe
+from tritone.qat.recipe import DataChoice, ExactTuning, Recipe, load_recipe, render_recipe
 from tritone.qat.train import train
 
 QUIET = Console(quiet=True)
@@ -38,6 +40,7 @@ def recipe() -> Recipe:
         quick,
         pretrain=replace(quick.pretrain, epochs=5),
         finetune=replace(quick.finetune, epochs=5),
+        exact=ExactTuning(epochs=3, learning_rate=3e-4),
         distillation=Distillation(weight=0.5),
     )
 
@@ -52,7 +55,7 @@ def uninterrupted(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> P
 
 def final(run: Path) -> bytes:
     """Return the bytes of the last checkpoint: weights, optimiser and random state."""
-    return (run / "checkpoint-finetune-0005.safetensors").read_bytes()
+    return (run / "checkpoint-exact-0003.safetensors").read_bytes()
 
 
 def test_report(recipe: Recipe, uninterrupted: Path) -> None:
@@ -71,6 +74,8 @@ def test_report(recipe: Recipe, uninterrupted: Path) -> None:
         "seed",
         "images",
         "top1_fp32",
+        "epochs_exact",
+        "top1_finetuned",
         "top1_quant",
         "top1_frozen",
         "seconds",
@@ -80,7 +85,8 @@ def test_report(recipe: Recipe, uninterrupted: Path) -> None:
     assert [report[key] for key in list(report)[:10]] == [
         "digits", "digits", "post", "ste", "post4", 4, 4, 5, 5, 0
     ]  # fmt: skip
-    for key in ("top1_fp32", "top1_quant", "top1_frozen"):
+    assert report["epochs_exact"] == 3
+    for key in ("top1_fp32", "top1_finetuned", "top1_quant", "top1_frozen"):
         # Far above chance, and a count of the 360 images; the report keeps the whole float.
         assert 60 < report[key] <= 100
         assert report[key] == 100 * round(report[key] * 3.6) / 360
@@ -89,14 +95,18 @@ def test_report(recipe: Recipe, uninterrupted: Path) -> None:
 
 
 def test_history(uninterrupted: Path) -> None:
-    """Every epoch of both stages is there, and the training made progress."""
+    """Every epoch of all stages is there, and the training made progress."""
     history = read_history(uninterrupted)
     assert [(each.stage, each.epoch) for each in history] == [
-        (stage, epoch) for stage in ("pretrain", "finetune") for epoch in (1, 2, 3, 4, 5)
+        (stage, epoch)
+        for stage, epochs in (("pretrain", 5), ("finetune", 5), ("exact", 3))
+        for epoch in range(1, epochs + 1)
     ]
     assert history[4].loss < history[0].loss
     assert history[4].top1 > history[0].top1
-    assert [each.observation is not None for each in history] == [False] * 5 + [True] * 5
+    assert [each.observation is not None for each in history] == [False] * 5 + [True] * 5 + [
+        False
+    ] * 3
     assert history[9].observation is not None
     assert set(history[9].observation.clipped) == {"conv1", "conv2", "conv3"}
 
@@ -113,7 +123,7 @@ def test_killed_run_resumes_to_the_same_weights(
         "from tritone.qat.train import train; "
         f"train(load_recipe({str(path)!r}), Path({str(run)!r}))"
     )
-    for moment in ("checkpoint-pretrain-0002", "checkpoint-finetune-0001"):
+    for moment in ("checkpoint-pretrain-0002", "checkpoint-finetune-0001", "checkpoint-exact-0001"):
         process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 120
         while process.poll() is None and not (run / f"{moment}.safetensors").exists():
@@ -130,6 +140,31 @@ def test_killed_run_resumes_to_the_same_weights(
     ]
     assert reports[0] == reports[1]
     assert read_history(run) == read_history(uninterrupted)
+
+
+def test_exact_training_starts_from_the_frozen_network(
+    recipe: Recipe, uninterrupted: Path, tmp_path: Path
+) -> None:
+    """What it comes to before is what the run without it comes to; the export is what it trained.
+
+    The weights have moved, so the logits are others.
+    """
+    report = json.loads((uninterrupted / "train.json").read_text())
+    without = train(replace(recipe, exact=None), tmp_path, console=QUIET)
+    assert without["top1_frozen"] == report["top1_finetuned"]
+    assert "epochs_exact" not in without
+    export_run(uninterrupted)
+    export_run(tmp_path)
+    logits = []
+    for run, top1 in ((uninterrupted, report["top1_frozen"]), (tmp_path, without["top1_frozen"])):
+        test = safetensors.numpy.load_file(run / "graph" / "test.safetensors")
+        network = Network.load(run / "graph")
+        assert (
+            fast.run(network, test["images"])[network.output][..., 0, 0] == test["logits"]
+        ).all()
+        assert 100 * int((test["logits"].argmax(1) == test["labels"]).sum()) / 360 == top1
+        logits.append(test["logits"])
+    assert (logits[0] != logits[1]).any()
 
 
 def test_another_seed_gives_other_weights(

@@ -57,7 +57,7 @@ class Task:
         """All epochs of the run; 0 without a recipe."""
         if self.recipe is None:
             return 0
-        return self.recipe.pretrain_epochs + self.recipe.finetune.epochs
+        return self.recipe.epochs
 
     def command(self, data: Path = DATA_FOLDER, export: bool = False) -> str:
         """Return what makes the run in a shell."""

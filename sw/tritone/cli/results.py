@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tritone.cli.check import read_check, require_agreement
-from tritone.cli.results_page import Row, has_picture, is_hardware, render
+from tritone.cli.results_page import TRAINING, Row, has_picture, is_hardware, render
 from tritone.graph import Convolution, Network
 from tritone.spec.storage import write_atomically, write_json
 
@@ -23,28 +23,6 @@ __all__ = [
     "write_pages",
 ]
 
-_TRAINING = (
-    "model",
-    "method",
-    "estimator",
-    "codebook",
-    "weight_bits",
-    "act_bits",
-    "activations",
-    "multipliers",
-    "distillation",
-    "epochs",
-    "seed",
-    "top1_fp32",
-    "top1_quant",
-    "top1_frozen",
-    "top1_static",
-    "golden_equal",
-    "device",
-    "command",
-    "recipe",
-    "setting",
-)
 _TRAINING_KEY = ("setting", "seed")
 _ACCELERATOR_KEY = ("network", "codebook", "weight_bits", "act_bits", "machine", "fingerprint")
 _ACCELERATOR = (
@@ -182,7 +160,7 @@ def training_row(run: Path, command: str, device: str | None, recipe: str | None
         # An export on another processor may round a multiplier the other way.
         top1 = {"top1_static" if static else "top1_frozen": check["top1"]}
         row |= {"golden_equal": check["golden_equal"], **top1}
-    return {name: row.get(name) for name in _TRAINING}
+    return {name: row.get(name) for name in TRAINING}
 
 
 def add_run(

@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Row", "group_settings", "has_picture", "is_hardware", "render"]
+__all__ = ["TRAINING", "Row", "group_settings", "has_picture", "is_hardware", "render"]
 
 Row = dict[str, Any]
 
@@ -17,22 +17,32 @@ Row = dict[str, Any]
 _RECIPES = "recipes"
 
 _SECTION = ("model", "weight_bits", "act_bits")
-_COLUMNS = (
+# What the row of a trained network has.
+TRAINING = (
+    *_SECTION,
+    "method",
     "codebook",
     "estimator",
     "activations",
     "multipliers",
     "distillation",
     "epochs",
+    "epochs_exact",
     "seed",
     "top1_fp32",
+    "top1_finetuned",
     "top1_quant",
     "top1_frozen",
     "top1_static",
     "golden_equal",
     "device",
     "recipe",
+    "command",
+    "setting",
 )
+# What has no column on the page: its section's title says it, or it is nothing for people, or long.
+_HIDDEN = {*_SECTION, "method", "command", "setting"}
+_COLUMNS = tuple(name for name in TRAINING if name not in _HIDDEN)
 
 
 _HARDWARE_NOTE = """Sites are lookup tables: of 4 inputs,

@@ -33,8 +33,12 @@ Group = list[Mapping[str, Any]]
 
 def top1_digest(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return the SHA-256 of what is drawn; it stands in the file, as its description."""
+    # Rows from before there was exact training do not say that they had none.
     drawn = [
-        {name: row[name] for name in _DRAWN} for group in group_settings(rows) for row in group
+        {name: row[name] for name in _DRAWN}
+        | ({"epochs_exact": row["epochs_exact"]} if row.get("epochs_exact") else {})
+        for group in group_settings(rows)
+        for row in group
     ]
     return hashlib.sha256(json.dumps(drawn, sort_keys=True).encode()).hexdigest()
 
@@ -51,6 +55,8 @@ def setting_names(groups: Sequence[Group]) -> list[str]:
                 words.append(f"teacher {row[key]:g}" if key == "distillation" else row[key])
         if various:
             words.append(f"{row['epochs']} epochs")
+        if row.get("epochs_exact"):
+            words.append(f"{row['epochs_exact']} exact")
         names.append(", ".join(words))
     return names
 

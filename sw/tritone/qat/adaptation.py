@@ -120,7 +120,7 @@ class Adapted(torch.autograd.Function):
         gradient = gradient.contiguous(memory_format=layout(x))
         dx, scratch = torch.empty_like(x), torch.empty_like(flat(x)[: block_size(x)])
         worth = (step * beta).view(-1, 1)
-        low, high = gradient_mask(ctx.grid)
+        low, high = gradient_mask(ctx.grid.low, ctx.grid.high)
         mask = torch.ops.aten.hardtanh_backward.grad_input
         whole, inner = [], []
         first = 0
@@ -177,7 +177,7 @@ class CodeMean(torch.autograd.Function):
         x, step = ctx.saved_tensors
         share = gradient.to(x.dtype) / step
         mask = torch.ops.aten.hardtanh_backward
-        low, high = gradient_mask(Grid(bits=STREAM.bits, zero=0))
+        low, high = gradient_mask(STREAM.low, STREAM.high)
         if torch.is_grad_enabled():  # differentiated once more, for a Hessian
             return mask(share.expand_as(x), x / step, low, high), None
         dx = torch.empty_like(x)

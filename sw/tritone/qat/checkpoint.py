@@ -42,6 +42,7 @@ class Stage(Enum):
 
     PRETRAIN = "pretrain"
     FINETUNE = "finetune"
+    EXACT = "exact"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +54,14 @@ class Progress:
     stage, epoch : the stage and the number of its epochs that are done.
     seconds : of training, over all attempts.
     top1_fp32 : of the pretrained model in percent; None before it is finished.
+    top1_finetuned : of the frozen model between fine-tuning and exact training; None before that.
     """
 
     stage: Stage
     epoch: int
     seconds: float
     top1_fp32: float | None
+    top1_finetuned: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +148,7 @@ def load_checkpoint(run: Path) -> Checkpoint | None:
             epoch=body["epoch"],
             seconds=body["seconds"],
             top1_fp32=body["top1_fp32"],
+            top1_finetuned=body.get("top1_finetuned"),
         ),
         model=_section(tensors, "model."),
         optimizer=_section(tensors, "optimizer."),

@@ -18,6 +18,7 @@ from tritone.qat.checkpoint import Stage, load_checkpoint
 from tritone.qat.convert import convert
 from tritone.qat.determinism import deterministic
 from tritone.qat.evaluate import BATCH
+from tritone.qat.exact import ExactModel
 from tritone.qat.freeze import freeze
 from tritone.qat.frozen import FrozenConvolution, FrozenModel
 from tritone.qat.modules import INPUT, QuantizedModel
@@ -107,20 +108,29 @@ def export_run(
         raise FileNotFoundError(f"Run must be a folder that was trained, not {run}: train it first")
     recipe = parse_recipe((run / RECIPE).read_text())
     checkpoint = load_checkpoint(run)
+    last = (
+        (Stage.FINETUNE, recipe.finetune.epochs)
+        if recipe.exact is None
+        else (Stage.EXACT, recipe.exact.epochs)
+    )
     done = checkpoint and (checkpoint.progress.stage, checkpoint.progress.epoch)
-    if checkpoint is None or done != (Stage.FINETUNE, recipe.finetune.epochs):
+    if checkpoint is None or done != last:
         raise ValueError(
             f"Run {run} must be trained to its last epoch; continue its training first"
         )
     dataset = data.hold_out(data.load(recipe.dataset, folder), recipe.data.validation)
     model = convert(initial_model(recipe, dataset), dataset.shape, recipe.precision, recipe.method)
-    model.load_state_dict(checkpoint.model)
+    trained: torch.nn.Module = model if recipe.exact is None else ExactModel(model)
+    trained.load_state_dict(checkpoint.model)
     # As in training: the step of the logits comes from float sums.
     train_images = torch.from_numpy(dataset.train_images)
     with deterministic(recipe.threads):
         if static_steps:
             _fix_steps(run, model, train_images)
-        frozen = freeze(model, train_images)
+        if isinstance(trained, ExactModel) and not static_steps:
+            frozen = trained.freeze()
+        else:
+            frozen = freeze(model, train_images)
         images = torch.from_numpy(dataset.test_images)
         logits = torch.cat([frozen(batch) for batch in images.split(BATCH)])
     return save_export(

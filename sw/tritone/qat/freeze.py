@@ -44,6 +44,8 @@ from tritone.spec.fixed import (
 __all__ = [
     "LOGIT_HEADROOM",
     "freeze",
+    "freeze_within",
+    "largest_logit",
     "octave_constants",
     "requantizer_constants",
     "shortcut_constants",
@@ -69,6 +71,16 @@ def freeze(model: QuantizedModel, images: Tensor) -> FrozenModel:
     ------
     ValueError : a layer whose constants do not fit their formats.
     """
+    return freeze_within(model, largest_logit(model, images))
+
+
+def largest_logit(model: QuantizedModel, images: Tensor) -> float:
+    """Return the largest magnitude of a real logit on the first LOGIT_IMAGES of ``images``.
+
+    Raises
+    ------
+    ValueError : it is 0.
+    """
     was_training = model.training
     model.eval()
     with torch.no_grad():
@@ -77,6 +89,16 @@ def freeze(model: QuantizedModel, images: Tensor) -> FrozenModel:
     model.train(was_training)
     if largest == 0:
         raise ValueError("Logits must not all be 0 on the training set; train the model first")
+    return largest
+
+
+def freeze_within(model: QuantizedModel, largest: float) -> FrozenModel:
+    """Return the integer model; ``largest`` is that of the real logits, which sets their step.
+
+    Raises
+    ------
+    ValueError : a layer whose constants do not fit their formats.
+    """
     frozen = _Freezing(model.shapes[INPUT])
     for node in model.nodes:
         if isinstance(node, QuantizedConvolution):
@@ -216,7 +238,7 @@ def octave_constants(name: str, gain: Tensor, bias: Tensor, zero: int) -> tuple[
             f"Layer {name} must be scaled by at most sqrt 2 without multipliers, "
             f"not {float(gain.abs().max()):.3g}"
         )
-    halves = torch.tensor([half(int(shift)) for shift in (k + 1) >> 1])
+    halves = torch.tensor([half(int(shift)) for shift in (k + 1) >> 1], device=k.device)
     offset = _round((bias + zero) * torch.exp2(((k + 1) >> 1).double())) + halves
     _require_format(name, "D", offset, OFFSET)
     return k, offset.long()
@@ -274,7 +296,8 @@ def _scaled_levels(book: Codebook, turned: Tensor) -> Tensor:
     levels = [level or Level(0) for level in book.levels]
     even, odd = (torch.tensor([getattr(n, rail) for n in levels]) for rail in ("even", "odd"))
     one, root = 1 << SQRT2_FRACTION, SQRT2_NUMERATOR
-    return torch.stack([one * even + root * odd, 2 * one * odd + root * even])[turned]
+    both = torch.stack([one * even + root * odd, 2 * one * odd + root * even])
+    return both.to(turned.device)[turned]
 
 
 def _negated(book: Codebook) -> Tensor:
@@ -319,7 +342,8 @@ def _freeze_convolution(
     if node.half_octaves:
         half_octaves, offset = octave_constants(node.name, ratio, bias, result.zero)
         multiplier, shift = torch.ones_like(offset), 0
-        codes = torch.where((ratio < 0).view(-1, 1, 1, 1), _negated(book)[codes.long()], codes)
+        negated = _negated(book).to(codes.device)[codes.long()]
+        codes = torch.where((ratio < 0).view(-1, 1, 1, 1), negated, codes)
     else:
         multiplier, offset, shift = requantizer_constants(
             node.name,
@@ -349,7 +373,7 @@ def _freeze_convolution(
         codes=codes,
         scaled=_scaled_levels(
             book,
-            torch.zeros(len(codes), dtype=torch.long) if half_octaves is None else half_octaves & 1,
+            torch.zeros_like(offset) if half_octaves is None else half_octaves & 1,
         ),
         bits=node.bits,
         zero=source.zero,

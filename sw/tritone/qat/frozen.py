@@ -18,7 +18,7 @@ from tritone.graph import Gain, PoolKind, Shortcut, Window
 from tritone.qat.modules import INPUT
 from tritone.spec.fixed import BETA, GAIN_FRACTION, STREAM, SUM, half
 
-__all__ = ["Evaluation", "FrozenConvolution", "FrozenModel", "FrozenPool"]
+__all__ = ["EXACT", "Evaluation", "FrozenConvolution", "FrozenModel", "FrozenPool"]
 
 # Integers up to here are exact in float64.
 EXACT = 1 << 53

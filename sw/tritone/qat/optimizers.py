@@ -10,7 +10,7 @@ from torch import nn
 
 from tritone.qat.activations import ActivationQuantizer
 from tritone.qat.quantizers import WeightQuantizer
-from tritone.qat.recipe import Finetuning, Optimizer, Pretraining, Schedule
+from tritone.qat.recipe import ExactTuning, Finetuning, Optimizer, Pretraining, Schedule
 
 __all__ = ["build_optimizer", "learning_rate_factor", "set_progress"]
 
@@ -26,7 +26,7 @@ LAST = LOW / 1e4
 def build_optimizer(
     rule: Optimizer,
     model: nn.Module,
-    stage: Pretraining | Finetuning,
+    stage: Pretraining | Finetuning | ExactTuning,
     activation_decay: float = 0.0,
 ) -> torch.optim.Optimizer:
     """Return an optimiser with three groups of parameters.

@@ -33,6 +33,7 @@ __all__ = [
     "Grid",
     "StepRule",
     "block_size",
+    "blocks",
     "compose",
     "flat",
     "gradient_mask",
@@ -131,7 +132,7 @@ def flat(tensor: Tensor) -> Tensor:
     return (tensor.permute(0, 2, 3, 1) if channels_last else tensor).view(-1)
 
 
-def _blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+def blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Return tensors of one layout in equal parts."""
     size = max(1, block_size(tensors[0]))
     yield from zip(*(flat(each).split(size) for each in tensors), strict=True)
@@ -147,7 +148,7 @@ class Fused(torch.autograd.Function):
         """Return the values."""
         x = x.contiguous(memory_format=layout(x))
         values = torch.empty_like(x)
-        for some, value in _blocks(x, values):
+        for some, value in blocks(x, values):
             levels(some, step, grid, out=value).mul_(step)
         ctx.save_for_backward(x, step, values)
         ctx.grid, ctx.rule, ctx.estimator = grid, rule, estimator
@@ -166,14 +167,14 @@ class Fused(torch.autograd.Function):
         return dx, moved, None, None, None
 
 
-def gradient_mask(grid: Grid) -> tuple[float, float]:
-    """Return the bounds between which hardtanh_backward passes a gradient as ``grid`` does.
+def gradient_mask(low: float, high: float) -> tuple[float, float]:
+    """Return the bounds between which hardtanh_backward passes the gradients of ``low..high``.
 
     It leaves out both bounds; the next numbers of float32 take them in.
     """
     return (
-        float(np.nextafter(np.float32(grid.low), np.float32(-np.inf))),
-        float(np.nextafter(np.float32(grid.high), np.float32(np.inf))),
+        float(np.nextafter(np.float32(low), np.float32(-np.inf))),
+        float(np.nextafter(np.float32(high), np.float32(np.inf))),
     )
 
 
@@ -183,13 +184,13 @@ def _backward(
     """Return dx and the gradient of the step, block by block."""
     grid, rule, estimator = ctx.grid, ctx.rule, ctx.estimator
     dx, scratch = torch.empty_like(x), torch.empty_like(flat(x)[: block_size(x)])
-    low, high = gradient_mask(grid)
+    low, high = gradient_mask(grid.low, grid.high)
     mask = torch.ops.aten.hardtanh_backward.grad_input
     factor = None
     if isinstance(estimator, ElementwiseScaling):
         factor = estimator.delta / (step * (grid.high - grid.low))
     parts = []
-    for some, value, g, result in _blocks(x, values, gradient, dx):
+    for some, value, g, result in blocks(x, values, gradient, dx):
         part = scratch[: len(some)]
         mask(g, torch.div(some, step, out=part), low, high, grad_input=result)
         match rule:

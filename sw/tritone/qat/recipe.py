@@ -21,6 +21,7 @@ from tritone.qat.schedules import BlendingSchedule, DeltaSchedule
 
 __all__ = [
     "DataChoice",
+    "ExactTuning",
     "Finetuning",
     "Optimizer",
     "Pretraining",
@@ -126,6 +127,25 @@ class Finetuning:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExactTuning:
+    """Training of the frozen network, behind the fine-tuning: only weights and biases learn.
+
+    Parameters
+    ----------
+    epochs, learning_rate, weight_decay, schedule : as in Pretraining.
+    """
+
+    epochs: int
+    learning_rate: float
+    weight_decay: float = 0.0
+    schedule: Schedule = Schedule.COSINE
+
+    def __post_init__(self) -> None:
+        _require_positive("Recipe exact", self, "epochs", "learning_rate")
+        _require_not_negative("Recipe exact", self, "weight_decay")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """A training run.
 
@@ -137,7 +157,7 @@ class Recipe:
     dataset, model : names.
     seed : of initialisation, order and augmentation.
     batch : images a step.
-    optimizer : of both stages.
+    optimizer : of all stages.
     shift : augmentation: images move by at most this many pixels in x and in y, zeros coming in,
         which is the usual crop of an image padded by that many.
     flip : augmentation: half of the images are mirrored left to right.
@@ -145,6 +165,7 @@ class Recipe:
         train many times slower with more than one.
     precision, finetune : sections.
     pretrain, pretrained : how the full-precision weights come to be: trained, or read from a file.
+    exact : the network is trained as it is frozen, at the end; None: it is not.
     data : which images are trained on.
     weights : how the weights of the middle layers are quantised.
     activations : how all tensors but the image and the logits are quantised.
@@ -164,6 +185,7 @@ class Recipe:
     finetune: Finetuning
     pretrain: Pretraining | None = None
     pretrained: Pretrained | None = None
+    exact: ExactTuning | None = None
     data: DataChoice = field(default_factory=DataChoice)
     shift: int = 0
     flip: bool = False
@@ -209,6 +231,16 @@ class Recipe:
     def pretrain_epochs(self) -> int:
         """Epochs of full-precision training; 0 where the weights are read from a file."""
         return 0 if self.pretrain is None else self.pretrain.epochs
+
+    @property
+    def exact_epochs(self) -> int:
+        """Epochs of training behind the fine-tuning."""
+        return 0 if self.exact is None else self.exact.epochs
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of all stages."""
+        return self.pretrain_epochs + self.finetune.epochs + self.exact_epochs
 
     @property
     def method(self) -> Method:

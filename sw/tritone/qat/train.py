@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training: full precision first, then quantised from those weights."""
+"""Training: full precision first, then quantised from those weights, then frozen if wanted."""
 
 from __future__ import annotations
 
 import json
 import math
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,6 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from tritone.qat import data
-from tritone.qat.adapters import adapts, fix_steps
 from tritone.qat.augment import flip_images, shift_images
 from tritone.qat.checkpoint import (
     Progress,
@@ -32,7 +30,7 @@ from tritone.qat.device import Device, choose_device
 from tritone.qat.distillation import Loss, distillation_loss, label_loss
 from tritone.qat.divergence import culprit
 from tritone.qat.evaluate import top1
-from tritone.qat.freeze import freeze
+from tritone.qat.exact import ExactModel
 from tritone.qat.history import EpochRecord, record_epoch
 from tritone.qat.models.catalog import build_model
 from tritone.qat.modules import QuantizedModel, raw_input, real_input
@@ -47,7 +45,15 @@ from tritone.qat.pretrained import (
     normalized_input,
 )
 from tritone.qat.progress import TrainingDisplay
-from tritone.qat.recipe import Finetuning, Pretraining, Recipe, parse_recipe, render_recipe
+from tritone.qat.recipe import (
+    ExactTuning,
+    Finetuning,
+    Pretraining,
+    Recipe,
+    parse_recipe,
+    render_recipe,
+)
+from tritone.qat.report import report_training
 from tritone.qat.steering import Steering
 from tritone.spec.storage import write_atomically, write_json
 
@@ -124,29 +130,6 @@ def _claim(run: Path, recipe: Recipe) -> None:
         )
 
 
-def _commit() -> str | None:
-    """Return the git commit of this source, None where it is not in a repository."""
-    try:
-        found = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return found.stdout.strip()
-
-
-def _device_name(device: torch.device) -> str:
-    """Return what a reader of a table wants to know about the device."""
-    if device.type == "cuda":
-        return str(torch.cuda.get_device_name(device))
-    threads = torch.get_num_threads()
-    return f"CPU, {threads} thread{'s' if threads > 1 else ''}"
-
-
 class _Training:
     """One run: its data, its random numbers and its clock.
 
@@ -167,8 +150,10 @@ class _Training:
         self.test_labels = torch.from_numpy(dataset.test_labels).to(device)
         self.generator = torch.Generator().manual_seed(recipe.seed)
         self.checkpoint = load_checkpoint(run)
-        before = self.checkpoint.progress.seconds if self.checkpoint else 0.0
-        self.started = time.monotonic() - before
+        done = self.checkpoint.progress if self.checkpoint else None
+        self.started = time.monotonic() - (done.seconds if done else 0.0)
+        self.top1_fp32 = done.top1_fp32 if done else None
+        self.top1_finetuned = done.top1_finetuned if done else None
         self.epoch_steps = math.ceil(len(self.train_labels) / recipe.batch)
         smallest = (len(self.train_labels) - 1) % recipe.batch + 1
         if recipe.batch % size() or smallest < size():
@@ -183,56 +168,82 @@ class _Training:
         return round(time.monotonic() - self.started, 3)
 
     def run(self, console: Console) -> dict[str, Any]:
-        """Train both stages and return the report."""
+        """Train all stages and return the report."""
         recipe = self.recipe
-        epochs = recipe.pretrain_epochs + recipe.finetune.epochs
-        with TrainingDisplay(console, epochs * self.epoch_steps) as display:
-            top1_fp32: float | None
+        stage = Stage.PRETRAIN if self.checkpoint is None else self.checkpoint.progress.stage
+        with TrainingDisplay(console, recipe.epochs * self.epoch_steps) as display:
             model = initial_model(recipe, self.dataset).to(self.device)
-            done = self.checkpoint.progress if self.checkpoint else None
-            if done is not None and done.stage is Stage.FINETUNE:
+            if stage is not Stage.PRETRAIN:
                 display.skip(recipe.pretrain_epochs * self.epoch_steps)
-                top1_fp32 = done.top1_fp32
                 load_baseline(self.folder, model)
             elif recipe.pretrained is not None:
-                model, top1_fp32 = self._import(recipe.pretrained)
-            else:
-                self._stage(Stage.PRETRAIN, model, real_input, label_loss, None, display)
+                model = self._import(recipe.pretrained)
+            elif recipe.pretrain is not None:
+                self._stage(Stage.PRETRAIN, recipe.pretrain, model, real_input, label_loss, display)
                 model.eval()
-                top1_fp32 = self._test(lambda x: model(real_input(x)))
+                self.top1_fp32 = self._test(lambda x: model(real_input(x)))
             if rank() == 0:
                 save_baseline(self.folder, model)
             quantized = convert(model, self.dataset.shape, recipe.precision, recipe.method)
             quantized.to(self.device)
+            trained: QuantizedModel | ExactModel = quantized
             loss = distillation_loss(recipe.distillation, model)
-            self._stage(Stage.FINETUNE, quantized, raw_input, loss, top1_fp32, display)
-        return self._report(quantized, top1_fp32)
+            if stage is Stage.EXACT:
+                display.skip(recipe.finetune.epochs * self.epoch_steps)
+            else:
+                self._stage(Stage.FINETUNE, recipe.finetune, quantized, raw_input, loss, display)
+            if recipe.exact is not None:
+                trained = ExactModel(quantized)
+                if stage is not Stage.EXACT:
+                    self._measure_frozen(trained)
+                self._stage(Stage.EXACT, recipe.exact, trained, raw_input, loss, display)
+        return report_training(
+            recipe,
+            trained,
+            self._progress(Stage.EXACT if recipe.exact else Stage.FINETUNE, recipe.epochs),
+            self.train_images,
+            self.test_images,
+            self.test_labels,
+        )
 
-    def _import(self, pretrained: Pretrained) -> tuple[nn.Module, float]:
-        """Return the model with weights of others and its top-1, measured as it was trained."""
+    def _progress(self, stage: Stage, epoch: int) -> Progress:
+        return Progress(
+            stage=stage,
+            epoch=epoch,
+            seconds=self.seconds,
+            top1_fp32=self.top1_fp32,
+            top1_finetuned=self.top1_finetuned,
+        )
+
+    def _measure_frozen(self, model: ExactModel) -> None:
+        """Note what the network comes to without exact training, which starts with it."""
+        model.start(self.train_images)
+        model.to("cpu")  # as for the report
+        self.top1_finetuned = top1(model.freeze(), self.test_images.cpu(), self.test_labels.cpu())
+        model.to(self.device)
+
+    def _import(self, pretrained: Pretrained) -> nn.Module:
+        """Return the model with weights of others; its top-1 is measured as it was trained."""
         model = build_model(self.recipe.model, self.dataset.shape[0], self.dataset.classes).eval()
         map_weights(model, load_weights(pretrained))
         model.to(self.device)
-        accuracy = self._test(lambda x: model(normalized_input(x, pretrained.normalization)))
+        self.top1_fp32 = self._test(lambda x: model(normalized_input(x, pretrained.normalization)))
         fold_normalization(model, pretrained.normalization)
-        return model, accuracy
+        return model
 
     def _stage(
         self,
         stage: Stage,
+        settings: Pretraining | Finetuning | ExactTuning,
         model: nn.Module,
         read: Callable[[Tensor], Tensor],
         loss_of: Loss,
-        top1_fp32: float | None,
         display: TrainingDisplay,
     ) -> None:
         """Train ``model`` for what is left of ``stage``, with a checkpoint after every epoch.
 
         ``read`` makes of images what the model takes.
         """
-        settings: Pretraining | Finetuning = self.recipe.finetune
-        if stage is Stage.PRETRAIN and self.recipe.pretrain is not None:
-            settings = self.recipe.pretrain
         optimizer = build_optimizer(
             self.recipe.optimizer, model, settings, self.recipe.activations.weight_decay
         )
@@ -281,11 +292,7 @@ class _Training:
                 continue
             record_epoch(self.folder, record)
             save_checkpoint(
-                self.folder,
-                Progress(stage=stage, epoch=epoch + 1, seconds=self.seconds, top1_fp32=top1_fp32),
-                model,
-                optimizer,
-                self.generator,
+                self.folder, self._progress(stage, epoch + 1), model, optimizer, self.generator
             )
         separate_norms(model)
 
@@ -293,7 +300,7 @@ class _Training:
         self,
         stage: Stage,
         epoch: int,
-        settings: Pretraining | Finetuning,
+        settings: Pretraining | Finetuning | ExactTuning,
         model: nn.Module,
         forward: Callable[[Tensor], Tensor],
         loss_of: Loss,
@@ -344,37 +351,3 @@ class _Training:
 
     def _test(self, model: Callable[[Tensor], Tensor]) -> float:
         return top1(model, self.test_images, self.test_labels)
-
-    def _report(self, model: QuantizedModel, top1_fp32: float | None) -> dict[str, Any]:
-        recipe = self.recipe
-        model.eval()
-        top1_quant = self._test(model)
-        # An accelerator may convolve by transforms, which are not exact.
-        model.to("cpu")
-        train_images = self.train_images.cpu()
-        images, labels = self.test_images.cpu(), self.test_labels.cpu()
-        frozen = freeze(model, train_images)
-        ablation = {}
-        if adapts(model):
-            fix_steps(model, train_images)
-            ablation["top1_static"] = top1(freeze(model, train_images), images, labels)
-        return {
-            "dataset": recipe.dataset,
-            "model": recipe.model,
-            "method": recipe.precision.method,
-            "estimator": recipe.weights.estimator.value,
-            "codebook": recipe.precision.weights,
-            "weight_bits": recipe.weights.companding or recipe.precision.weight_bits,
-            "act_bits": recipe.precision.act_bits,
-            "epochs": recipe.finetune.epochs,
-            "epochs_fp32": recipe.pretrain_epochs,
-            "seed": recipe.seed,
-            "images": "validation" if recipe.data.validation else "test",
-            "top1_fp32": top1_fp32,
-            "top1_quant": top1_quant,
-            "top1_frozen": top1(frozen, images, labels),
-            **ablation,
-            "seconds": self.seconds,
-            "device": _device_name(self.device),
-            "commit": _commit(),
-        }
