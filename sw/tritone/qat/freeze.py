@@ -4,13 +4,20 @@
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 
 import torch
 from torch import Tensor
 
 from tritone import graph
 from tritone.qat.adapters import AdaptiveQuantizer
+from tritone.qat.constants import (
+    negated_codes,
+    octave_constants,
+    requantizer_constants,
+    scaled_levels,
+    shortcut_constants,
+    shortcut_octaves,
+)
 from tritone.qat.evaluate import BATCH
 from tritone.qat.frozen import FrozenConvolution, FrozenModel, FrozenPool
 from tritone.qat.modules import (
@@ -20,37 +27,19 @@ from tritone.qat.modules import (
     QuantizedPool,
     average_constants,
 )
-from tritone.spec.codebook import Codebook, Level
 from tritone.spec.fixed import (
     BETA,
     BETA_HIGH,
     BETA_LOW,
-    HALF_OCTAVES_LOW,
     INPUT_STEP,
     INPUT_ZERO,
     LOGIT,
     MULTIPLIER,
-    OFFSET,
-    SHIFT_MAX,
-    SHORTCUT_SHIFT_MAX,
     SQRT2_FRACTION,
-    SQRT2_NUMERATOR,
     STREAM,
-    VALUE,
-    FixedFormat,
-    half,
 )
 
-__all__ = [
-    "LOGIT_HEADROOM",
-    "freeze",
-    "freeze_within",
-    "largest_logit",
-    "octave_constants",
-    "requantizer_constants",
-    "shortcut_constants",
-    "shortcut_octaves",
-]
+__all__ = ["LOGIT_HEADROOM", "freeze", "freeze_within", "largest_logit"]
 
 # The logits of images that were not seen may be this much larger than those of the training set.
 LOGIT_HEADROOM = 2
@@ -179,137 +168,6 @@ class _Freezing:
         self.gains[tensor] = gain, quantizer.bits
 
 
-def requantizer_constants(
-    name: str, gain: Tensor, bias: Tensor, zero: int, largest: int = MULTIPLIER.high
-) -> tuple[Tensor, Tensor, int]:
-    """Return M, D (int64) and S of ``y = gain * v + bias + zero``, rounded half up.
-
-    S is the largest for which both fit: a layer of small weights and a large bias, like the last
-    one of an adapter, is bounded by D.
-
-    Parameters
-    ----------
-    name : of the layer, for messages.
-    gain : codes per unit of v, for each channel, float64.
-    bias : codes, for each channel, float64.
-    zero : z of the output.
-    largest : magnitude of M.
-    """
-    for shift in range(SHIFT_MAX, -1, -1):
-        multiplier = _round(gain * 2.0**shift)
-        offset = _round((bias + zero) * 2.0**shift) + half(shift)
-        if multiplier.abs().max() <= largest and _fits(offset, OFFSET):
-            break
-    for label, values, fixed in (("M", multiplier, MULTIPLIER), ("D", offset, OFFSET)):
-        _require_format(name, label, values, fixed)
-    return multiplier.long(), offset.long(), shift
-
-
-def _fits(values: Tensor, fixed: FixedFormat) -> bool:
-    return bool(((values >= fixed.low) & (values <= fixed.high)).all())
-
-
-def _require_format(name: str, label: str, values: Tensor, fixed: FixedFormat) -> None:
-    if not _fits(values, fixed):
-        raise ValueError(
-            f"Layer {name} must have {label} in {fixed.bits} signed bits, "
-            f"not {float(values.abs().max()):.3g}"
-        )
-
-
-def octave_constants(name: str, gain: Tensor, bias: Tensor, zero: int) -> tuple[Tensor, Tensor]:
-    """Return k and D (int64) of ``y = 2**(-k/2) * v + bias + zero``, rounded half up.
-
-    k is that of the half octave nearest to each magnitude of ``gain``, at most 76: v has 36 bits,
-    so what is scaled by less is less than a quarter of a code, whatever k is.
-
-    Parameters
-    ----------
-    name : of the layer, for messages.
-    gain : codes per unit of v, for each channel, float64.
-    bias : codes, for each channel, float64.
-    zero : z of the output.
-    """
-    most = 2 * (VALUE.bits + 2)
-    octaves = torch.where(gain == 0, most, -2 * torch.log2(gain.abs()))
-    k = _round(octaves).clamp(max=most).long()
-    if int(k.min()) < HALF_OCTAVES_LOW:
-        raise ValueError(
-            f"Layer {name} must be scaled by at most sqrt 2 without multipliers, "
-            f"not {float(gain.abs().max()):.3g}"
-        )
-    halves = torch.tensor([half(int(shift)) for shift in (k + 1) >> 1], device=k.device)
-    offset = _round((bias + zero) * torch.exp2(((k + 1) >> 1).double())) + halves
-    _require_format(name, "D", offset, OFFSET)
-    return k, offset.long()
-
-
-def shortcut_octaves(name: str, ratio: float) -> int:
-    """Return t of ``(k - z_k) * ratio``, a power of two, added to a sum without multipliers.
-
-    Parameters
-    ----------
-    name : of the layer, for messages.
-    ratio : step of the shortcut tensor over that of the result.
-    """
-    mantissa, exponent = math.frexp(ratio)
-    if mantissa != 0.5:
-        raise ValueError(
-            f"Layer {name} must add a shortcut of a power of two of its own steps without "
-            f"multipliers, not {ratio:.3g}"
-        )
-    return exponent - 1
-
-
-def shortcut_constants(name: str, ratio: float, shift: int) -> tuple[int, int]:
-    """Return K and t of ``(k - z_k) * ratio`` added to a sum that is shifted by ``shift``.
-
-    t is the smallest for which K = round(ratio * 2**(shift - t)) fits.
-
-    Parameters
-    ----------
-    name : of the layer, for messages.
-    ratio : step of the shortcut tensor over that of the result.
-    """
-    exact = Fraction(ratio) * (1 << shift)
-    for t in range(SHORTCUT_SHIFT_MAX + 1):
-        multiplier = math.floor(exact / (1 << t) + Fraction(1, 2))
-        if multiplier <= MULTIPLIER.high:
-            return multiplier, t
-    raise ValueError(
-        f"Layer {name} must add a shortcut of at most "
-        f"{MULTIPLIER.high << SHORTCUT_SHIFT_MAX >> shift} of its own steps, not {ratio:.3g}"
-    )
-
-
-def _round(value: Tensor) -> Tensor:
-    """Return ``value`` rounded half up, still float64: integers below 2**53 are exact."""
-    return torch.floor(value + 0.5)
-
-
-def _scaled_levels(book: Codebook, turned: Tensor) -> Tensor:
-    """Return 128 times the level of each code (channel, code), 0 for codes that are not used.
-
-    In channels that are ``turned`` it is sqrt 2 times that: ``sqrt 2 (e + o sqrt 2) = 2 o + e sqrt
-    2``.
-    """
-    levels = [level or Level(0) for level in book.levels]
-    even, odd = (torch.tensor([getattr(n, rail) for n in levels]) for rail in ("even", "odd"))
-    one, root = 1 << SQRT2_FRACTION, SQRT2_NUMERATOR
-    both = torch.stack([one * even + root * odd, 2 * one * odd + root * even])
-    return both.to(turned.device)[turned]
-
-
-def _negated(book: Codebook) -> Tensor:
-    """Return for each code that of the negative level; codes that are not used stay."""
-    codes = {level: code for code, level in reversed(list(enumerate(book.levels))) if level}
-    negative = [
-        code if level is None else codes[Level(-level.even, -level.odd)]
-        for code, level in enumerate(book.levels)
-    ]
-    return torch.tensor(negative, dtype=torch.uint8)
-
-
 @torch.no_grad()
 def _freeze_convolution(
     node: QuantizedConvolution,
@@ -342,7 +200,7 @@ def _freeze_convolution(
     if node.half_octaves:
         half_octaves, offset = octave_constants(node.name, ratio, bias, result.zero)
         multiplier, shift = torch.ones_like(offset), 0
-        negated = _negated(book).to(codes.device)[codes.long()]
+        negated = negated_codes(book).to(codes.device)[codes.long()]
         codes = torch.where((ratio < 0).view(-1, 1, 1, 1), negated, codes)
     else:
         multiplier, offset, shift = requantizer_constants(
@@ -371,7 +229,7 @@ def _freeze_convolution(
         window=node.window,
         codebook=book.name,
         codes=codes,
-        scaled=_scaled_levels(
+        scaled=scaled_levels(
             book,
             torch.zeros_like(offset) if half_octaves is None else half_octaves & 1,
         ),
