@@ -21,7 +21,7 @@ from tritone_hw.accelerator import Accelerator
 from tritone_hw.platform.target import Target
 from tritone_hw.rtlil_reduction import merge_modules, purge_wires
 
-__all__ = ["TOP", "convert", "emit_verilog", "write_verilog"]
+__all__ = ["TOP", "convert", "emit_verilog", "to_verilog", "write_verilog"]
 
 TOP = "tritone"
 
@@ -82,7 +82,13 @@ def convert(component: Component, name: str, target: Target = Target.PORTABLE) -
     ports = {}
     for path, _member, value in component.signature.flatten(component):
         ports[path[0] if len(path) == 1 else f"{path[0]}_{path[-1]}"] = (Value.cast(value), None)
-    text = rtlil.convert(component, name=name, platform=target, ports=ports, emit_src=False)
+    return to_verilog(
+        rtlil.convert(component, name=name, platform=target, ports=ports, emit_src=False)
+    )
+
+
+def to_verilog(text: str) -> str:
+    """Return the Verilog of a design as Amaranth's back end gives it (RTLIL)."""
     text = merge_modules(purge_wires(text))
     strip = " ".join(f"-remove {attribute}" for attribute in _INTERNAL)
     verilog = _run_yosys(

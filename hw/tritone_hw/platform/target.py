@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from enum import Enum
 
+from amaranth.vendor import LatticePlatform
+
 from tritone_hw.platform.ecp5 import Ecp5Form
 from tritone_hw.platform.portable import PortableForm
 from tritone_hw.platform.xc7 import Xc7Form
@@ -21,7 +23,7 @@ class Target(Enum):
 
 
 def form_for(platform: object) -> PortableForm:
-    """Return the form of the array for the platform of an elaboration.
+    """Return the form of the array for the platform of an elaboration: a Target, or a board's.
 
     Simulators elaborate without a platform and get the portable form.
     """
@@ -32,4 +34,8 @@ def form_for(platform: object) -> PortableForm:
             return Ecp5Form()
         case Target.XC7:
             return Xc7Form()
-    raise TypeError(f"Platform must be a Target or None, not {platform!r}")
+        case LatticePlatform(family=Target.ECP5.value):
+            return Ecp5Form()
+    raise TypeError(
+        f"Platform must be a Target, that of a board with an ECP5, or None, not {platform!r}"
+    )

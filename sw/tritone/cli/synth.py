@@ -19,7 +19,24 @@ from tritone.spec.storage import write_json
 if TYPE_CHECKING:
     from tritone_hw.synthesis.flow import Synthesis
 
-__all__ = ["synth", "synthesis_report"]
+__all__ = ["run_costs", "synth", "synthesis_report"]
+
+
+def run_costs(run: Path | None, machine: MachineConfig) -> tuple[str | None, float | None]:
+    """Return the network of a run and its cycles an image on ``machine``; None without a run.
+
+    Raises
+    ------
+    FileNotFoundError : the run has no graph.
+    ValueError : the network does not fit the machine.
+    """
+    if run is None:
+        return None, None
+    graph = run / "graph"
+    if not graph.exists():
+        raise FileNotFoundError(f"{graph} must be there; make it with: tritone export {run}")
+    network = Network.load(graph)
+    return network.name, describe(compile_network(network, machine)).cycles
 
 
 def synth(
@@ -51,13 +68,7 @@ def synth(
     from tritone_hw.synthesis.flow import synthesise
     from tritone_hw.synthesis.placement import Router
 
-    network, cycles = None, None
-    if run is not None:
-        graph = run / "graph"
-        if not graph.exists():
-            raise FileNotFoundError(f"{graph} must be there; make it with: tritone export {run}")
-        network = Network.load(graph)
-        cycles = describe(compile_network(network, machine)).cycles
+    network, cycles = run_costs(run, machine)
     title = f"{machine.name} on {device.name}"
     with Console(stderr=True).status(title) as status:
         result = synthesise(
@@ -68,7 +79,7 @@ def synth(
             build=build,
             watch=lambda stage: status.update(f"{title}: {stage}"),
         )
-    report = synthesis_report(result, network.name if network else None, cycles)
+    report = synthesis_report(result, network, cycles)
     path = build / "synth" / f"{machine.name}-{device.name}.json"
     write_json(path, report)
     return path, report

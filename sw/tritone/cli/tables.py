@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tritone.cli.plan import Status  # needs torch
 
 __all__ = [
+    "bitstream_table",
+    "board_table",
     "check_table",
     "comparison_table",
     "convolution_table",
@@ -248,6 +250,33 @@ def synthesis_table(report: Mapping[str, Any], path: Path) -> Group:
     title = f"Synthesis of {report['machine']} for {report['device']}"
     note = "" if report["placed"] else ", area only"
     return Group(_grid(title + note, ("block", *used), rows), _pairs("All in all", totals))
+
+
+def bitstream_table(report: Mapping[str, Any], path: Path) -> Group:
+    """Return the tables of a bitstream: those of its synthesis, and the board's."""
+    cycles = report["cycles_per_image"]
+    rows = [
+        ("clock in MHz", _number(report["clock_mhz"])),
+        ("frames a second at it", _number(1e6 * report["clock_mhz"] / cycles if cycles else None)),
+        ("bytes of memory", _size(report["memory_bytes"])),
+        ("bitstream", report["bitstream"]),
+        ("its bytes", _size(report["bitstream_bytes"])),
+    ]
+    return Group(synthesis_table(report, path), _pairs(f"Board {report['device']}", rows))
+
+
+def board_table(report: Mapping[str, Any]) -> Group:
+    """Return the table of a board.json."""
+    rows = [
+        ("images", _size(report["images"])),
+        ("mismatches with the exported logits", _size(report["mismatches"])),
+        ("top-1", _percent(report["top1"])),
+        ("frames a second", _number(report["fps"])),
+        (f"those of the machine at {report['clock_mhz']:g} MHz", _number(report["machine_fps"])),
+        ("cycles an image", f"{report['cycles_per_image']:,.1f}"),
+        ("requests repeated", _size(report["repeated_requests"])),
+    ]
+    return _pairs(f"{report['network']} on {report['machine']} at {report['port']}", rows)
 
 
 def speed_table(title: str, rows: Iterable[tuple[str, int, int | None, float]]) -> Group:

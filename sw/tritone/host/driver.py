@@ -93,6 +93,14 @@ class Driver:
         """Write the register of that name."""
         self._registers.write(register(name).address, value)
 
+    def require(self, program: Program) -> None:
+        """Raise ValueError unless ``program`` is compiled for this machine."""
+        if program.machine.fingerprint != self.fingerprint:
+            raise ValueError(
+                f"Program must be compiled for the machine {self.fingerprint:016x}, "
+                f"not for {program.machine.name} ({program.machine.fingerprint:016x})"
+            )
+
     def start(
         self, program: Program, *, program_address: int, images: int, results: int, count: int
     ) -> None:
@@ -104,11 +112,7 @@ class Driver:
             is no image.
         RuntimeError : a run is under way.
         """
-        if program.machine.fingerprint != self.fingerprint:
-            raise ValueError(
-                f"Program must be compiled for the machine {self.fingerprint:016x}, "
-                f"not for {program.machine.name} ({program.machine.fingerprint:016x})"
-            )
+        self.require(program)
         addresses = {
             "program_address": program_address,
             "image_address": images,

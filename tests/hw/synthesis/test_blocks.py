@@ -37,7 +37,7 @@ MODULES = [name.lstrip("\\") for name in STATISTICS["modules"] if "accelerator" 
 
 def test_counts() -> None:
     """A block has its own cells and those of what is no block; equal modules count twice."""
-    assert count_blocks(Family.ECP5, STATISTICS, "top", MODULES) == {
+    assert count_blocks(Family.ECP5, STATISTICS, "top.accelerator", MODULES) == {
         "memories": Area(sites=20, bram=6, dsp=2),
         "engine": Area(sites=105),
         "ports": Area(sites=14 + 6),
@@ -51,7 +51,7 @@ def test_a_strange_cell() -> None:
     """What a cell takes must be known."""
     message = re.escape("Cell of ecp5 must be a known one, not 'DCUA'")
     with pytest.raises(ValueError, match=f"^{message}$"):
-        count_blocks(Family.ECP5, design(top={"DCUA": 1}), "top", [])
+        count_blocks(Family.ECP5, design(top={"DCUA": 1}), "top.accelerator", [])
 
 
 def test_blocks_of_a_design() -> None:
@@ -61,7 +61,7 @@ def test_blocks_of_a_design() -> None:
         "module \\top.accelerator.engine.array (c);\n"
         "module \\top.accelerator.engine.array.unit0_0 (d);\nmodule \\top.accelerator.dma (e);\n"
     )
-    assert block_modules(text, "top") == [
+    assert block_modules(text, "top.accelerator") == [
         "top.accelerator",
         "top.accelerator.engine.array",
         "top.accelerator.dma",
