@@ -17,6 +17,9 @@ BUILD   ?= build
 # are told where it has been exported.
 TARGET  ?= ecp5-85k
 SEEDS   ?= 1
+# A board to make a bitstream for, and the serial port at which one is.
+BOARD   ?= ulx3s_85f
+PORT    ?= /dev/ttyUSB0
 
 SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -35,7 +38,7 @@ STAMP   := $(VENV)/.installed-$(shell (pwd; cat pyproject.toml constraints.txt) 
 .PHONY: help
 help: ## list the targets
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "variables: RECIPE RUN MACHINE IMAGES DATASET FOLDER RESULTS WAVES TARGET SEEDS, for example make sim RUN=runs/digits IMAGES=10"
+	@echo "variables: RECIPE RUN MACHINE IMAGES DATASET FOLDER RESULTS WAVES TARGET SEEDS BOARD PORT, for example make sim RUN=runs/digits IMAGES=10"
 
 $(STAMP): pyproject.toml constraints.txt
 	@found=; \
@@ -137,6 +140,18 @@ ip: $(STAMP) ## MACHINE as a block for Vivado, FuseSoC and LiteX, with drivers, 
 synth: $(STAMP) ## area and clock of MACHINE on the device TARGET, over SEEDS placements
 	@$(TRITONE) synth --machine $(MACHINE) --target $(TARGET) --seeds $(SEEDS) --build $(BUILD) \
 	  $(if $(wildcard $(RUN)/graph),--run $(RUN))
+
+# The demonstration's machine is slow to place and larger than the digits need: by default the
+# command's own.
+.PHONY: bitstream
+bitstream: $(STAMP) ## MACHINE with memory and a serial port, for BOARD, in build/board/
+	@$(TRITONE) bitstream --board $(BOARD) --seeds $(SEEDS) --build $(BUILD) \
+	  $(if $(filter-out file,$(origin MACHINE)),--machine $(MACHINE)) \
+	  $(if $(wildcard $(RUN)/graph),--run $(RUN))
+
+.PHONY: run
+run: $(STAMP) ## RUN's program on IMAGES images, on the board at PORT
+	@$(TRITONE) run $(RUN) --port $(PORT) --images $(IMAGES)
 
 .PHONY: sim
 sim: simulator ## simulate RUN's program on IMAGES images and compare every tensor

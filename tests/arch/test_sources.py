@@ -17,6 +17,8 @@ TESTED_BY = {
     "sw/tritone/compiler/parameters.py": "tests/compiler/test_emit.py",
     "sim/tritone_sim/runner.py": "tests/sim/test_build.py",
     "sim/tritone_sim/verification.py": "tests/system/test_sabotage.py",
+    "sim/tritone_sim/serial_bench.py": "tests/sim/test_serial_board.py",
+    "hw/tritone_hw/board/hosted_accelerator.py": "tests/system/test_board.py",
 }
 SPDX = "# SPDX-License-Identifier: Apache-2.0"
 

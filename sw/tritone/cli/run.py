@@ -15,8 +15,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from tritone.cli.options import require_path
 from tritone.compiler import pack_images
 from tritone.golden.dump import unpack_dump
-from tritone.host.loaded_program import LoadedProgram
 from tritone.host.link import Link
+from tritone.host.loaded_program import LoadedProgram
 from tritone.host.serial_line import open_line
 from tritone.spec.host_link import BAUD
 from tritone.spec.program import Program

@@ -13,6 +13,17 @@ from pathlib import Path
 
 from tritone.spec.catalog import CATALOG
 from tritone.spec.codebook import MAX_PASSES, TABLE_ENTRIES, TERM_CODE, Codebook, Level
+from tritone.spec.host_link import (
+    END,
+    ESCAPE,
+    ESCAPED,
+    IDENTITY,
+    LINK_VERSION,
+    MAX_BEATS,
+    Answer,
+    Operation,
+)
+from tritone.spec.host_link import HEADER as FRAME_HEADER
 from tritone.spec.isa import (
     CHECK,
     HALF_PARAMETER,
@@ -197,14 +208,37 @@ def _enums() -> list[str]:
     lines = ["## Enumerations", ""]
     enums: tuple[type[Enum], ...] = (*_ENUMS, *_FLAGS)
     for enum in enums:
-        lines += [
-            f"### `{enum.__name__}`",
-            "",
-            *((enum.__doc__ or "").splitlines()[:1]),
-            "",
-            *_table(("value", "name"), ((member.value, f"`{member.name}`") for member in enum)),
-        ]
+        lines += _enum(enum)
     return lines
+
+
+def _enum(enum: type[Enum]) -> list[str]:
+    return [
+        f"### `{enum.__name__}`",
+        "",
+        *((enum.__doc__ or "").splitlines()[:1]),
+        "",
+        *_table(("value", "name"), ((member.value, f"`{member.name}`") for member in enum)),
+    ]
+
+
+def _host_link() -> list[str]:
+    escapes = ", ".join(
+        f"`{plain:02x}` as `{ESCAPE:02x} {second:02x}`" for plain, second in ESCAPED.items()
+    )
+    return [
+        "## Host link",
+        "",
+        f"Frames between a host and a board, version {LINK_VERSION}; [board.md](board.md) tells",
+        f"how they are used. A frame stands between two bytes `{END:02x}`; within it {escapes}.",
+        f"It is the header, at most {MAX_BEATS} beats of data, and the CRC-32 of both, lowest",
+        "byte first.",
+        "",
+        *_record(FRAME_HEADER),
+        *_record(IDENTITY),
+        *_enum(Operation),
+        *_enum(Answer),
+    ]
 
 
 def _machines() -> list[str]:
@@ -270,7 +304,7 @@ def markdown() -> str:
     ]
     for record in _RECORDS:
         lines += _record(record)
-    lines += [*_registers(), *_enums(), *_machines()]
+    lines += [*_registers(), *_enums(), *_host_link(), *_machines()]
     return "\n".join(lines).rstrip() + "\n"
 
 
