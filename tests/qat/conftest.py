@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 import torch
 from branches import EVEN_SHAPE, SHAPE, Branches, random_images
+from joins import Joins
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -96,6 +97,18 @@ def branching(request: pytest.FixtureRequest) -> QuantizedModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
         model = convert(Branches(), SHAPE, Precision(weights=request.param, act_bits=4))
+    model.train()
+    for seed in range(20, 25):
+        model(random_images(64, SHAPE, seed))
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def joining() -> QuantizedModel:
+    """A quantised network with concatenations, in evaluation mode."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        model = convert(Joins(), SHAPE, Precision(weights="post4", act_bits=4))
     model.train()
     for seed in range(20, 25):
         model(random_images(64, SHAPE, seed))

@@ -55,6 +55,18 @@ def test_training_goes_on_the_same(rule: type, tmp_path: Path) -> None:
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
+def test_shared_parameters(tmp_path: Path) -> None:
+    """A module that has two places is in the file twice, and comes back."""
+    shared = nn.Linear(2, 2)
+    model = nn.Sequential(shared, nn.ReLU(), shared)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    save_checkpoint(tmp_path, progress(1), model, optimizer, torch.Generator())
+    checkpoint = load_checkpoint(tmp_path)
+    assert checkpoint is not None
+    assert torch.equal(checkpoint.model["0.weight"], shared.weight)
+    assert torch.equal(checkpoint.model["2.weight"], shared.weight)
+
+
 def test_one_checkpoint_is_kept(tmp_path: Path) -> None:
     """The new one replaces the old one, and nothing else is left."""
     for epoch in (1, 2):

@@ -132,6 +132,33 @@ class PadOnes(Small):
         return self.conv(x) + functional.pad(x, (0, 0, 0, 0, 0, 0), value=1.0)
 
 
+class View(Small):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x).view(-1, 8)
+
+
+class MeanOfChannels(Small):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x).mean(1)
+
+
+class JoinRows(Small):
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        return torch.cat((y, functional.max_pool2d(y, 1)), dim=2)
+
+
+class JoinImage(Small):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat((self.conv(x), x), 1)
+
+
+class JoinSizes(Small):
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        return torch.cat([y, functional.max_pool2d(y, 2)], 1)
+
+
 class Branch(Small):
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(x) if x.sum() > 0 else x
@@ -167,7 +194,7 @@ def chain(*layers: nn.Module) -> Callable[[], nn.Module]:
 
 OPERATORS = (
     "Conv2d, BatchNorm2d, ReLU, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, Flatten, Linear, "
-    "Identity, add, or slice and pad of a shortcut"
+    "BatchNorm1d, Dropout, Identity, view, mean, cat, add, or slice and pad of a shortcut"
 )
 MULTIPLY_LINE = inspect.getsourcelines(Multiply.forward)[1] + 1
 
@@ -218,6 +245,39 @@ MULTIPLY_LINE = inspect.getsourcelines(Multiply.forward)[1] + 1
             ),
         ),
         (PadOnes, r"^Pad pad \(.*\) must be \(0, 0, 0, 0, before, after\) with zeros: "),
+        (
+            View,
+            (
+                r"^View view \(.*, line \d+\) must flatten an image, as x\.flatten\(1\) does, and "
+                r"nothing else$"
+            ),
+        ),
+        (
+            MeanOfChannels,
+            (
+                r"^Mean mean \(.*, line \d+\) must be over the pixels, x\.mean\(\(2, 3\)\), not "
+                r"over 1$"
+            ),
+        ),
+        (
+            JoinRows,
+            (
+                r"^Concatenation cat \(.*, line \d+\) must join different images along their "
+                r"channels, dimension 1, not the network's own input$"
+            ),
+        ),
+        (JoinImage, r"^Concatenation cat \(.*\) must join different images along their channels"),
+        (
+            JoinSizes,
+            (
+                r"^Concatenation cat \(.*, line \d+\) must join images of one size, not \(8, 8\) "
+                r"and \(4, 4\)$"
+            ),
+        ),
+        (
+            chain(nn.Conv2d(1, 2, 3), nn.BatchNorm1d(2)),
+            r"^BatchNorm1d _1 must directly follow a linear layer$",
+        ),
         (Branch, r"^Model must be traceable by torch\.fx, without branches on values: "),
         (Twice, r"^Layer conv_1 must be used once: its weights cannot be shared$"),
         (TwoInputs, r"^Model must have one input, not also y$"),

@@ -77,6 +77,14 @@ def test_shortcuts_are_the_frozen_ones(branching: QuantizedModel, images: Tensor
     require_equal(model, images)
 
 
+def test_concatenations_are_the_frozen_ones(joining: QuantizedModel, images: Tensor) -> None:
+    """Parts with one quantiser; gradients of the parts as in training."""
+    _same_direction(joining, images)
+    model = start(joining, images)
+    train(model, images)
+    require_equal(model, images)
+
+
 def test_half_octaves_are_the_frozen_ones(
     half_branching: QuantizedModel, even_images: Tensor
 ) -> None:

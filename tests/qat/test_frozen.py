@@ -11,8 +11,9 @@ from torch import Tensor
 from tritone.golden import fast, layers
 from tritone.graph import Convolution
 from tritone.qat.export import export
+from tritone.qat.freeze import freeze
 from tritone.qat.frozen import FrozenModel
-from tritone.qat.modules import QuantizedConvolution, QuantizedModel
+from tritone.qat.modules import QuantizedModel
 from tritone.qat.streams import Stream
 
 
@@ -37,6 +38,21 @@ def test_shortcuts_are_the_golden_ones(frozen_branching: FrozenModel, images: Te
         assert len(values.unique()) > 4, name
         assert (values.numpy() == golden[name]).all(), name
         assert (values.numpy() == quick[name]).all(), name
+
+
+def test_concatenations_are_the_golden_ones(joining: QuantizedModel, images: Tensor) -> None:
+    """Frozen PyTorch and both golden models agree where parts share a quantiser."""
+    frozen = freeze(joining, images)
+    network = export(frozen, "joins")
+    assert network.tensors["cat_1"].parts == ("cat", "right")
+    golden, quick = layers.run(network, images.numpy()), fast.run(network, images.numpy())
+    result = frozen.evaluate(images)
+    assert set(result.tensors) == set(golden) == set(quick)
+    for name, values in result.tensors.items():
+        assert len(values.unique()) > 4, name
+        assert (values.numpy() == golden[name]).all(), name
+        assert (values.numpy() == quick[name]).all(), name
+    _one_code_away(joining, frozen, images)
 
 
 def test_half_octaves_are_the_golden_ones(
@@ -105,15 +121,13 @@ def _one_code_away(
         source = frozen.tensors[name]
         return Stream(tensors[name].float(), torch.tensor(source.step), source.zero)
 
-    for trained, exact in zip(quantized.nodes, frozen.nodes, strict=True):
-        read = [stream(trained.input)]
-        if isinstance(trained, QuantizedConvolution) and trained.shortcut is not None:
-            read.append(stream(trained.shortcut.tensor))
+    for trained in quantized.nodes:
+        read = [stream(name) for name in trained.reads]
         with torch.no_grad():
             result = trained(*read)
         if not isinstance(result, Stream):
             continue
-        difference = (result.codes.long() - tensors[exact.output]).abs()
+        difference = (result.codes.long() - tensors[trained.output]).abs()
         allowed = 0 if result.step is read[0].step else 1
         assert int(difference.max()) <= allowed, trained.name
         # A code can differ only where the sum is next to a rounding boundary, which is rare.

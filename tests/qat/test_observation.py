@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
+from branches import SHAPE, random_images
 from torch import Tensor
 
 from tritone.qat.activation_method import ActivationKind, ActivationMethod
@@ -48,6 +51,19 @@ def test_clip_rates(images: Tensor) -> None:
     assert 0 < seen.clipped["conv1"] < 0.5
     assert set(seen.clipped) == {"conv1", "conv2", "conv3"}
     assert (seen.betas, seen.dead) == ({}, [])
+
+
+def test_clip_rates_of_a_shared_quantiser(joining: QuantizedModel) -> None:
+    """Each tensor has its own: here one part is far larger than the others."""
+    model = copy.deepcopy(joining)
+    nodes = {node.name: node for node in model.nodes}
+    with torch.no_grad():
+        nodes["right"].norm.weight.mul_(0).add_(1e-3)
+        nodes["right"].norm.bias.fill_(1e3)
+    seen = observe(model, random_images(8, SHAPE, 1))
+    assert set(seen.clipped) == {"first", "middle", "left", "right", "mixed", "hidden"}
+    assert seen.clipped["right"] == 1.0
+    assert max(seen.clipped["left"], seen.clipped["middle"]) < 0.5
 
 
 def test_the_model_is_left_as_it_was(images: Tensor) -> None:

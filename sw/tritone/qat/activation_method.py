@@ -77,11 +77,13 @@ def build_activation_quantizer(
     bits: int,
     *,
     signed: bool = False,
+    shared: bool = False,
     seed: int = 0,
 ) -> ActivationQuantizer:
     """Return a new quantiser of a tensor whose coarsest reader takes ``bits``.
 
-    A signed tensor, and one that is read with 8 bits, has a fixed step with the quantizer asq.
+    A signed tensor, one that is read with 8 bits, and those that are concatenated, which share it,
+    have a fixed step with the quantizer asq.
     """
     estimator = build_estimator(method.estimator, seed)
     match method.quantizer:
@@ -89,7 +91,7 @@ def build_activation_quantizer(
             return PactQuantizer(bits, signed, estimator)
         case ActivationKind.EWGS:
             return EwgsQuantizer(bits, signed, estimator, method.learn_lower and not signed)
-        case ActivationKind.ASQ if not signed and bits < ACTIVATION.bits:
+        case ActivationKind.ASQ if not (signed or shared) and bits < ACTIVATION.bits:
             adapted = method.dequantize is Dequantize.ADAPTED
             return AdaptiveQuantizer(tensor, shape, bits, estimator, adapted)
         case _:

@@ -100,7 +100,8 @@ def save_checkpoint(
         for name, value in entries.items():
             tensors[f"optimizer.{index}.{name}"] = value
     tensors["generator"] = generator.get_state()
-    data = safetensors.torch.save({key: value.contiguous() for key, value in tensors.items()})
+    # Quantisers that layers share are in it once for each of them; the format wants copies.
+    data = safetensors.torch.save({key: _whole(value) for key, value in tensors.items()})
     name = f"checkpoint-{progress.stage.value}-{progress.epoch:04}.safetensors"
     write_atomically(run / name, data)
     write_json(
@@ -117,6 +118,10 @@ def save_checkpoint(
     for old in run.glob("checkpoint-*.safetensors"):
         if old.name != name:
             old.unlink()
+
+
+def _whole(value: Tensor) -> Tensor:
+    return value.clone(memory_format=torch.contiguous_format)
 
 
 def load_checkpoint(run: Path) -> Checkpoint | None:

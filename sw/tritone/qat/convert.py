@@ -10,10 +10,17 @@ from torch import nn
 
 from tritone.graph import PoolKind
 from tritone.qat.activation_method import build_activation_quantizer
+from tritone.qat.activations import ActivationQuantizer
 from tritone.qat.draft import Draft, draft
 from tritone.qat.method import LayerChoice, Method
-from tritone.qat.modules import QuantizedConvolution, QuantizedModel, QuantizedPool
-from tritone.qat.parts import LayerPart, PoolPart, Shape
+from tritone.qat.modules import (
+    QuantizedConcatenation,
+    QuantizedConvolution,
+    QuantizedModel,
+    QuantizedNode,
+    QuantizedPool,
+)
+from tritone.qat.parts import JoinPart, LayerPart, PoolPart, Shape
 from tritone.qat.precision import Multipliers, Precision
 from tritone.qat.quantizers import build_weight_quantizer
 from tritone.spec.catalog import codebook
@@ -48,15 +55,50 @@ def convert(
         for name, part in parts.layers.items()
     }
     grids = _grids(parts, {name: choice.act_bits for name, choice in choices.items()})
-    nodes: list[QuantizedConvolution | QuantizedPool] = []
+    quantizers = _quantizers(parts, precision, method, grids)
+    half_octaves = precision.multipliers is Multipliers.HALF_OCTAVE
+    nodes: list[QuantizedNode] = []
     for name, part in parts.parts.items():
-        if isinstance(part, PoolPart):
-            if precision.multipliers is Multipliers.HALF_OCTAVE:
-                _require_power_of_two(part)
-            nodes.append(QuantizedPool(output=name, **vars(part)))
-        else:
-            nodes.append(_convolution(parts, part, choices[name], precision, method, grids))
+        match part:
+            case PoolPart():
+                if half_octaves:
+                    _require_power_of_two(part)
+                nodes.append(QuantizedPool(output=name, **vars(part)))
+            case JoinPart():
+                nodes.append(QuantizedConcatenation(output=name, **vars(part)))
+            case LayerPart():
+                quantizer = None if name == parts.logits else quantizers[parts.origins[name]]
+                nodes.append(_convolution(part, choices[name], quantizer, half_octaves))
     return QuantizedModel(parts.shapes, nodes)
+
+
+def _quantizers(
+    parts: Draft, precision: Precision, method: Method, grids: dict[str, int]
+) -> dict[str, ActivationQuantizer]:
+    """Return the quantisers of all tensors but the logits, by the first layer that has each."""
+    made = {}
+    for name in dict.fromkeys(parts.origins[each] for each in parts.parts if each in parts.layers):
+        if name == parts.logits:
+            continue
+        layers = [part for each, part in parts.layers.items() if parts.origins[each] == name]
+        if len(layers) > 1 and precision.multipliers is Multipliers.HALF_OCTAVE:
+            for layer in layers:
+                if layer.shortcut is not None:
+                    raise ValueError(
+                        f"Layer {layer.name} must not add a shortcut and be concatenated with "
+                        "half_octave multipliers: its step is that of the shortcut times a power "
+                        "of two; train with multipliers = integer"
+                    )
+        made[name] = build_activation_quantizer(
+            method.activations,
+            name,
+            parts.shapes[name],
+            grids[name],
+            signed=not all(layer.relu for layer in layers),
+            shared=len(layers) > 1,
+            seed=_noise_seed(name) + (1 << 23),
+        )
+    return made
 
 
 def _require_power_of_two(part: PoolPart) -> None:
@@ -85,16 +127,17 @@ def _grids(parts: Draft, bits: dict[str, int]) -> dict[str, int]:
     return grids
 
 
+def _noise_seed(name: str) -> int:
+    """Return a seed for noise of each layer's own."""
+    return zlib.crc32(name.encode()) << 24
+
+
 def _convolution(
-    parts: Draft,
     part: LayerPart,
     choice: LayerChoice,
-    precision: Precision,
-    method: Method,
-    grids: dict[str, int],
+    quantizer: ActivationQuantizer | None,
+    half_octaves: bool,
 ) -> QuantizedConvolution:
-    # Noise of its own for each layer.
-    seed = zlib.crc32(part.name.encode()) << 24
     return QuantizedConvolution(
         output=part.name,
         bits=choice.act_bits,
@@ -105,18 +148,9 @@ def _convolution(
             choice.estimator,
             clip=choice.clip,
             companding=choice.companding,
-            seed=seed,
+            seed=_noise_seed(part.name),
         ),
-        output_quantizer=None
-        if part.name == parts.logits
-        else build_activation_quantizer(
-            method.activations,
-            part.name,
-            parts.shapes[part.name],
-            grids[part.name],
-            signed=not part.relu,
-            seed=seed + (1 << 23),
-        ),
-        half_octaves=precision.multipliers is Multipliers.HALF_OCTAVE,
+        output_quantizer=quantizer,
+        half_octaves=half_octaves,
         **{**vars(part), "norm": copy.deepcopy(part.norm)},
     )

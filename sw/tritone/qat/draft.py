@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a traced module computes, as layers and pools, before anything is quantised."""
+"""What a traced module computes, as layers, pools and concatenations, before any quantisation."""
 
 from __future__ import annotations
 
 import operator
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -13,14 +14,21 @@ from torch.nn import functional
 
 from tritone.graph import PoolKind, Window
 from tritone.qat.modules import INPUT, Residual
+from tritone.qat.operators import ADDITIONS, JOINS, VIEWS, Extents, as_module, joined_nodes
 from tritone.qat.parts import (
+    JoinPart,
     LayerPart,
+    Part,
     PoolPart,
     Shape,
     Value,
     argument,
+    makers,
+    norm_of_pixels,
     place,
+    reads,
     require_default,
+    shared_origins,
     slice_stride,
     window_of,
 )
@@ -29,11 +37,8 @@ __all__ = ["Draft", "draft"]
 
 OPERATORS = (
     "Conv2d, BatchNorm2d, ReLU, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, Flatten, Linear, "
-    "Identity, add, or slice and pad of a shortcut"
+    "BatchNorm1d, Dropout, Identity, view, mean, cat, add, or slice and pad of a shortcut"
 )
-
-# All forms of x + y; fx gives methods as strings.
-_ADDITIONS = (operator.add, operator.iadd, torch.add, "add", "add_")
 
 
 def draft(model: nn.Module, shape: Shape) -> Draft:
@@ -70,10 +75,11 @@ class Draft:
         self.modules = dict(model.named_modules(remove_duplicate=False))
         self.used: set[int] = set()
         self.shapes: dict[str, Shape] = {INPUT: shape}
-        self.parts: dict[str, LayerPart | PoolPart] = {}  # by output tensor
+        self.parts: dict[str, Part] = {}  # by output tensor
         self.layers: dict[str, LayerPart] = {}  # those of the parts
         self.values: dict[fx.Node, Value] = {}
         self.depths: dict[str, int] = {INPUT: 0}  # layers and pools between the image and a tensor
+        self.extents = Extents()
         self.logits = ""
 
     def take(self, node: fx.Node) -> None:
@@ -92,19 +98,23 @@ class Draft:
                 self._operator(node)
 
     def _operator(self, node: fx.Node) -> None:
-        module = self.modules[str(node.target)] if node.op == "call_module" else None
-        name = node.name
+        if self.extents.take(node, self._image):
+            return
+        module, name = as_module(node, self.modules), node.name
         if module is not None and any(True for _ in module.parameters()):
             if id(module) in self.used:
                 raise ValueError(f"Layer {name} must be used once: its weights cannot be shared")
             self.used.add(id(module))
-        flatten = node.target == "flatten" or getattr(node.target, "__name__", "") == "flatten"
-        if isinstance(module, nn.Flatten) or (module is None and flatten):
+        if isinstance(module, nn.Flatten):
             self._flatten(node, module)
-        elif isinstance(module, nn.Identity):
+        elif isinstance(module, nn.Identity | nn.Dropout | nn.Dropout2d):
             self.values[node] = self.values[argument(node)]
-        elif node.target in _ADDITIONS:
+        elif node.target in ADDITIONS:
             self._shortcut(node)
+        elif node.target in JOINS:
+            self._join(node)
+        elif node.target in VIEWS:
+            self._view(node)
         elif node.target is operator.getitem:
             self._every(node)
         elif node.target is functional.pad:
@@ -131,7 +141,13 @@ class Draft:
                 raise ValueError(f"BatchNorm2d {name} must directly follow a convolution")
             require_default(module, name, affine=True, track_running_stats=True)
             layer.norm = module
-        elif isinstance(module, nn.ReLU) or node.target in (functional.relu, torch.relu):
+        elif isinstance(module, nn.BatchNorm1d):
+            layer = self._absorbing(node, "BatchNorm1d")
+            if layer.norm is not None or layer.relu or not self.values[argument(node)].flat:
+                raise ValueError(f"BatchNorm1d {name} must directly follow a linear layer")
+            require_default(module, name, affine=True, track_running_stats=True)
+            layer.norm = norm_of_pixels(module)
+        elif isinstance(module, nn.ReLU):
             layer = self._absorbing(node, "ReLU")
             if layer.relu:
                 raise ValueError(f"ReLU {name} must not follow another ReLU")
@@ -149,6 +165,8 @@ class Draft:
             require_default(module, name, output_size=1)
             _, height, width = self.shapes[self._source(node, flat=False)]
             self._pool(node, PoolKind.AVERAGE, Window(kernel=(height, width)))
+        elif node.target in (torch.mean, "mean"):
+            self._mean(node)
         else:
             kind = type(module).__name__ if module is not None else str(node.target)
             raise ValueError(
@@ -169,15 +187,59 @@ class Draft:
             )
         return value.tensor
 
-    def _flatten(self, node: fx.Node, module: nn.Module | None) -> None:
-        arguments = (
-            (module.start_dim, module.end_dim)
-            if module is not None
-            else (*node.args[1:], *node.kwargs.values())
-        )
-        if arguments not in ((1,), (1, -1)):
+    def _image(self, node: fx.Node) -> Shape | None:
+        """Return the shape of what ``node`` makes, None behind a flatten."""
+        return None if self.values[node].flat else self._shape(self.values[node])
+
+    def _flatten(self, node: fx.Node, module: nn.Flatten) -> None:
+        if (module.start_dim, module.end_dim) not in ((1, -1), (1, 3)):
             raise ValueError(f"Flatten {node.name} must flatten dimensions 1 to -1")
         self.values[node] = replace(self.values[argument(node)], flat=True)
+
+    def _view(self, node: fx.Node) -> None:
+        """Take ``x.view(x.size(0), -1)`` and its like, a flatten."""
+        value = self.values[argument(node)]
+        if value.flat or not self.extents.flattens(node, self._shape(value)):
+            raise ValueError(
+                f"View {node.name}{place(node)} must flatten an image, as x.flatten(1) does, and "
+                "nothing else"
+            )
+        self.values[node] = replace(value, flat=True)
+
+    def _mean(self, node: fx.Node) -> None:
+        """Take ``x.mean((2, 3))``, an average over all pixels."""
+        source = self._source(node, flat=False)
+        given = dict(zip(("dim", "keepdim"), node.args[1:], strict=False)) | dict(node.kwargs)
+        dim: Any = given.get("dim")
+        if not isinstance(dim, tuple | list) or sorted(each % 4 for each in dim) != [2, 3]:
+            raise ValueError(
+                f"Mean {node.name}{place(node)} must be over the pixels, x.mean((2, 3)), not "
+                f"over {dim!r}"
+            )
+        self._pool(node, PoolKind.AVERAGE, Window(kernel=self.shapes[source][1:]))
+        self.values[node].flat = not given.get("keepdim", False)
+
+    def _join(self, node: fx.Node) -> None:
+        """Take ``torch.cat((x, y), 1)`` of images."""
+        nodes, dim = joined_nodes(node)
+        values = [self.values[each] for each in nodes if each in self.values]
+        names = [value.tensor for value in values]
+        known = len({*names} - {INPUT}) == len(nodes)
+        if dim not in (1, -3) or not known or any(each.flat or not each.whole for each in values):
+            raise ValueError(
+                f"Concatenation {node.name}{place(node)} must join different images along their "
+                "channels, dimension 1, not the network's own input"
+            )
+        shapes = [self.shapes[name] for name in names]
+        if len({shape[1:] for shape in shapes}) > 1:
+            raise ValueError(
+                f"Concatenation {node.name}{place(node)} must join images of one size, not "
+                f"{' and '.join(str(shape[1:]) for shape in shapes)}"
+            )
+        self.shapes[node.name] = (sum(shape[0] for shape in shapes), *shapes[0][1:])
+        self.depths[node.name] = max(self.depths[name] for name in names)
+        self.parts[node.name] = JoinPart(name=node.name, inputs=tuple(names))
+        self.values[node] = Value(tensor=node.name)
 
     def _every(self, node: fx.Node) -> None:
         """Take ``x[:, :, ::2, ::2]``."""
@@ -317,17 +379,20 @@ class Draft:
             raise ValueError(
                 "Model must end in a linear layer, or a convolution to one pixel, without ReLU"
             )
-        read = {part.input for part in self.parts.values()}
-        read |= {part.shortcut.tensor for part in self.layers.values() if part.shortcut}
+        read = {name for part in self.parts.values() for name in reads(part)}
         for name in self.parts:
             if (name in read) == (name == self.logits):
                 raise ValueError(f"Layer {name} must lead to the logits, once, or be removed")
 
     def is_edge(self, part: LayerPart) -> bool:
         """Return whether a layer reads the image or makes the logits."""
-        return self.origin(part.input) == INPUT or part.name == self.logits
+        return INPUT in makers(part.input, self.parts) or part.name == self.logits
+
+    @cached_property
+    def origins(self) -> dict[str, str]:
+        """By layer, and the image: the first of those that have one quantiser with it."""
+        return shared_origins([INPUT, *self.layers], self.parts)
 
     def origin(self, tensor: str) -> str:
-        """Return the tensor whose quantiser ``tensor`` has: pools keep their input's."""
-        part = self.parts.get(tensor)
-        return self.origin(part.input) if isinstance(part, PoolPart) else tensor
+        """Return the layer, or the image, whose quantiser ``tensor`` has."""
+        return self.origins[makers(tensor, self.parts)[0]]

@@ -23,6 +23,7 @@ which for r = 0 is LSQ (Esser et al., ICLR 2020).
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from enum import Enum
 from typing import Any
 
@@ -75,12 +76,13 @@ class EstimatorKind(Enum):
     NOISE = "noise"  # training adds noise instead of rounding
 
 
-class Estimator(nn.Module):
+class Estimator(nn.Module, ABC):
     """The rounding of normalised values to levels: a value forwards, a rule backwards.
 
     An estimator knows neither codebook nor scale. In evaluation its value is ``exact``.
     """
 
+    @abstractmethod
     def forward(
         self, smooth: Tensor, exact: Tensor, low: float, high: float, step: Tensor | float = 1.0
     ) -> Tensor:
@@ -93,7 +95,6 @@ class Estimator(nn.Module):
         low, high : the lowest and the highest level, in the same units.
         step : distance between the levels around each value.
         """
-        raise NotImplementedError
 
 
 class StraightThrough(Estimator):

@@ -30,7 +30,7 @@ from tritone.qat.modules import (
     INPUT,
     QuantizedConvolution,
     QuantizedModel,
-    QuantizedPool,
+    QuantizedNode,
     raw_input,
 )
 from tritone.qat.reading import Grid
@@ -97,19 +97,22 @@ class ExactModel(nn.Module):
 
     def _evaluate(self, frozen: FrozenModel, images: Tensor) -> dict[str, Tensor]:
         values = {INPUT: raw_input(images)}
-        for node, constants in zip(_nodes(self.model), frozen.nodes, strict=True):
-            if isinstance(node, QuantizedPool):
-                # Training's pools work on codes, and are exact.
-                stream = Stream(values[node.input], images.new_ones(()), constants.zero)
-                values[node.output] = node(stream).codes
-            else:
-                assert isinstance(constants, FrozenConvolution)
-                values[node.output] = _layer(node, constants, frozen.tensors, values)
+        constants = {each.output: each for each in frozen.nodes}
+        for node in _nodes(self.model):
+            own = constants.get(node.output)
+            if isinstance(node, QuantizedConvolution):
+                assert isinstance(own, FrozenConvolution)
+                values[node.output] = _layer(node, own, frozen.tensors, values)
+                continue
+            # Training's pools and concatenations work on codes, and are exact.
+            zero, step = frozen.tensors[node.output].zero, images.new_ones(())
+            streams = [Stream(values[name], step, zero) for name in node.reads]
+            values[node.output] = node(*streams).codes
         return values
 
 
-def _nodes(model: QuantizedModel) -> Iterator[QuantizedConvolution | QuantizedPool]:
-    """Return the layers and pools of a model, those of adapters too, in the order of freezing."""
+def _nodes(model: QuantizedModel) -> Iterator[QuantizedNode]:
+    """Return the nodes of a model, those of adapters too, in the order of execution."""
     for node in model.nodes:
         yield node
         quantizer = node.output_quantizer if isinstance(node, QuantizedConvolution) else None

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -22,6 +23,7 @@ from tritone.qat.evaluate import BATCH
 from tritone.qat.frozen import FrozenConvolution, FrozenModel, FrozenPool
 from tritone.qat.modules import (
     INPUT,
+    QuantizedConcatenation,
     QuantizedConvolution,
     QuantizedModel,
     QuantizedPool,
@@ -94,8 +96,10 @@ def freeze_within(model: QuantizedModel, largest: float) -> FrozenModel:
             frozen.convolution(node, _logit_step(largest, node.half_octaves))
             if isinstance(node.output_quantizer, AdaptiveQuantizer):
                 frozen.adapter(node.output, node.output_quantizer)
-        else:
+        elif isinstance(node, QuantizedPool):
             frozen.pool(node)
+        else:
+            frozen.concatenation(node)
     return FrozenModel(frozen.tensors, frozen.nodes)
 
 
@@ -128,6 +132,14 @@ class _Freezing:
         self.nodes.append(_freeze_pool(node, source.zero))
         if node.input in self.gains:
             self.gains[node.output] = self.gains[node.input]
+
+    def concatenation(self, node: QuantizedConcatenation) -> None:
+        """Add a tensor that has parts; no node makes it."""
+        parts = [self.tensors[name] for name in node.inputs]
+        shape = (sum(part.shape[0] for part in parts), *parts[0].shape[1:])
+        self.tensors[node.output] = replace(
+            parts[0], name=node.output, shape=shape, parts=node.inputs
+        )
 
     def convolution(self, node: QuantizedConvolution, wide_step: float) -> None:
         """Add a convolution; without a quantiser its result is wide and has that step."""

@@ -244,7 +244,14 @@ class FrozenModel(nn.Module):
                 values[node.output] = node(values[node.input], added, beta)
             else:
                 values[node.output] = node(values[node.input])
+            self._join(values)
         return Evaluation(values[self.nodes[-1].output].flatten(1), values)
+
+    def _join(self, values: dict[str, Tensor]) -> None:
+        """Add the concatenations whose parts are there; parts come before what has them."""
+        for tensor in self.tensors.values():
+            if tensor.parts and tensor.name not in values and values.keys() >= {*tensor.parts}:
+                values[tensor.name] = torch.cat([values[name] for name in tensor.parts], 1)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits (N, classes), int64, of raw bytes (N, C, H, W)."""

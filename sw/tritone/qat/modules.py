@@ -15,13 +15,15 @@ from tritone.graph import PoolKind, Window
 from tritone.qat.activations import ActivationQuantizer, nearest_octave
 from tritone.qat.estimators import straight_through
 from tritone.qat.quantizers import WeightQuantizer
-from tritone.qat.streams import Stream
+from tritone.qat.streams import JoinedStream, Stream
 from tritone.spec.fixed import INPUT_STEP, INPUT_ZERO, MULTIPLIER, SQRT2_FRACTION, STREAM, half
 
 __all__ = [
     "INPUT",
+    "QuantizedConcatenation",
     "QuantizedConvolution",
     "QuantizedModel",
+    "QuantizedNode",
     "QuantizedPool",
     "Residual",
     "average_constants",
@@ -128,6 +130,11 @@ class QuantizedConvolution(nn.Module):
         weight_quantizer.initialize(self.weight)
 
     @property
+    def reads(self) -> tuple[str, ...]:
+        """The tensors that ``forward`` takes."""
+        return (self.input,) if self.shortcut is None else (self.input, self.shortcut.tensor)
+
+    @property
     def read_shift(self) -> int:
         """r of the reader."""
         return STREAM.bits - self.bits
@@ -193,7 +200,9 @@ class QuantizedConvolution(nn.Module):
         if self.output_quantizer is not None:
             if added is not None and self.half_octaves:
                 return self.output_quantizer(x, added.step)
-            return self.output_quantizer(x)  # behind a ReLU what is negative counts as 0
+            if self.relu and self.output_quantizer.zero:
+                x = functional.relu(x)  # a part of a tensor that is signed elsewhere
+            return self.output_quantizer(x)  # unsigned: what is negative counts as 0
         return functional.relu(x) if self.relu else x
 
 
@@ -212,6 +221,11 @@ class QuantizedPool(nn.Module):
         super().__init__()
         self.name, self.input, self.output = name, input, output
         self.kind, self.window = kind, window
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The tensors that ``forward`` takes."""
+        return (self.input,)
 
     def forward(self, stream: Stream) -> Stream:
         """Return the pooled stream."""
@@ -252,35 +266,56 @@ class QuantizedPool(nn.Module):
         return straight_through(exact.to(mean.dtype), mean)
 
 
+class QuantizedConcatenation(nn.Module):
+    """Channels one behind the other, of streams that have one quantiser.
+
+    Parameters
+    ----------
+    name, output : of the node and its tensor.
+    inputs : tensors.
+    """
+
+    def __init__(self, *, name: str, output: str, inputs: tuple[str, ...]) -> None:
+        super().__init__()
+        self.name, self.output, self.inputs = name, output, inputs
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The tensors that ``forward`` takes."""
+        return self.inputs
+
+    def forward(self, *streams: Stream) -> Stream:
+        """Return the stream of all of them."""
+        return JoinedStream(streams)
+
+
+# What a quantised model is made of.
+QuantizedNode = QuantizedConvolution | QuantizedPool | QuantizedConcatenation
+
+
 class QuantizedModel(nn.Module):
-    """Nodes in the order of execution, each reading a tensor by name.
+    """Nodes in the order of execution, each reading tensors by name.
 
     Parameters
     ----------
     shapes : channels, height and width of every tensor.
-    nodes : layers and pools; the last one makes the logits.
+    nodes : layers, pools and concatenations; the last one makes the logits.
     """
 
-    nodes: Sequence[QuantizedConvolution | QuantizedPool]
+    nodes: Sequence[QuantizedNode]
 
     def __init__(
-        self,
-        shapes: dict[str, tuple[int, int, int]],
-        nodes: list[QuantizedConvolution | QuantizedPool],
+        self, shapes: dict[str, tuple[int, int, int]], nodes: Sequence[QuantizedNode]
     ) -> None:
         super().__init__()
         self.shapes = dict(shapes)
-        modules = nn.ModuleList(nodes)
-        self.nodes = cast("Sequence[QuantizedConvolution | QuantizedPool]", modules)
+        self.nodes = cast("Sequence[QuantizedNode]", nn.ModuleList(nodes))
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the real logits (N, classes) of raw bytes (N, C, H, W)."""
         step = torch.tensor(INPUT_STEP, device=images.device)
         values = {INPUT: Stream(raw_input(images), step, INPUT_ZERO)}
         for node in self.nodes:
-            if isinstance(node, QuantizedConvolution) and node.shortcut is not None:
-                values[node.output] = node(values[node.input], values[node.shortcut.tensor])
-            else:
-                values[node.output] = node(values[node.input])
+            values[node.output] = node(*(values[name] for name in node.reads))
         logits: Any = values[self.nodes[-1].output]  # a plain tensor, of the last layer only
         return logits.flatten(1)

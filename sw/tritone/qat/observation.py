@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -21,12 +23,18 @@ _QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 class _Watch:
-    """Hooks on one layer's output quantiser that note what passes."""
+    """Hooks on a quantiser that note what passes in one run of the model.
 
-    def __init__(self, name: str, quantizer: ActivationQuantizer) -> None:
-        self.name = name
-        self.clipped = 0.0
+    Parameters
+    ----------
+    names : of the tensors that it makes, in the order of execution.
+    """
+
+    def __init__(self, names: Sequence[str], quantizer: ActivationQuantizer) -> None:
+        self.name = names[0]
+        self.clipped: dict[str, float] = {}
         self.betas: Tensor | None = None
+        self._turns = iter(names)
         self._handles = [quantizer.register_forward_pre_hook(self._enter)]
         if isinstance(quantizer, AdaptiveQuantizer):
             self._handles.append(quantizer.register_forward_hook(self._leave))
@@ -37,7 +45,7 @@ class _Watch:
         low = quantizer.step * (quantizer.grid.low << quantizer.read_shift)
         x = given[0] - quantizer.offset
         below = (x < low) if quantizer.zero else torch.zeros_like(x, dtype=torch.bool)
-        self.clipped = float(((x > top) | below).float().mean())
+        self.clipped[next(self._turns)] = float(((x > top) | below).float().mean())
 
     def _leave(self, quantizer: AdaptiveQuantizer, _: object, stream: AdaptedStream) -> None:
         self.betas = stream.beta.detach().flatten().cpu()
@@ -58,11 +66,11 @@ def observe(model: QuantizedModel, images: Tensor) -> Observation:
     training = model.training
     model.eval()
     clear_counts(model)
-    watches = [
-        _Watch(node.output, node.output_quantizer)
-        for node in model.nodes
-        if isinstance(node, QuantizedConvolution) and node.output_quantizer is not None
-    ]
+    names: dict[ActivationQuantizer, list[str]] = {}
+    for node in model.nodes:
+        if isinstance(node, QuantizedConvolution) and node.output_quantizer is not None:
+            names.setdefault(node.output_quantizer, []).append(node.output)
+    watches = [_Watch(outputs, quantizer) for quantizer, outputs in names.items()]
     try:
         model(images)
     finally:
@@ -70,7 +78,7 @@ def observe(model: QuantizedModel, images: Tensor) -> Observation:
             watch.remove()
         model.train(training)
     return Observation(
-        clipped={watch.name: watch.clipped for watch in watches},
+        clipped={name: part for watch in watches for name, part in watch.clipped.items()},
         betas={
             watch.name: torch.quantile(watch.betas, torch.tensor(_QUANTILES)).tolist()
             for watch in watches

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a traced module is made of: values, layers and pools, and how its operators are read."""
+"""What a traced module is made of: values, layers, pools, concatenations, and their arguments."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,19 @@ from tritone.graph import PoolKind, Window
 from tritone.qat.modules import Residual
 
 __all__ = [
+    "JoinPart",
     "LayerPart",
+    "Part",
     "PoolPart",
     "Shape",
     "Value",
     "argument",
+    "makers",
+    "norm_of_pixels",
     "place",
+    "reads",
     "require_default",
+    "shared_origins",
     "slice_stride",
     "window_of",
 ]
@@ -68,6 +75,19 @@ class LayerPart:
 
 
 @dataclass(kw_only=True)
+class JoinPart:
+    """A concatenation of that name, which is the name of its output too.
+
+    Parameters
+    ----------
+    inputs : tensors whose channels it has, one behind the other.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+
+
+@dataclass(kw_only=True)
 class PoolPart:
     """A pool of that name, which is the name of its output too."""
 
@@ -75,6 +95,60 @@ class PoolPart:
     input: str
     kind: PoolKind
     window: Window
+
+
+Part = LayerPart | PoolPart | JoinPart
+
+
+def reads(part: Part) -> tuple[str, ...]:
+    """Return the tensors that a part takes."""
+    if isinstance(part, JoinPart):
+        return part.inputs
+    if isinstance(part, LayerPart) and part.shortcut is not None:
+        return part.input, part.shortcut.tensor
+    return (part.input,)
+
+
+def makers(tensor: str, parts: Mapping[str, Part]) -> list[str]:
+    """Return the layers whose codes ``tensor`` has, or the image: pools keep their input's.
+
+    Parameters
+    ----------
+    parts : by the tensor that they make.
+    """
+    match parts.get(tensor):
+        case PoolPart() as pool:
+            return makers(pool.input, parts)
+        case JoinPart() as join:
+            return [each for name in join.inputs for each in makers(name, parts)]
+        case _:
+            return [tensor]
+
+
+def shared_origins(names: Iterable[str], parts: Mapping[str, Part]) -> dict[str, str]:
+    """Return by layer the first of those that have one quantiser with it.
+
+    What is concatenated has one zero and one step.
+
+    Parameters
+    ----------
+    names : of the image and the layers, in their order.
+    parts : by the tensor that they make.
+    """
+    found = {name: name for name in names}
+    for part in parts.values():
+        if isinstance(part, JoinPart):
+            same = {found[name] for name in makers(part.name, parts)}
+            first = next(name for name in found if name in same)
+            found = {name: first if each in same else each for name, each in found.items()}
+    return found
+
+
+def norm_of_pixels(norm: nn.BatchNorm1d) -> nn.BatchNorm2d:
+    """Return the batch norm of images of one pixel that ``norm`` is: a copy."""
+    made = nn.BatchNorm2d(norm.num_features, norm.eps, norm.momentum)
+    made.load_state_dict(norm.state_dict())
+    return made.train(norm.training)
 
 
 def place(node: fx.Node) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from enum import Enum
 from typing import NamedTuple
@@ -59,15 +60,15 @@ class Normalized(NamedTuple):
     scale: Tensor
 
 
-class Scale(nn.Module):
+class Scale(nn.Module, ABC):
     """Normalises weights (channels, ...)."""
 
     def initialize(self, weight: Tensor, project: Callable[[Tensor], Tensor]) -> None:
         """Set the parameters from ``weight``; ``project`` maps u to the nearest levels."""
 
+    @abstractmethod
     def forward(self, weight: Tensor) -> Normalized:
         """Return the weights without their scale."""
-        raise NotImplementedError
 
 
 def _by_channel(values: Tensor, weight: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import torch
@@ -12,7 +13,7 @@ from tritone.qat.estimators import Estimator, StraightThrough, round_half_up, st
 from tritone.qat.reading import Grid, StepRule, levels, read_values
 from tritone.spec.fixed import STREAM, half
 
-__all__ = ["FreshStream", "Stream", "read"]
+__all__ = ["FreshStream", "JoinedStream", "Stream", "read"]
 
 
 class Stream:
@@ -77,6 +78,28 @@ class FreshStream(Stream):
         return read_values(
             self._x, step, grid, self._rule, self._estimator if own else StraightThrough()
         )
+
+
+class JoinedStream(Stream):
+    """Streams of one zero and one step, whose channels lie one behind the other.
+
+    Parameters
+    ----------
+    streams : in the order of the channels.
+    """
+
+    def __init__(self, streams: Sequence[Stream]) -> None:
+        self._streams = streams
+        self.step, self.zero = streams[0].step, streams[0].zero
+
+    @property
+    def codes(self) -> Tensor:  # type: ignore[override]  # an attribute of Stream
+        """u of all of them."""
+        return torch.cat([each.codes for each in self._streams], 1)
+
+    def values(self, bits: int) -> Tensor:
+        """Return the real values that a consumer of ``bits`` bits gets."""
+        return torch.cat([each.values(bits) for each in self._streams], 1)
 
 
 def read(stream: Stream, bits: int) -> Tensor:
