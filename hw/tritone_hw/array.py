@@ -3,21 +3,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Protocol
+
 from amaranth import Cat, Module, Signal, Value
 from amaranth.lib import wiring
-from amaranth.lib.data import ArrayLayout
+from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 
 from tritone.spec.fixed import NIBBLE_BITS
 from tritone.spec.machine import ArrayKind, MachineConfig
-from tritone_hw.dot_product_unit import CONTROL, DotProductUnit
+from tritone_hw.dot_product_unit import DotProductUnit
 from tritone_hw.layout import TERM
 from tritone_hw.platform.target import form_for
 
-__all__ = ["Array"]
+__all__ = ["Array", "Unit"]
 
 # Columns that share a register of activations.
 BRANCH_COLUMNS = 4
+
+
+class Unit(Protocol):
+    """A dot-product unit: members as DotProductUnit has them, an odd sum if there is one."""
+
+    CONTROL: StructLayout
+
+    @staticmethod
+    def decode(weight: Value) -> dict[str, Value]:
+        """Return the fields of the control of a weight's 4 bits."""
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a step to the sums that hold it."""
+
+
+def _machine_unit(machine: MachineConfig) -> Unit:
+    odd_bits = machine.odd_bits if machine.array is ArrayKind.POST else 0
+    return DotProductUnit(machine.rows, machine.even_bits, odd_bits)
 
 
 class Array(wiring.Component):
@@ -33,6 +55,7 @@ class Array(wiring.Component):
     Parameters
     ----------
     machine : shape of the machine.
+    unit : makes its dot-product units; None: those that the machine has.
 
     Attributes
     ----------
@@ -54,16 +77,15 @@ class Array(wiring.Component):
 
     WEIGHTS_AFTER = 1
 
-    def __init__(self, machine: MachineConfig) -> None:
+    def __init__(
+        self, machine: MachineConfig, unit: Callable[[MachineConfig], Unit] | None = None
+    ) -> None:
         if not isinstance(machine, MachineConfig):
             raise TypeError(f"Machine must be a MachineConfig, not {machine!r}")
         self._machine = machine
         rows, columns, pixels = machine.rows, machine.columns, machine.pixels
-        odd_bits = machine.odd_bits if machine.array is ArrayKind.POST else 0
-        self._units = [
-            [DotProductUnit(rows, machine.even_bits, odd_bits) for _ in range(columns)]
-            for _ in range(pixels)
-        ]
+        make = _machine_unit if unit is None else unit
+        self._units = [[make(machine) for _ in range(columns)] for _ in range(pixels)]
         super().__init__(
             {
                 "valid": In(1),
@@ -107,16 +129,14 @@ class Array(wiring.Component):
                     form.copy(m, nibbles[pixel].as_value(), f"branch{pixel}_{column}")
                     for pixel in range(self._machine.pixels)
                 ]
-            # Decoded once for all pixels; odd with the largest shift adds nothing.
-            controls = Signal(ArrayLayout(CONTROL, rows), name=f"controls{column}", reset_less=True)
+            # Decoded once for all pixels.
+            unit = self._units[0][column]
+            layout = ArrayLayout(unit.CONTROL, rows)
+            controls = Signal(layout, name=f"controls{column}", reset_less=True)
             for row, control in enumerate(controls):
                 term = self.weights[column * rows + row]
-                m.d.sync += [
-                    control.shift.eq(term.shift),
-                    control.sign.eq(term.sign),
-                    control.not_even.eq(term.odd),
-                    control.odd.eq(term.odd & ~term.shift.all()),
-                ]
+                decoded = unit.decode(term.as_value())
+                m.d.sync += [control[name].eq(value) for name, value in decoded.items()]
             for pixel, units in enumerate(self._units):
                 m.submodules[f"unit{pixel}_{column}"] = unit = units[column]
                 m.d.comb += [

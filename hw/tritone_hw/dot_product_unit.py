@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Module, Signal, Value
 from amaranth.lib import wiring
-from amaranth.lib.data import ArrayLayout, StructLayout
+from amaranth.lib.data import ArrayLayout, StructLayout, View
 from amaranth.lib.wiring import In, Out
 
 from tritone.spec.codebook import TERM_CODE
 from tritone.spec.fixed import NIBBLE_BITS
-from tritone_hw.platform.portable import Operand, PortableForm, Sum
+from tritone_hw.adder_tree import accumulate, add_tree
+from tritone_hw.layout import TERM
+from tritone_hw.platform.portable import Operand
 from tritone_hw.platform.target import form_for
 
 __all__ = ["CONTROL", "DotProductUnit"]
@@ -23,9 +25,6 @@ _SHIFT_MAX = next(field.high for field in TERM_CODE.fields if field.name == "shi
 # Bits of a term; a shift on the odd rail is one less at most.
 _EVEN_TERM_BITS = NIBBLE_BITS + _SHIFT_MAX
 _ODD_TERM_BITS = _EVEN_TERM_BITS - 1
-
-# What goes to the even and, if there is one, to the odd rail.
-Word = tuple[Operand, ...]
 
 
 def _most(bits: int) -> int:
@@ -62,6 +61,20 @@ class DotProductUnit(wiring.Component):
     even, odd : Out(even_bits), Out(odd_bits)
         Accumulators; a rail that is not there has none.
     """
+
+    CONTROL = CONTROL
+
+    @staticmethod
+    def decode(weight: Value) -> dict[str, Value]:
+        """Return the fields of the control of a term code; all pixels share them."""
+        term = View(TERM, weight)
+        return {
+            "shift": term.shift,
+            "sign": term.sign,
+            "not_even": term.odd,
+            # Odd with the largest shift adds nothing.
+            "odd": term.odd & ~term.shift.all(),
+        }
 
     def __init__(self, rows: int, even_bits: int, odd_bits: int) -> None:
         if not isinstance(rows, int) or isinstance(rows, bool):
@@ -118,48 +131,7 @@ class DotProductUnit(wiring.Component):
             )
             words.append(rails if self._odd_bits else rails[:1])
 
-        # What a family adds in fewer levels waits, so that all families have the same latency.
-        for level in range(self._levels):
-            at_once = 1
-            if len(words) >= form.OPERANDS:
-                at_once = form.OPERANDS if level else 2
-            groups = [words[index : index + at_once] for index in range(0, len(words), at_once)]
-            words = [self._add(m, form, group, f"{level}_{n}") for n, group in enumerate(groups)]
-
-        valid = Signal(self.latency - 2)
-        clear = Signal(self.latency - 2, reset_less=True)
-        m.d.sync += [
-            valid.eq(Cat(self.valid, valid)),
-            clear.eq(Cat(self.clear, clear)),
-        ]
-        # Copies for this unit, or one flip-flop would enable all accumulators of the array.
-        enable = form.copy(m, valid[-1], "enable")
-        keep = form.copy(m, ~clear[-1], "keep")
+        words = add_tree(m, form, words, self._levels)
         accumulators = (self.even, self.odd) if self._odd_bits else (self.even,)
-        sums = [
-            Sum(
-                (*(word[rail] for word in words), Operand(total, _most(len(total)), keep)),
-                len(total),
-            )
-            for rail, total in enumerate(accumulators)
-        ]
-        with m.If(enable):
-            m.d.sync += [
-                total.eq(value)
-                for total, value in zip(accumulators, form.add(m, sums), strict=True)
-            ]
+        accumulate(m, form, words, accumulators, self.valid, self.clear, self.latency)
         return m
-
-    @staticmethod
-    def _add(m: Module, form: PortableForm, words: list[Word], name: str) -> Word:
-        """Return a register of the sum of the words, both rails in one chain."""
-        rails = list(zip(*words, strict=True))
-        mosts = [sum(each.most for each in rail) for rail in rails]
-        sums = [Sum(rail, most.bit_length()) for rail, most in zip(rails, mosts, strict=True)]
-        values = form.add(m, sums) if len(words) > 1 else [rail[0].value for rail in rails]
-        registers = [
-            Signal(each.bits, name=f"{rail}{name}", reset_less=True)
-            for rail, each in zip(("even", "odd"), sums, strict=False)
-        ]
-        m.d.sync += [register.eq(each) for register, each in zip(registers, values, strict=True)]
-        return tuple(Operand(each, most) for each, most in zip(registers, mosts, strict=True))

@@ -46,6 +46,22 @@ def test_a_synthesis(tmp_path: Path) -> None:
     assert table.with_suffix(".svg").is_file()
 
 
+def test_an_array(tmp_path: Path) -> None:
+    """Each of its placements has a row, which the same one again replaces."""
+    path = tmp_path / "array.json"
+    common = {"kind": "array", "codebook": "post4", "machine": "post", "device": "ecp5-85k"}
+    common |= {"macs_per_cycle": 64, "ff": 9, "fmax_mhz": 200.0, "tool": "yosys and nextpnr"}
+    for first in (30.0, 31.0):
+        rows = [common | {"seed": 1, "sites_per_mac": first}]
+        rows += [common | {"seed": 2, "sites_per_mac": 33.0}]
+        path.write_text(json.dumps({"array": "post", "rows": rows}))
+        (table,) = add_synthesis(path, tmp_path / "results", "python -m x")
+    held = json.loads(table.read_text())
+    assert [(row["seed"], row["sites_per_mac"]) for row in held] == [(1, 31.0), (2, 33.0)]
+    assert {row["source"] for row in held} == {"python -m x"}
+    assert "| post | post4 | 32.00 | 1.00 |" in table.with_suffix(".md").read_text()
+
+
 def test_what_is_no_synthesis(tmp_path: Path) -> None:
     """Another JSON is refused."""
     path = tmp_path / "sim.json"

@@ -9,7 +9,6 @@ from operator import xor
 from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib.wiring import Component, In, Out
 
-from tritone.spec.machine import MachineConfig
 from tritone_hw.array import Array
 
 __all__ = ["ArrayProbe"]
@@ -27,7 +26,7 @@ class ArrayProbe(Component):
 
     Parameters
     ----------
-    machine : shape of the machine.
+    array : what is measured.
 
     Members
     -------
@@ -37,8 +36,8 @@ class ArrayProbe(Component):
         Of all accumulators, some cycles ago.
     """
 
-    def __init__(self, machine: MachineConfig) -> None:
-        self._array = Array(machine)
+    def __init__(self, array: Array) -> None:
+        self._array = array
         super().__init__({"serial_in": In(1), "parity": Out(1)})
 
     def elaborate(self, platform: object) -> Module:

@@ -42,21 +42,19 @@ _SEPARATOR = _Half(0, (_ZERO,) * 4, None)
 
 def _half(left: Operand, right: Operand, index: int, total: Value) -> _Half:
     """Return the half that adds bit ``index`` of two operands, masks included."""
+    if right.inverted:
+        left, right = right, left
+    assert not right.inverted
     pins: list[Value] = []
-    used = []
     for operand in (left, right):
-        present = index < len(operand.value)
-        pins += [operand.value[index] if present else _ZERO]
-        pins += [operand.mask if present and operand.mask is not None else _ZERO]
-        # The mask's value that lets the operand through; a pin without a mask is 0.
-        used.append((present, operand.on if operand.mask is not None else 0))
+        masked = operand.present(index) and operand.mask is not None
+        pins += [operand.bit(index), operand.mask if masked else _ZERO]
     init = 0
     for number in range(16):
         a, mask_a, b, mask_b = (number >> bit & 1 for bit in range(4))
-        for value, mask, (present, on) in ((a, mask_a, used[0]), (b, mask_b, used[1])):
-            # The carry's generate is the same table for C = D = 0: the left operand alone.
-            if present and value and mask == on:
-                init ^= 1 << number
+        # The carry's generate is the same table for C = D = 0: the left operand alone, since one
+        # that is not inverted adds nothing then.
+        init |= (left.added(index, a, mask_a) ^ right.added(index, b, mask_b)) << number
     return _Half(init, (pins[0], pins[1], pins[2], pins[3]), total[index])
 
 

@@ -13,20 +13,50 @@ __all__ = ["Operand", "PortableForm", "Sum"]
 
 @dataclass(frozen=True)
 class Operand:
-    """An unsigned number of at most ``most`` to add, or 0 where the bit ``mask`` is not ``on``."""
+    """An unsigned number to add, or 0 where the bit ``mask`` is not ``on``.
+
+    Parameters
+    ----------
+    value : the number.
+    most : what is added is no more than that.
+    mask, on : bit that lets it through, and at which value.
+    inverted : all bits of ``value`` are inverted first; of a sum's operands at most one.
+    shift : places that it is shifted up by, last.
+    """
 
     value: Value
     most: int
     mask: Value | None = None
     on: int = 1
+    inverted: bool = False
+    shift: int = 0
 
     @property
-    def masked(self) -> Value:
+    def bits(self) -> int:
+        """Bits of what is added."""
+        return self.shift + len(self.value)
+
+    def present(self, index: int) -> bool:
+        """Return whether there is anything at that place."""
+        return self.shift <= index < self.bits
+
+    def bit(self, index: int) -> Value:
+        """Return what ``value`` has for that place, 0 if there is nothing."""
+        return self.value[index - self.shift] if self.present(index) else Const(0, 1)
+
+    def added(self, index: int, bit: int, mask: int) -> int:
+        """Return what is added at that place, given ``bit(index)`` and the mask, 0 or 1."""
+        through = self.mask is None or mask == self.on
+        return int(self.present(index) and through and bit != self.inverted)
+
+    @property
+    def effective(self) -> Value:
         """The number that is added."""
-        if self.mask is None:
-            return self.value
-        mask = self.mask if self.on else ~self.mask
-        return self.value & mask.replicate(len(self.value))
+        value = ~self.value if self.inverted else self.value
+        if self.mask is not None:
+            mask = self.mask if self.on else ~self.mask
+            value &= mask.replicate(len(self.value))
+        return Cat(Const(0, self.shift), value[: len(self.value)])
 
 
 @dataclass(frozen=True)
@@ -73,7 +103,7 @@ class PortableForm:
             for each, width in zip(sums, widths, strict=True):
                 value: Value = Const(0)
                 if index < len(each.operands):
-                    value = each.operands[index].masked
+                    value = each.operands[index].effective
                 word += [value, Const(0, width - len(value))]
             total = total + Cat(*word)
         packed = Signal(sum(widths), name="packed")

@@ -42,29 +42,28 @@ class _Bit:
 _SEPARATOR = _Bit(_ZERO, _ZERO, None)
 
 
-def _pin(operand: Operand, index: int) -> Value:
-    return operand.value[index] if index < len(operand.value) else _ZERO
+def _mask(operand: Operand) -> Value:
+    return operand.mask if operand.mask is not None else _ZERO
 
 
 def _add_two(m: Module, left: Operand, right: Operand, total: Value) -> list[_Bit]:
     """Return the bits of the sum of two operands, masks included: a LUT6 each."""
-    masks = [each.mask if each.mask is not None else Const(each.on, 1) for each in (left, right)]
-    widest = max(len(left.value), len(right.value))
+    widest = max(left.bits, right.bits)
     bits = []
     for index, place in enumerate(total):
         if index >= widest:
             bits.append(_Bit(_ZERO, _ZERO, place))
             continue
-        data, select = _lut6_2(
-            m,
-            lambda a, mask_a, b, mask_b: a & (mask_a == left.on),
-            lambda a, mask_a, b, mask_b: a & (mask_a == left.on) ^ b & (mask_b == right.on),
-            _pin(left, index),
-            masks[0],
-            _pin(right, index),
-            masks[1],
-        )
-        bits.append(_Bit(select, data, place))
+
+        def data(a: int, mask_a: int, b: int, mask_b: int, index: int = index) -> int:
+            return left.added(index, a, mask_a)
+
+        def select(a: int, mask_a: int, b: int, mask_b: int, index: int = index) -> int:
+            return left.added(index, a, mask_a) ^ right.added(index, b, mask_b)
+
+        pins = (left.bit(index), _mask(left), right.bit(index), _mask(right))
+        o5, o6 = _lut6_2(m, data, select, *pins)
+        bits.append(_Bit(o6, o5, place))
     return bits
 
 
@@ -74,9 +73,8 @@ def _add_three(m: Module, operands: Sequence[Operand], total: Value) -> list[_Bi
     Each adds its three bits to a sum and a saved carry, and that sum to the saved carry of the bit
     below, which comes out of that one's O5.
     """
-    last = operands[2]
-    mask = last.mask if last.mask is not None else Const(last.on, 1)
-    widest = max(len(each.value) for each in operands)
+    first, second, last = operands
+    widest = max(each.bits for each in operands)
     saved: Value = _ZERO
     bits = []
     for index, place in enumerate(total):
@@ -86,16 +84,21 @@ def _add_three(m: Module, operands: Sequence[Operand], total: Value) -> list[_Bi
         if index == widest:
             bits.append(_Bit(saved, _ZERO, place))
             continue
-        majority, select = _lut6_2(
-            m,
-            lambda a, b, c, mask, below: a & b | (a | b) & c & (mask == last.on),
-            lambda a, b, c, mask, below: a ^ b ^ c & (mask == last.on) ^ below,
-            *(_pin(each, index) for each in operands),
-            mask,
-            saved,
+
+        def three(a: int, b: int, c: int, mask: int, index: int = index) -> int:
+            return first.added(index, a, 0) + second.added(index, b, 0) + last.added(index, c, mask)
+
+        def majority(a: int, b: int, c: int, mask: int, below: int) -> int:
+            return three(a, b, c, mask) >> 1
+
+        def select(a: int, b: int, c: int, mask: int, below: int) -> int:
+            return three(a, b, c, mask) & 1 ^ below
+
+        o5, o6 = _lut6_2(
+            m, majority, select, *(each.bit(index) for each in operands), _mask(last), saved
         )
-        bits.append(_Bit(select, saved, place))
-        saved = majority
+        bits.append(_Bit(o6, saved, place))
+        saved = o5
     return bits
 
 

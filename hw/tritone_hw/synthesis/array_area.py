@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the array alone takes of a device: ``python -m tritone_hw.synthesis.array_area``."""
+"""What an array alone takes of a device: ``python -m tritone_hw.synthesis.array_area``."""
 
 from __future__ import annotations
 
@@ -8,54 +8,87 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from tritone.spec.device import DEVICES, Device, device
-from tritone.spec.machine import MachineConfig
+from rich.console import Console
+
+from tritone.spec.device import DEVICES, Device, Family, device
+from tritone.spec.storage import write_json
+from tritone_hw.comparison.arrays import ARRAYS, ComparedArray
 from tritone_hw.platform.array_probe import ArrayProbe
 from tritone_hw.synthesis.blocks import cells
 from tritone_hw.synthesis.flow import map_component
-from tritone_hw.synthesis.placement import Placement, Router, place
+from tritone_hw.synthesis.lut_pairs import paired_luts
+from tritone_hw.synthesis.placement import PLACERS, Placement, Router, place
 from tritone_hw.synthesis.script import NETLIST, STATISTICS
+from tritone_hw.synthesis.tools import YOSYS
 
-__all__ = ["ArrayArea", "main", "measure_array"]
+__all__ = ["ArrayArea", "array_report", "main", "measure_array"]
+
+_SIZES = (("rows", 16), ("columns", 8), ("pixels", 1), ("seeds", 3))
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArrayArea:
-    """The array in its shift register.
+    """An array in its shift register.
 
     Parameters
     ----------
-    macs : multiply-accumulates a cycle.
-    sites, ff : of all, the shift register and the tree of parities too, as mapped.
+    name, compared, shape, device : which array, of how many rows, columns and pixels, on what.
+    sites, ff : of all, the shift register and the tree of parities too, as mapped; on the 7 series
+        lookup tables in pairs (``lut_pairs``).
     kinds : cells by their kind, as mapped.
+    mapping_seconds : of yosys.
     placements : one for each seed; none where the device has an area only.
     """
 
-    macs: int
+    name: str
+    compared: ComparedArray
+    shape: tuple[int, int, int]
+    device: Device
     sites: float
     ff: int
     kinds: dict[str, int]
+    mapping_seconds: float
     placements: tuple[Placement, ...]
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates a cycle, in one pass."""
+        rows, columns, pixels = self.shape
+        return rows * columns * pixels
 
 
 def measure_array(
-    machine: MachineConfig,
+    name: str,
+    shape: tuple[int, int, int],
     target: Device,
     *,
     seeds: Iterable[int],
     build: Path,
     watch: Callable[[str], None] = lambda stage: None,
 ) -> ArrayArea:
-    """Map the array of ``machine``, place and route it; the errors are those of ``synthesise``."""
-    name = f"array-{machine.rows}x{machine.columns}x{machine.pixels}"
-    mapped = map_component(ArrayProbe(machine), name, target, build=build, watch=watch)
+    """Map an array of ARRAYS, place and route it; the errors are those of ``synthesise``.
+
+    Products take no multipliers of the device.
+    """
+    compared = ARRAYS[name]
+    label = f"array-{name}-{'x'.join(map(str, shape))}"
+    probe = ArrayProbe(compared.make(*shape))
+    mapped = map_component(probe, label, target, build=build, watch=watch, multipliers=False)
     statistics = json.loads((mapped.folder / STATISTICS).read_text())
+    sites = sum(area.sites for area in mapped.blocks.values())
+    if target.family is Family.XC7:
+        sites = paired_luts(json.loads((mapped.folder / NETLIST).read_text()), "top")
     return ArrayArea(
-        macs=machine.macs_per_cycle,
-        sites=sum(area.sites for area in mapped.blocks.values()),
+        name=name,
+        compared=compared,
+        shape=shape,
+        device=target,
+        sites=sites,
         ff=sum(area.ff for area in mapped.blocks.values()),
         kinds=dict(sorted(cells(statistics, "top").items())),
+        mapping_seconds=mapped.seconds,
         placements=tuple(
             place(target, mapped.folder / NETLIST, seed=seed, router=Router.ROUTER1, watch=watch)
             for seed in (seeds if target.family.routed else ())
@@ -63,29 +96,63 @@ def measure_array(
     )
 
 
+def array_report(found: ArrayArea) -> dict[str, Any]:
+    """Return what the JSON of an array holds: rows for ``tritone report``, one for each seed."""
+    common = {
+        "kind": "array",
+        "codebook": found.compared.codebook,
+        "machine": f"{found.name} {'x'.join(map(str, found.shape))}",
+        "device": found.device.name,
+        "macs_per_cycle": found.macs // found.compared.passes,
+        "ff": found.ff,
+        "bram": 0,
+        "dsp": 0,
+    }
+    versions = [YOSYS.version()]
+    if found.device.family.routed:
+        versions.append(PLACERS[found.device.family].version())
+    figures: list[tuple[float, Placement | None]] = [
+        (each.area.sites, each) for each in found.placements
+    ]
+    rows = []
+    for sites, placed in figures or [(found.sites, None)]:
+        rows.append(
+            common
+            | {
+                "sites": round(sites),
+                "sites_per_mac": round(sites / common["macs_per_cycle"], 2),
+                "fmax_mhz": round(placed.fmax_mhz, 2) if placed else None,
+                "seed": placed.seed if placed else None,
+                "seconds": round(found.mapping_seconds + (placed.seconds if placed else 0), 1),
+                "tool": "yosys and nextpnr" if placed else "yosys",
+                "tool_versions": versions,
+                "measured_or_published": "measured",
+            }
+        )
+    return {"array": found.name, "rows": rows}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the area, and for each seed what is placed and the clock."""
+    """Print the area, and for each seed what is placed and the clock; write it as JSON."""
     parser = argparse.ArgumentParser(prog="array_area", description=__doc__)
+    parser.add_argument("--array", choices=sorted(ARRAYS), default="post")
     parser.add_argument("--target", choices=sorted(DEVICES), default="ecp5-85k")
-    for name, size in (("rows", 16), ("columns", 8), ("pixels", 1), ("seeds", 3)):
+    for name, size in _SIZES:
         parser.add_argument(f"--{name}", type=int, default=size)
     parser.add_argument("--build", type=Path, default=Path("build"))
     options = parser.parse_args(arguments)
-    slots = 4  # of the requantiser, which is not there
+    shape = (options.rows, options.columns, options.pixels)
+    title = f"{options.array} on {options.target}"
     try:
-        machine = MachineConfig(
-            name="array",
-            rows=options.rows,
-            columns=options.columns,
-            pixels=options.pixels,
-            requantizer_slots=slots,
-        )
-        found = measure_array(
-            machine,
-            device(options.target),
-            seeds=range(1, options.seeds + 1),
-            build=options.build,
-        )
+        with Console(stderr=True).status(title) as status:
+            found = measure_array(
+                options.array,
+                shape,
+                device(options.target),
+                seeds=range(1, options.seeds + 1),
+                build=options.build,
+                watch=lambda stage: status.update(f"{title}: {stage}"),
+            )
     except ValueError as error:
         parser.error(str(error))
     print(f"mapped: {found.sites / found.macs:.2f} sites a MAC, {found.ff / found.macs:.2f} FF")
@@ -95,6 +162,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"seed {placed.seed}: {placed.area.sites / found.macs:.2f} sites a MAC, "
             f"{placed.fmax_mhz:.2f} MHz, {placed.seconds:.0f} s"
         )
+    label = f"array-{options.array}-{'x'.join(map(str, shape))}-{options.target}"
+    path = options.build / "synth" / f"{label}.json"
+    write_json(path, array_report(found))
+    print(path)
     return 0
 
 

@@ -163,6 +163,7 @@ def map_component(
     *,
     build: Path,
     watch: Callable[[str], None],
+    multipliers: bool = True,
 ) -> Mapping:
     """Map a component to the cells of ``device``, or take what is kept of that.
 
@@ -171,11 +172,15 @@ def map_component(
     component : the design; its submodule ACCELERATOR is counted block by block.
     name : for the folder, ``build/synth/cache/<name>-<device>-<digest>``.
     device, build, watch : as for ``synthesise``, and so are the errors.
+    multipliers : products may take multipliers of the device.
     """
     YOSYS.version()
     watch("generate the Verilog")
     verilog = convert(component, _TOP, _TARGETS.get(device.family, Target.PORTABLE))
-    return map_verilog(verilog, f"{_TOP}.{ACCELERATOR}", name, device, build=build, watch=watch)
+    accelerator = f"{_TOP}.{ACCELERATOR}"
+    return map_verilog(
+        verilog, accelerator, name, device, build=build, watch=watch, multipliers=multipliers
+    )
 
 
 def map_verilog(
@@ -186,6 +191,7 @@ def map_verilog(
     *,
     build: Path,
     watch: Callable[[str], None],
+    multipliers: bool = True,
 ) -> Mapping:
     """Map a design to the cells of ``device``, or take what is kept of that.
 
@@ -193,11 +199,12 @@ def map_verilog(
     ----------
     verilog : the text of the design.
     accelerator : path of what is counted block by block, from the top module on.
-    name, device, build, watch : as for ``map_component``, and so are the errors.
+    name, device, build, watch, multipliers : as for ``map_component``, and so are the errors.
     """
     version = YOSYS.version()
     modules = block_modules(verilog, accelerator)
-    script = yosys_script(device.family, _VERILOG, accelerator.partition(".")[0], modules)
+    top = accelerator.partition(".")[0]
+    script = yosys_script(device.family, _VERILOG, top, modules, multipliers)
     digest = hashlib.sha256(json.dumps([verilog, script, version]).encode()).hexdigest()[:16]
     folder = build / "synth" / "cache" / f"{name}-{device.name}-{digest}"
     seconds = _map(device.family, folder, verilog, script, watch)

@@ -14,17 +14,25 @@ NETLIST = "netlist.json"
 STATISTICS = "statistics.json"
 
 # The blocks keep their boundaries, so nothing is flattened by the mapping commands themselves
-# except within a block. The multiplier's gate count of iCE40 (-dsp) and its single-port memories
-# are not taken unless asked for.
+# except within a block. The single-port memories of iCE40 are not taken unless asked for.
 _MAPPING = {
     Family.ECP5: "synth_ecp5 -top {top} -abc9",
-    Family.ICE40: "synth_ice40 -top {top} -device u -dsp -spram -abc9",
+    Family.ICE40: "synth_ice40 -top {top} -device u -spram -abc9",
     Family.XC7: "synth_xilinx -top {top} -family xc7 -abc9 -flatten -noiopad",
     Family.GOWIN: "synth_gowin -top {top} -abc9 -noiopads",
 }
 
 
-def yosys_script(family: Family, verilog: str, top: str, blocks: Iterable[str]) -> str:
+def _products(family: Family, multipliers: bool) -> str:
+    """Return the option that takes multipliers of the device, or keeps them out."""
+    if family is Family.ICE40:
+        return " -dsp" if multipliers else ""
+    return "" if multipliers else " -nodsp"
+
+
+def yosys_script(
+    family: Family, verilog: str, top: str, blocks: Iterable[str], multipliers: bool = True
+) -> str:
     """Return the commands that map ``verilog`` to the cells of ``family``.
 
     Written are STATISTICS, the cells of each of the ``blocks``, and NETLIST, flat, for place and
@@ -37,13 +45,14 @@ def yosys_script(family: Family, verilog: str, top: str, blocks: Iterable[str]) 
     verilog : file name.
     top : top module.
     blocks : modules that are mapped for themselves; ones that are not there are left out.
+    multipliers : products may take multipliers of the device.
     """
     return "\n".join(
         (
             f"read_verilog {verilog}",
             f"hierarchy -top {top}",  # checked by the mapping, which knows the cells of the family
             *(f"setattr -mod -set keep_hierarchy 1 {name}" for name in blocks),
-            _MAPPING[family].format(top=top),
+            _MAPPING[family].format(top=top) + _products(family, multipliers),
             f"tee -q -o {STATISTICS} stat -json",
             "setattr -mod -unset keep_hierarchy *",
             "flatten",

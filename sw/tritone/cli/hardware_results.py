@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from tritone.cli.results import put_row
@@ -34,22 +35,28 @@ COLUMNS = (
     "source",
 )
 _KEY = ("kind", "codebook", "machine", "device", "tool", "source")
+# Each placement of an array has a row.
+_ARRAY_KEY = (*_KEY, "seed")
 _TABLE = "hardware"
 
 
 def add_synthesis(report: Path, results: Path, command: str) -> list[Path]:
     """Add what a synthesis measured to ``results/hardware.json``; return that table in a list.
 
-    A row of the same machine, device and command is replaced.
+    A row of the same machine, device and command is replaced; an array has one for each seed.
 
     Raises
     ------
-    ValueError : ``report`` is not what ``tritone synth`` writes.
+    ValueError : ``report`` is not what ``tritone synth`` or ``array_area`` writes.
     """
     found: Row = json.loads(report.read_text(encoding="utf-8"))
+    table = results / f"{_TABLE}.json"
+    if {"array", "rows"} <= found.keys():
+        for row in found["rows"]:
+            _put(table, row | {"source": command}, _ARRAY_KEY)
+        return [table]
     if not {"placed", "blocks", "tool_versions"} <= found.keys():
         raise ValueError(f"Report {report} must be one that tritone synth wrote")
-    table = results / f"{_TABLE}.json"
     row = found | {
         "kind": "accelerator",
         "codebook": "by table",
@@ -57,5 +64,9 @@ def add_synthesis(report: Path, results: Path, command: str) -> list[Path]:
         "measured_or_published": "measured",
         "source": command,
     }
-    put_row(table, {name: row.get(name) for name in COLUMNS}, _KEY)
+    _put(table, row, _KEY)
     return [table]
+
+
+def _put(table: Path, row: Row, key: Sequence[str]) -> None:
+    put_row(table, {name: row.get(name) for name in COLUMNS}, key)

@@ -8,7 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tritone.cli.check import read_check, require_agreement
-from tritone.cli.results_page import TRAINING, Row, has_picture, is_hardware, render
+from tritone.cli.results_page import (
+    TRAINING,
+    Row,
+    has_picture,
+    is_hardware,
+    is_training,
+    render,
+    trained_rows,
+)
 from tritone.graph import Convolution, Network
 from tritone.spec.storage import write_atomically, write_json
 
@@ -71,6 +79,11 @@ def put_row(table: Path, row: Row, key: Sequence[str]) -> None:
         rows.append(row)
     write_json(table, rows)
     _write_page(table, rows)
+    if is_training(rows):
+        # Their pages tell the accuracy of these networks.
+        for other in sorted(table.parent.glob("*.json")):
+            if other != table and is_hardware(held := read_rows(other)):
+                _write_page(other, held)
 
 
 def write_pages(results: Path) -> list[Path]:
@@ -91,7 +104,7 @@ def _write_page(table: Path, rows: Sequence[Row]) -> None:
     elif is_hardware(rows):
         from tritone.cli.hardware_picture import draw_hardware
 
-        draw_hardware(rows, table.with_suffix(".svg"))
+        draw_hardware(rows, trained_rows(table), table.with_suffix(".svg"))
 
 
 def add_convolution(row: Row, results: Path, command: str) -> Path:

@@ -3,15 +3,33 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-__all__ = ["TRAINING", "Row", "group_settings", "has_picture", "is_hardware", "render"]
+from tritone.cli.array_comparison import compare_arrays, comparison_lines
+
+__all__ = [
+    "TRAINING",
+    "Row",
+    "group_settings",
+    "has_picture",
+    "is_hardware",
+    "is_training",
+    "render",
+    "trained_rows",
+]
 
 Row = dict[str, Any]
+
+# The table whose networks the hardware table tells the accuracy of.
+_TRAINED = "cifar10"
+
+# What a source begins with that can be run.
+_COMMANDS = ("tritone ", "make ", "python ")
 
 # Recipes of runs, in a folder beside the tables.
 _RECIPES = "recipes"
@@ -47,9 +65,17 @@ _COLUMNS = tuple(name for name in TRAINING if name not in _HIDDEN)
 
 _HARDWARE_NOTE = """Sites are lookup tables: of 4 inputs,
 after place and route, on ECP5 and iCE40; of 6 inputs on the 7 series and of 4 on Gowin, mapped
-only. Those of an accelerator count everything but the serial port that stands in for its buses.
+only (those of an array with two functions to a lookup table where its inputs allow). Those of an
+accelerator count everything but the serial port that stands in for its buses.
 fps is fmax / cycles per image of the same machine: on paper. Rows marked published are what their
 authors say; a dash is not known."""
+
+
+def trained_rows(table: Path) -> list[Row]:
+    """Return the rows of trained networks that lie beside a table of hardware."""
+    path = table.with_name(f"{_TRAINED}.json")
+    rows: list[Row] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    return rows
 
 
 def is_training(rows: Sequence[Mapping[str, Any]]) -> bool:
@@ -87,7 +113,7 @@ def _cell(name: str, value: Any) -> str:
         return "-"
     if isinstance(value, list):
         return ", ".join(map(str, value))
-    if name == "command" or (name == "source" and value.startswith(("tritone ", "make "))):
+    if name == "command" or (name == "source" and value.startswith(_COMMANDS)):
         return f"`{value}`"
     if name.endswith("utilisation"):
         return f"{100 * value:.2f} %"
@@ -125,6 +151,8 @@ def render(table: Path, rows: Sequence[Mapping[str, Any]]) -> str:
         lines += [f"Rendered from {table.name} by `tritone report`. {note}", ""]
         if is_hardware(rows):
             lines += [f"![Sites for each multiply-accumulate a cycle]({table.stem}.svg)", ""]
+            lines += comparison_lines(compare_arrays(rows, trained_rows(table)))
+            lines += ["## All rows", ""]
         names = list(dict.fromkeys(name for row in rows for name in row))
         lines += _table(names, ([_cell(name, row.get(name)) for name in names] for row in rows))
     return "\n".join([*lines, ""])

@@ -18,7 +18,7 @@ MACHINE = MachineConfig(name="small", rows=8, columns=4, pixels=1, requantizer_s
 
 def test_parity_is_that_of_all_sums() -> None:
     """157 outputs take four levels of parities: what stood at the array four cycles ago."""
-    probe, array = ArrayProbe(MACHINE), Array(MACHINE)
+    probe, array = ArrayProbe(Array(MACHINE)), Array(MACHINE)
     m = Module()
     m.submodules += [probe, array]
     rng = random.Random(1)

