@@ -18,7 +18,7 @@ from tritone_hw.comparison.arrays import ARRAYS, ComparedArray
 from tritone_hw.platform.array_probe import ArrayProbe
 from tritone_hw.synthesis.blocks import cells
 from tritone_hw.synthesis.flow import map_component
-from tritone_hw.synthesis.lut_pairs import paired_luts
+from tritone_hw.synthesis.lut_pairs import lut_pairs
 from tritone_hw.synthesis.placement import PLACERS, Placement, Router, place
 from tritone_hw.synthesis.script import NETLIST, STATISTICS
 from tritone_hw.synthesis.tools import YOSYS
@@ -79,7 +79,7 @@ def measure_array(
     statistics = json.loads((mapped.folder / STATISTICS).read_text())
     sites = sum(area.sites for area in mapped.blocks.values())
     if target.family is Family.XC7:
-        sites = paired_luts(json.loads((mapped.folder / NETLIST).read_text()), "top")
+        sites -= lut_pairs(json.loads((mapped.folder / NETLIST).read_text()), "top")
     return ArrayArea(
         name=name,
         compared=compared,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many lookup tables of the 7 series a netlist takes once they are used by both outputs.
+"""Pairs of functions that share a lookup table of the 7 series.
 
 A LUT6 has two outputs of the same five inputs. Vivado puts two functions into one, yosys does not:
 its count says more than a device would. This one pairs them as they come, so it is an estimate.
@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import Any
 
-__all__ = ["paired_luts"]
+__all__ = ["lut_pairs"]
 
 _SHARED_INPUTS = 5
 # A net of more readers is no reason for a pair: looking through all of them would take long.
 _READERS = 400
 
 
-def paired_luts(netlist: dict[str, Any], top: str) -> int:
-    """Return the LUT6 that the LUTs of a flat module take.
+def lut_pairs(netlist: dict[str, Any], top: str) -> int:
+    """Return how many LUT6 fewer a flat module takes than it has LUTs.
 
     Two functions share one if they have at most five inputs together and at least one in common,
     two if both have more than two. LUT6_2 have both outputs in use already, and a function that
@@ -33,13 +33,10 @@ def paired_luts(netlist: dict[str, Any], top: str) -> int:
     selects = {
         bit for cell in cells if cell["type"] == "CARRY4" for bit in cell["connections"]["S"]
     }
-    whole = 0
     functions: list[frozenset[int]] = []
     for cell in cells:
         kind, pins = cell["type"], cell["connections"]
-        if kind == "LUT6_2":
-            whole += 1
-        elif kind == "INV" or (kind.startswith("LUT") and kind[3:].isdigit()):
+        if kind == "INV" or (kind.startswith("LUT") and kind[3:].isdigit()):
             inputs = frozenset(
                 bit
                 for pin, bits in pins.items()
@@ -47,15 +44,9 @@ def paired_luts(netlist: dict[str, Any], top: str) -> int:
                 for bit in bits
                 if isinstance(bit, int)
             )
-            if len(inputs) > _SHARED_INPUTS or pins["O"][0] in selects:
-                whole += 1
-            else:
+            if len(inputs) <= _SHARED_INPUTS and pins["O"][0] not in selects:
                 functions.append(inputs)
-    return whole + len(functions) - _pairs(functions)
-
-
-def _pairs(functions: list[frozenset[int]]) -> int:
-    """Return the pairs that are found, those of many inputs and of many in common first."""
+    # Those of many inputs choose first, and the one with the most in common.
     readers: dict[int, list[int]] = defaultdict(list)
     for number, inputs in enumerate(functions):
         for net in inputs:
