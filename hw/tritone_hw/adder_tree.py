@@ -67,11 +67,12 @@ def add_shifted(
         # Low bits that only the first number has are no part of a sum.
         spared = [group[1].shift - group[0].shift if len(group) > 1 else 0 for group in groups]
         sums = [_raised(group, spare) for group, spare in zip(groups, spared, strict=True)]
-        several = iter(form.add(m, [each for each in sums if len(each.operands) > 1]))
+        several = [each for each in sums if len(each.operands) > 1]
+        totals = iter(form.add(m, several) if several else ())
         left = []
         for number, (group, spare) in enumerate(zip(groups, spared, strict=True)):
             lowest = group[0]
-            value = next(several) if len(group) > 1 else lowest.value
+            value = next(totals) if len(group) > 1 else lowest.value
             register = Signal(spare + len(value), name=f"{name}{level}_{number}", reset_less=True)
             m.d.sync += register.eq(Cat(lowest.value[:spare], value))
             kept = lowest.inverted and len(group) == 1

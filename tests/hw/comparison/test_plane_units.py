@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bit planes in the cells of vendors, after synthesis, against products of integers."""
+"""Bit planes against products of integers, also in the cells of vendors, after synthesis."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from platform_netlist import run_netlist, synthesise
+from products_by_definition import check_array
 
 from tritone_hw.comparison.arrays import ARRAYS
 from tritone_hw.emit import convert
@@ -15,6 +16,25 @@ from tritone_hw.platform.carry_trim import trim_carries
 from tritone_hw.platform.target import Target
 
 ROWS, COLUMNS, STEPS, BITS = 16, 4, 80, 20
+
+
+# OCP Microscaling Formats 1.0, 5.3.3, in halves.
+HALVES = (0, 1, 2, 3, 4, 6, 8, 12)
+
+
+def test_integers() -> None:
+    """Two's complement. A step has 8 times 127 too much: 15 * 8 has 7 bits."""
+    check_array("uniform-plane", lambda code: (code - 16 * (code >> 3), 0), 0, of_step=8 * 127)
+
+
+def test_minifloats() -> None:
+    """Sign and magnitude; an inverted activation is 15 less it."""
+
+    def weight(code: int) -> tuple[int, int]:
+        sign, magnitude = code >> 3, HALVES[code & 7]
+        return (-1) ** sign * magnitude, sign * 15 * magnitude
+
+    check_array("fp4-plane", weight, nought=0)
 
 
 @pytest.mark.parametrize("target", [Target.ECP5, Target.XC7])

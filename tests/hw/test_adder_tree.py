@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sums of several words and of shifted numbers, by adders of two and of three."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from amaranth.hdl import Module, Signal
+from amaranth.sim import Simulator
+
+from tritone_hw.adder_tree import add_shifted, add_tree
+from tritone_hw.platform.portable import Operand, PortableForm
+
+
+class Ternary(PortableForm):
+    """Adders of three."""
+
+    OPERANDS = 3
+
+
+FORMS = pytest.mark.parametrize("form", [PortableForm(), Ternary()], ids=["two", "three"])
+
+
+def simulate(m: Module, bench: Any) -> None:
+    simulator = Simulator(m)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+
+
+@FORMS
+@pytest.mark.parametrize("levels", [1, 3, 4])
+def test_a_tree_leaves_one_word(form: PortableForm, levels: int) -> None:
+    """Two fields of 3 and 2 bits, each word's own mask on the first; a word in, the sum out."""
+    m = Module()
+    inputs = [(Signal(3), Signal(2), Signal()) for _ in range(1 << levels)]
+    words = [(Operand(a, 7, mask), Operand(b, 3)) for a, b, mask in inputs]
+    (word,) = add_tree(m, form, words, levels, single=True)
+    assert [each.most for each in word] == [7 << levels, 3 << levels]
+    rng = random.Random(levels)
+    steps = [
+        [(rng.choice((7, rng.randrange(8))), rng.randrange(4), rng.randrange(2)) for _ in inputs]
+        for _ in range(40)
+    ]
+    expected = [
+        (sum(a * mask for a, _, mask in step), sum(b for _, b, _ in step)) for step in steps
+    ]
+    found = []
+
+    async def bench(ctx: Any) -> None:
+        for cycle in range(len(steps) + levels):
+            for signals, values in zip(inputs, steps[min(cycle, len(steps) - 1)], strict=True):
+                for signal, value in zip(signals, values, strict=True):
+                    ctx.set(signal, value)
+            found.append(tuple(ctx.get(each.effective) for each in word))
+            await ctx.tick()
+
+    simulate(m, bench)
+    assert found[levels:] == expected
+
+
+@FORMS
+@pytest.mark.parametrize("inverted", [False, True])
+def test_shifted_numbers(form: PortableForm, inverted: bool) -> None:
+    """5 bits at the places 0 to 3; the highest one's bits inverted: 31 * 8 less it."""
+    m = Module()
+    inputs = [Signal(5) for _ in range(4)]
+    operands = [
+        Operand(each, 31 << place, shift=place, inverted=inverted and place == 3)
+        for place, each in enumerate(inputs)
+    ]
+    left = add_shifted(m, form, operands, 2, "sum")
+    assert len(left) < form.OPERANDS
+    assert sum(each.most for each in left) == 31 * 15
+    rng = random.Random(1)
+    steps = [[rng.choice((0, 31, rng.randrange(32))) for _ in inputs] for _ in range(60)]
+    found = []
+
+    async def bench(ctx: Any) -> None:
+        for cycle in range(len(steps) + 2):
+            for signal, value in zip(inputs, steps[min(cycle, len(steps) - 1)], strict=True):
+                ctx.set(signal, value)
+            found.append(sum(ctx.get(each.effective) for each in left))
+            await ctx.tick()
+
+    simulate(m, bench)
+    assert found[2:] == [
+        a + 2 * b + 4 * c + 8 * (31 - d if inverted else d) for a, b, c, d in steps
+    ]
