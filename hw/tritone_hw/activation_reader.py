@@ -40,7 +40,8 @@ class ActivationReader(wiring.Component):
     It is computed as ``(u + c) >> r`` with one constant a layer, ``c = half(r) - z + (z_a << r)``;
     exact, as ``z_a = z >> r``. On an adaptive machine it is ``(u * G + c) >> (r + 8)`` with
     ``c = half(r + 8) + ((z_a << r) - z) * 256``; with G = 256, which is one, that is the same. For
-    r = 0 then too: the half that is added to an integer is dropped.
+    r = 0 then too: the half that is added to an integer is dropped. r is at most 7, and read_max
+    one less than a power of two.
 
     Pixel p of a step is ``x + p * stride``. The P pixels lie within 2P neighbours, so each bank is
     asked for the one of these that it holds.
@@ -152,6 +153,9 @@ class ActivationReader(wiring.Component):
         m.d.comb += [fetched.input.eq(wanted), nibble.input.eq(position.nibble)]
 
         constant, dropped = self._rounding(m)
+        # The largest sum that is not clamped. All its bits are ones: what exceeds it has others.
+        most = Signal(STREAM.bits, reset_less=True)
+        m.d.sync += most.eq(~(~layer.read_max << layer.read_shift[:3]))
         for pixel in range(machine.pixels):
             choices = Choice(word.as_value() for word in self.words)
             codes = Signal(self.words[0].shape(), name=f"codes{pixel}", reset_less=True)
@@ -161,6 +165,8 @@ class ActivationReader(wiring.Component):
                 codes.eq(choices[fetched.output[pixel].bank]),
                 inside.eq(Cat(fetched.output[pixel].inside, inside)),
             ]
+            limit = Signal(STREAM.bits, name=f"limit{pixel}")
+            m.d.comb += limit.eq(Mux(inside[-1], layer.read_max, layer.pad_code))
             for row, code in enumerate(codes):
                 scaled = code
                 if machine.adaptive:
@@ -168,21 +174,27 @@ class ActivationReader(wiring.Component):
                         STREAM.bits + GAIN.bits, name=f"scaled{pixel}_{row}", reset_less=True
                     )
                     m.d.sync += scaled.eq(code * self.gain)
-                rounded = Signal(
-                    signed(_ROUNDED_BITS + machine.adaptive),
-                    name=f"rounded{pixel}_{row}",
-                    reset_less=True,
-                )
-                m.d.sync += rounded.eq(((scaled + constant) >> dropped) >> layer.read_shift)
+                total = Signal(signed(_ROUNDED_BITS + machine.adaptive), name=f"total{pixel}_{row}")
+                rounded = Signal(STREAM.bits, name=f"rounded{pixel}_{row}", reset_less=True)
+                negative = Signal(name=f"negative{pixel}_{row}", reset_less=True)
+                beyond = Signal(name=f"beyond{pixel}_{row}", reset_less=True)
+                m.d.comb += total.eq((scaled + constant) >> dropped)
+                m.d.sync += [
+                    rounded.eq(total[: STREAM.bits] >> layer.read_shift[:3]),
+                    negative.eq(total[-1]),
+                    beyond.eq(
+                        ~total[-1]
+                        & ((total[: STREAM.bits] & ~most).any() | total[STREAM.bits : -1].any())
+                    ),
+                ]
                 activation = Signal(STREAM.bits, name=f"activation{pixel}_{row}")
-                with m.If(~inside[-1]):
-                    m.d.comb += activation.eq(layer.pad_code)
-                with m.Elif(rounded < 0):
-                    m.d.comb += activation.eq(0)
-                with m.Elif(rounded > layer.read_max):
-                    m.d.comb += activation.eq(layer.read_max)
-                with m.Else():
-                    m.d.comb += activation.eq(rounded)
+                m.d.comb += activation.eq(
+                    Mux(
+                        ~inside[-1] | beyond,
+                        limit,
+                        rounded & (~negative).replicate(STREAM.bits),
+                    )
+                )
                 m.d.sync += [
                     self.activations[pixel][row].eq(activation),
                     self.nibbles[pixel][row].eq(activation.word_select(nibble.output, NIBBLE_BITS)),

@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
-from amaranth import Cat, Module, Signal
+from typing import ClassVar
+
+from amaranth import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.data import ArrayLayout
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from tritone.spec.codebook import TABLE_ENTRIES
 from tritone.spec.fixed import NIBBLE_BITS
 from tritone_hw.layout import TABLE, TERM
+from tritone_hw.platform.target import small_memory
 
 __all__ = ["LookupUnit"]
 
@@ -18,23 +23,34 @@ class LookupUnit(wiring.Component):
     """The entries of a lookup table that nibbles select.
 
     It stands in the way of the weights into their memory: 16 nibbles, those of a beat, rather than
-    the R * C that the array reads in a cycle.
+    the R * C that the array reads in a cycle. Each lane has the table in a small memory, which
+    takes a tenth of the cells of multiplexers; it is filled an entry a cycle.
 
-    Timing: combinational.
+    Timing: ``ready`` rises ``CYCLES`` cycles behind ``load``; ``terms`` are combinational.
 
     Parameters
     ----------
     lanes : nibbles looked up at once.
 
+    Attributes
+    ----------
+    CYCLES : cycles that a table takes to be there.
+
     Members
     -------
+    load : In(1)
+        Strobe: take ``table``, from the next cycle on; begins anew where one is not there yet.
     table : In(TABLE)
-        A TERM_CODE for each nibble.
+        A TERM_CODE for each nibble; holds still from the cycle behind ``load`` on.
+    ready : Out(1)
+        The table is there.
     nibbles : In(ArrayLayout(4, lanes))
         What to translate.
     terms : Out(ArrayLayout(TERM, lanes))
         ``table[nibble]`` for each of them.
     """
+
+    CYCLES: ClassVar = TABLE_ENTRIES + 1
 
     def __init__(self, lanes: int) -> None:
         if not isinstance(lanes, int) or isinstance(lanes, bool):
@@ -43,7 +59,9 @@ class LookupUnit(wiring.Component):
             raise ValueError(f"Lanes must be a positive number, not {lanes}")
         super().__init__(
             {
+                "load": In(1),
                 "table": In(TABLE),
+                "ready": Out(1, init=1),
                 "nibbles": In(ArrayLayout(NIBBLE_BITS, lanes)),
                 "terms": Out(ArrayLayout(TERM, lanes)),
             }
@@ -51,13 +69,22 @@ class LookupUnit(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        # A word of all entries for each bit of a term: selecting a bit of it simulates far faster
-        # than selecting an entry of the table.
-        planes = []
-        for bit in range(NIBBLE_BITS):
-            plane = Signal(len(self.table), name=f"plane{bit}")
-            m.d.comb += plane.eq(Cat(entry[bit] for entry in self.table))
-            planes.append(plane)
+        entry = Signal(range(TABLE_ENTRIES))
+        m.submodules.memory = memory = Memory(
+            shape=NIBBLE_BITS, depth=TABLE_ENTRIES, init=[], attrs=small_memory(platform)
+        )
+        write = memory.write_port()
+        m.d.comb += [
+            write.addr.eq(entry),
+            write.data.eq(self.table[entry]),
+            write.en.eq(~self.ready),
+        ]
+        m.d.sync += entry.eq(Mux(self.ready, 0, entry + 1))
+        with m.If(entry == TABLE_ENTRIES - 1):
+            m.d.sync += self.ready.eq(1)
+        with m.If(self.load):
+            m.d.sync += [self.ready.eq(0), entry.eq(0)]
         for nibble, term in zip(self.nibbles, self.terms, strict=True):
-            m.d.comb += term.eq(Cat(plane.bit_select(nibble, 1) for plane in planes))
+            read = memory.read_port(domain="comb")
+            m.d.comb += [read.addr.eq(nibble), term.eq(read.data)]
         return m

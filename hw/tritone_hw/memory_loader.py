@@ -31,7 +31,8 @@ class MemoryLoader(Component):
 
     Nibbles of weights are looked up on their way.
 
-    Timing: combinational from ``beats`` to ``writes``; never stalls.
+    Timing: combinational from ``beats`` to ``writes``; never stalls but for weights until their
+    table is there, ``LookupUnit.CYCLES`` cycles behind ``load``.
 
     Parameters
     ----------
@@ -72,18 +73,22 @@ class MemoryLoader(Component):
 
         m.submodules.lookup = lookup = LookupUnit(BEAT_BITS // NIBBLE_BITS)
         write = self.writes.p
+        weights = self.memory == MemoryId.WEIGHT
+        wanted = Signal()
+        allowed = Signal()
         m.d.comb += [
+            wanted.eq(words_left != 0),
+            allowed.eq(lookup.ready | ~weights),
+            lookup.load.eq(self.load),
             write.memory.eq(self.memory),
             write.address.eq(address),
             write.beat.eq(beat),
             write.last.eq(beat == last_beat),
             lookup.table.eq(self.table),
             lookup.nibbles.eq(self.beats.payload),
-            write.data.eq(
-                Mux(self.memory == MemoryId.WEIGHT, lookup.terms.as_value(), self.beats.payload)
-            ),
-            self.writes.valid.eq(self.beats.valid & (words_left != 0)),
-            self.beats.ready.eq(self.writes.ready | (words_left == 0)),
+            write.data.eq(Mux(weights, lookup.terms.as_value(), self.beats.payload)),
+            self.writes.valid.eq(self.beats.valid & wanted & allowed),
+            self.beats.ready.eq((self.writes.ready & allowed) | ~wanted),
         ]
         with m.If(self.load):
             m.d.sync += [address.eq(self.address), words_left.eq(self.words), beat.eq(0)]

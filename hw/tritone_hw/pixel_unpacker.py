@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
 
@@ -58,26 +58,24 @@ class PixelUnpacker(Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.walker = walker = RegionWalker(self.machine)
-        parts = self.machine.feature_word_bits // BEAT_BITS
-        word = Signal(self.machine.feature_word_bits)
+        # A word is as many beats as a pixel has, at least one.
+        parts = [
+            Signal(BEAT_BITS, name=f"part{index}")
+            for index in range(self.machine.feature_word_bits // BEAT_BITS)
+        ]
         filled = Signal()
-        part = Signal(range(max(2, parts)))
+        part = Signal(range(max(2, len(parts))))
         pixel = Signal(range(BEAT_BYTES))
         last_part = Signal.like(part)
         last_pixel = Signal.like(pixel)
-        data = self.words.p.data
-
-        m.d.comb += data.eq(word)
         with m.Switch(self.pixel_bytes):
             for log2 in range(_BEAT_LOG2):
                 with m.Case(log2):
-                    m.d.comb += [
-                        last_pixel.eq((BEAT_BYTES >> log2) - 1),
-                        data.eq(word[: STREAM.bits << log2]),
-                    ]
+                    m.d.comb += last_pixel.eq((BEAT_BYTES >> log2) - 1)
             for log2 in range(_BEAT_LOG2 + 1, self.machine.rows.bit_length()):
                 with m.Case(log2):
                     m.d.comb += last_part.eq((1 << (log2 - _BEAT_LOG2)) - 1)
+        m.d.comb += self.words.p.data.eq(Cat(self._pixel(m, parts[0], pixel), *parts[1:]))
 
         taken = Signal()
         given = Signal()
@@ -96,20 +94,38 @@ class PixelUnpacker(Component):
         ]
         with m.If(taken):
             m.d.sync += pixel.eq(pixel + 1)
-            with m.Switch(self.pixel_bytes):
-                for log2 in range(_BEAT_LOG2):
-                    with m.Case(log2):
-                        m.d.sync += word.eq(word[:BEAT_BITS] >> (STREAM.bits << log2))
             with m.If(pixel == last_pixel):
                 m.d.sync += [pixel.eq(0), filled.eq(0)]
         with m.If(given):
-            with m.If(part == 0):
-                m.d.sync += word.eq(self.beats.payload)
-            with m.Else():
-                m.d.sync += word.word_select(part, BEAT_BITS).eq(self.beats.payload)
+            for index, each in enumerate(parts):
+                with m.If(part == index):
+                    m.d.sync += each.eq(self.beats.payload)
+                with m.Elif(part == 0):
+                    m.d.sync += each.eq(0)
             m.d.sync += [part.eq(part + 1), filled.eq(0)]
             with m.If(part == last_part):
                 m.d.sync += [part.eq(0), filled.eq(1)]
         with m.If(self.load):
             m.d.sync += [part.eq(0), pixel.eq(0), filled.eq(0)]
         return m
+
+    def _pixel(self, m: Module, beat: Value, pixel: Value) -> Value:
+        """Return the bytes of ``pixel`` in ``beat``, from the lowest on, behind them zeros.
+
+        The beat stands still: a byte of the pixel comes from as many places as there are pixels
+        that have it.
+        """
+        first = Signal(range(BEAT_BYTES))  # byte of the beat that is the pixel's lowest
+        size = self.pixel_bytes
+        m.d.comb += first.eq((pixel << size)[: len(first)])
+        octets = []
+        for octet in range(BEAT_BYTES):
+            # Pixels that have this byte begin at multiples of their size, the least one above it.
+            log2 = octet.bit_length()
+            places = Cat(
+                beat.word_select(begin + octet, STREAM.bits)
+                for begin in range(0, BEAT_BYTES, 1 << log2)
+            )
+            found = places.word_select(first[log2:], STREAM.bits) if log2 < _BEAT_LOG2 else places
+            octets.append(Mux(size >= log2, found, 0) if octet else found)
+        return Cat(octets)

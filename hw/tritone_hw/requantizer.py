@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-from amaranth import Array as Choice
-from amaranth import Module, Mux, Signal, Value, signed
+from collections.abc import Sequence
+
+from amaranth import C, Cat, Module, Mux, Signal, Value, signed
 from amaranth.hdl import ShapeLike
 from amaranth.lib import wiring
-from amaranth.lib.data import ArrayLayout, StructLayout
+from amaranth.lib.data import ArrayLayout, StructLayout, View
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
 
 from tritone.spec.fixed import BETA, LOGIT, MULTIPLIER, STREAM, VALUE, half
 from tritone.spec.isa import LAYER, PASS_STEP, parameter_record
@@ -37,6 +39,19 @@ def _delay(m: Module, value: Value, cycles: int, name: str, reset_less: bool = T
     return delayed
 
 
+def _choose(values: View, own: Sequence[int], slot: Value) -> Value:
+    """Return that of the values at ``own`` which ``slot`` counts.
+
+    A tree of multiplexers; an Array would become a comparison for each value. Places of a power of
+    two bits are found without a product.
+    """
+    words = [Value.cast(values[each]) for each in own]
+    bits = len(words[0])
+    place = 1 << ceil_log2(bits)
+    padded = Cat(Cat(word, C(0, place - bits)) for word in words)
+    return padded.word_select(slot, place)[:bits]
+
+
 class Requantizer(wiring.Component):
     """Adds up the drains of a tile and turns their sum into codes, a slot a cycle.
 
@@ -61,6 +76,8 @@ class Requantizer(wiring.Component):
         There is a drain; it and what follows are sampled in this cycle.
     even, odd : In(ArrayLayout(ArrayLayout(even_bits, C), P)), likewise
         Raw accumulators.
+    even_only : In(1)
+        The odd accumulators do not count; it does not change while results are under way.
     drain_shift : In(2)
         Shift of the accumulators in units of 4.
     first : In(1)
@@ -118,6 +135,7 @@ class Requantizer(wiring.Component):
                 "load": In(1),
                 "even": In(self._even),
                 "odd": In(self._odd),
+                "even_only": In(1),
                 "drain_shift": In(_DRAIN_SHIFT),
                 "first": In(1),
                 "last": In(1),
@@ -231,12 +249,12 @@ class Requantizer(wiring.Component):
                 m.submodules[f"lane{index}"] = lane
                 own = range(channel, machine.columns, channels)
                 m.d.sync += [
-                    lane.even.eq(Choice(held_even[pixel][each] for each in own)[held.slot]),
-                    lane.odd.eq(Choice(held_odd[pixel][each] for each in own)[held.slot]),
-                    lane.shortcut.eq(
-                        Choice(self.shortcut[pixel][each] for each in own)[shortcut_slot]
-                    ),
+                    lane.even.eq(_choose(held_even[pixel], own, held.slot)),
+                    lane.odd.eq(_choose(held_odd[pixel], own, held.slot)),
+                    lane.shortcut.eq(_choose(self.shortcut[pixel], own, shortcut_slot)),
                 ]
+                with m.If(self.even_only):
+                    m.d.sync += lane.odd.eq(0)
                 m.d.comb += [
                     lane.drain_shift.eq(fetch.drain_shift),
                     lane.start.eq(

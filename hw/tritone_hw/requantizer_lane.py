@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import ClassVar
 
 from amaranth import C, Cat, Module, Mux, Signal, Value, signed
-from amaranth.hdl import ShapeLike
+from amaranth.hdl import ShapeLike, ValueLike
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -38,6 +39,9 @@ _DRAIN_SHIFT = record_layout(PASS_STEP)["shift"].shape
 _LIMIT = signed(LOGIT.bits)
 _SHORTCUT_SHIFT = record_layout(LAYER)["shortcut_shift"].shape
 _OCTAVES = OCTAVES_MAX.bit_length()
+
+# The lowest three bits of a shift are its second stage.
+_FINE_MOST = 7
 
 # DSP blocks of ECP5 and 7 series multiply 18 by 18 bits: the product is built from two such.
 _LOW_BITS = 18
@@ -121,10 +125,7 @@ class RequantizerLane(wiring.Component):
         shifted = _register(m, (scaled << units)[: VALUE.bits], "shifted")
         m.d.sync += self.value.eq(self.start + shifted)
 
-        code = self._code(m)
-        m.d.sync += self.result.eq(
-            Mux(code < self.low, self.low, Mux(code > self.high, self.high, code))
-        )
+        m.d.sync += self.result.eq(self._code(m).clamp(self.low, self.high))
         return m
 
     @abstractmethod
@@ -132,8 +133,29 @@ class RequantizerLane(wiring.Component):
         """Return what counts 128 and what counts 181."""
 
     @abstractmethod
-    def _code(self, m: Module) -> Value:
+    def _code(self, m: Module) -> Shifted:
         """Return the result without its clamp, a cycle before it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shifted:
+    """A number that is to be clamped: no more of it than the clamp looks at.
+
+    Parameters
+    ----------
+    value : the number, if neither of the others is set.
+    under, over : it is less, or more, than any bound.
+    """
+
+    value: Value
+    under: Value
+    over: Value
+
+    def clamp(self, low: ValueLike, high: ValueLike) -> Value:
+        """Return it, or the bound that it exceeds."""
+        below = self.under | (~self.over & (self.value < low))
+        above = self.over | (~self.under & (self.value > high))
+        return Mux(below, low, Mux(above, high, self.value))
 
 
 def _register(m: Module, value: Value, name: str) -> Signal:
@@ -142,10 +164,22 @@ def _register(m: Module, value: Value, name: str) -> Signal:
     return signal
 
 
-def _shift_right(m: Module, value: Value, shift: Value, later_shift: Value, name: str) -> Signal:
-    """Return ``value >> shift`` two cycles later; ``later_shift`` is S a cycle later."""
+def _shift_right(
+    m: Module, value: Value, shift: Value, later_shift: Value, bits: int, name: str
+) -> Shifted:
+    """Return ``value >> shift`` two cycles later, for bounds of ``bits`` bits with their sign.
+
+    ``later_shift`` is S a cycle later. Its three lowest bits shift by up to 7: what does not fit
+    ``bits`` + 7 bits before that exceeds all bounds, by however much.
+    """
     coarse = _register(m, value >> Cat(C(0, 3), shift[3:]), f"coarse_{name}")
-    return _register(m, coarse >> later_shift[:3], f"fine_{name}")
+    near = coarse[: bits + _FINE_MOST].as_signed()
+    signs = coarse[len(near) - 1 :]
+    return Shifted(
+        value=_register(m, near >> later_shift[:3], f"fine_{name}"),
+        under=_register(m, coarse[-1] & ~signs.all(), f"under_{name}"),
+        over=_register(m, ~coarse[-1] & signs.any(), f"over_{name}"),
+    )
 
 
 class MultiplierLane(RequantizerLane):
@@ -178,7 +212,7 @@ class MultiplierLane(RequantizerLane):
     def _rails(self) -> tuple[Value, Value]:
         return self.even, self.odd
 
-    def _code(self, m: Module) -> Value:
+    def _code(self, m: Module) -> Shifted:
         low_product = _register(m, self.value[:_LOW_BITS] * self.multiplier, "low_product")
         high_product = _register(
             m, self.value[_LOW_BITS:].as_signed() * self.multiplier, "high_product"
@@ -190,11 +224,13 @@ class MultiplierLane(RequantizerLane):
         )
         # The product takes 51 bits, D 48 and the shortcut 55: their sum always fits.
         scaled = _register(m, self.shortcut * self.shortcut_multiplier, "scaled_shortcut")
-        coarse = _register(m, scaled << Cat(C(0, 3), self.shortcut_shift[3:]), "coarse_shortcut")
-        added = _register(m, (coarse << self.shortcut_shift[:3])[: SUM.bits].as_signed(), "added")
+        # By few bits first, while it is narrow.
+        fine = _register(m, scaled << self.shortcut_shift[:3], "fine_shortcut")
+        coarse = fine << Cat(C(0, 3), self.shortcut_shift[3:])
+        added = _register(m, coarse[: SUM.bits].as_signed(), "added")
         constant = _register(m, (self.offset + added)[: SUM.bits].as_signed(), "constant")
         total = _register(m, (product + constant)[: SUM.bits].as_signed(), "total")
-        return _shift_right(m, total, self.shift, self.shift, "total")
+        return _shift_right(m, total, self.shift, self.shift, LOGIT.bits, "total")
 
 
 class HalfOctaveLane(RequantizerLane):
@@ -224,25 +260,21 @@ class HalfOctaveLane(RequantizerLane):
             Mux(self.turned, self.even, self.odd),
         )
 
-    def _code(self, m: Module) -> Value:
+    def _code(self, m: Module) -> Shifted:
         total = _register(m, self.value.as_signed() + self.offset, "total")
         later_shift = _register(m, self.shift, "later_shift")
-        fine = _shift_right(m, total, self.shift, later_shift, "total")
         # With Q << t, of at most 15 bits and a sign, what is beyond is beyond every clamp.
-        bound = (1 << LOGIT.bits + OCTAVES_MAX) - 1
-        near = _register(
-            m,
-            Mux(fine > bound, bound, Mux(fine < ~bound, ~bound, fine))[
-                : LOGIT.bits + OCTAVES_MAX + 1
-            ].as_signed(),
-            "near",
-        )
+        bits = LOGIT.bits + OCTAVES_MAX + 1
+        bound = C((1 << bits - 1) - 1, signed(bits))
+        fine = _shift_right(m, total, self.shift, later_shift, bits, "total")
+        near = _register(m, fine.clamp(~bound, bound)[:bits].as_signed(), "near")
         shortcut: Value = self.shortcut
         for cycle in range(self.shortcut_at, self.parameters["shift"] + 2):
             shortcut = _register(m, shortcut, f"shortcut_{cycle + 1}")
         added = _register(m, shortcut << self.shortcut_shift, "added")
         total = _register(m, near + added, "sum")
-        return _register(m, total >> self.final_shift, "code")
+        code = _register(m, total >> self.final_shift, "code")
+        return Shifted(value=code, under=C(0), over=C(0))
 
 
 LANES: dict[RequantizerKind, type[RequantizerLane]] = {

@@ -127,8 +127,15 @@ class Sequencer(Component):
             | (header.wait_store & self.storing)
             | (header.wait_layer & self.layer_busy)
         )
-        last_image = settings["image_count"] <= 1
-        skipped = last_image & (word.load.source == Base.NEXT_IMAGE)
+        # Known when an instruction is dispatched: both stand still since the one before it.
+        last_image = Signal()
+        skipped = Signal()
+        mismatch = Signal()
+        m.d.sync += [
+            last_image.eq(settings["image_count"] <= 1),
+            skipped.eq((settings["image_count"] <= 1) & (word.load.source == Base.NEXT_IMAGE)),
+            mismatch.eq(word.check.fingerprint != self.machine.fingerprint),
+        ]
         m.d.comb += [fetcher.rewind.eq(self.start), fetcher.index.eq(index)]
 
         def fail(code: ErrorCode) -> None:
@@ -171,7 +178,7 @@ class Sequencer(Component):
                 with m.Elif(~held), m.Switch(header.opcode):
                     with m.Case(Opcode.CHECK):
                         m.next = "FETCH"
-                        with m.If(word.check.fingerprint != self.machine.fingerprint):
+                        with m.If(mismatch):
                             fail(ErrorCode.FINGERPRINT_MISMATCH)
                     with m.Case(Opcode.LOAD):
                         m.d.comb += self.load.valid.eq(~self.loading & ~skipped)
@@ -229,14 +236,17 @@ class Sequencer(Component):
             Base.NEXT_IMAGE: settings["image_address"],
         }
         load, store, layer = self.load.p, self.store.p, self.layer.p
-        for selector, offset, address in (
-            (word.load.source, word.load.offset, load.source),
-            (word.store.target, word.store.offset, store.target),
+        for name, selector, offset, request in (
+            ("source", word.load.source, word.load.offset, load.source),
+            ("target", word.store.target, word.store.offset, store.target),
         ):
+            # A register, so that no path leads from the instruction over the sum to the bus.
+            address = Signal(ADDRESS_BITS, name=name, reset_less=True)
             with m.Switch(selector):
                 for base, start in bases.items():
                     with m.Case(base):
-                        m.d.comb += address.eq(start + offset)
+                        m.d.sync += address.eq(start + offset)
+            m.d.comb += request.eq(address)
         m.d.comb += [load[name].eq(word.load[name]) for name in LOAD_FIELDS]
         m.d.comb += [store.region[name].eq(word.store[name]) for name in REGION_FIELDS]
         m.d.comb += layer.eq(word.layer)
@@ -263,16 +273,17 @@ class Sequencer(Component):
         ]
 
     def _legal(self, m: Module, word: View) -> Signal:
-        """Return whether the instruction can be executed."""
+        """Return whether the instruction of the cycle before can be executed."""
         legal = Signal()
         load, store, layer = word.load, word.store, word.layer
         # A layer whose last walk kept its sums would never end.
         steps = View(PASS_STEPS, layer.steps)
         last = Signal(range(MAX_PASS_STEPS))
         m.d.comb += last.eq(layer.pass_steps - 1)
+        m.d.sync += legal.eq(0)
         with m.Switch(word.header.opcode):
             with m.Case(Opcode.CHECK, Opcode.NEXT):
-                m.d.comb += legal.eq(1)
+                m.d.sync += legal.eq(1)
             with m.Case(Opcode.LOAD):
                 pixels = (load.memory == MemoryId.FEATURE_0) | (load.memory == MemoryId.FEATURE_1)
                 sizes = Mux(
@@ -289,15 +300,15 @@ class Sequencer(Component):
                     & (load.across <= self.machine.gather_width)
                     & _nonzero(load, _LOAD_WINDOW_SIZES)
                 )
-                m.d.comb += legal.eq(
+                m.d.sync += legal.eq(
                     sizes & (load.memory <= max(MemoryId)) & ((load.kernel == 0) | windows)
                 )
             with m.Case(Opcode.STORE):
-                m.d.comb += legal.eq(
+                m.d.sync += legal.eq(
                     _nonzero(store, _STORE_SIZES) & (store.target != Base.NEXT_IMAGE)
                 )
             with m.Case(Opcode.CONVOLVE, Opcode.POOL):
-                m.d.comb += legal.eq(
+                m.d.sync += legal.eq(
                     _nonzero(layer, _LAYER_SIZES)
                     & (layer.pass_steps <= MAX_PASS_STEPS)
                     & ((layer.stride == 1) | (layer.stride == 2))

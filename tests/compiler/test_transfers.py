@@ -48,6 +48,13 @@ def test_words_take_a_cycle_a_beat(address: int, beats: int, cycles: int) -> Non
     assert words_loaded(0, address, beats, slower) == cycles + 5
 
 
+@pytest.mark.parametrize(("latency", "beats", "cycles"), [(2, 1, 19), (2, 100, 118), (30, 9, 42)])
+def test_weights_wait_for_their_table(latency: int, beats: int, cycles: int) -> None:
+    """16 entries of the table are written from the cycle behind the acceptance on, then beats."""
+    memory = MemoryTiming(read_latency=latency, write_latency=2)
+    assert words_loaded(0, 0, beats, memory, looked_up=True) == cycles
+
+
 def test_pixels_take_a_cycle_each() -> None:
     """32 pixels of a byte in 4 beats; the first comes in cycle 4, its first pixel behind it."""
     fields = IMAGE | {"beats": 4, "width": 8, "rows": 4}

@@ -11,7 +11,7 @@ from tritone_hw.platform.ecp5 import Ecp5Form
 from tritone_hw.platform.portable import PortableForm
 from tritone_hw.platform.xc7 import Xc7Form
 
-__all__ = ["Target", "form_for"]
+__all__ = ["Target", "form_for", "small_memory"]
 
 
 class Target(Enum):
@@ -39,3 +39,14 @@ def form_for(platform: object) -> PortableForm:
     raise TypeError(
         f"Platform must be a Target, that of a board with an ECP5, or None, not {platform!r}"
     )
+
+
+def small_memory(platform: object) -> dict[str, str]:
+    """Return the attributes of a memory that is to lie in lookup tables, where they can hold one.
+
+    Without them yosys takes flip-flops and multiplexers for a memory of few words that many ports
+    read, which is ten times as much.
+    """
+    if isinstance(form_for(platform), Ecp5Form | Xc7Form):
+        return {"ram_style": "distributed"}
+    return {}

@@ -220,7 +220,10 @@ class _Machine:
             self._pixels = PixelLoad(self._machine, fields, cycle, address, self._memory)
             self._loading_step = number
         else:
-            self._words_end = words_loaded(cycle, address, fields["beats"], self._memory)
+            weights = fields["memory"] == MemoryId.WEIGHT
+            self._words_end = words_loaded(
+                cycle, address, fields["beats"], self._memory, looked_up=weights
+            )
             self._ends[number] = self._words_end
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from tritone.spec.axi import BURST_BEATS
 from tritone.spec.isa import MAX_WINDOW_CHANNELS, WINDOW_KERNEL, MemoryId
 from tritone.spec.machine import BEAT_BYTES, MachineConfig
-from tritone.spec.timing import FEATURE_READ_LATENCY, READ_REQUEST_LATENCY
+from tritone.spec.timing import FEATURE_READ_LATENCY, LOOKUP_CYCLES, READ_REQUEST_LATENCY
 
 __all__ = ["MemoryTiming", "PixelLoad", "Store", "words_loaded"]
 
@@ -65,13 +65,24 @@ class _Beats:
             self._offered = max(self._offered, self._requested + _REQUEST_CYCLES * burst)
 
 
-def words_loaded(accepted: int, address: int, beats: int, memory: MemoryTiming) -> int:
-    """Return the first cycle in which a load of words that was accepted then is over."""
+def words_loaded(
+    accepted: int, address: int, beats: int, memory: MemoryTiming, *, looked_up: bool = False
+) -> int:
+    """Return the first cycle in which a load of words is over.
+
+    Parameters
+    ----------
+    accepted, address : cycle and byte address.
+    beats : to read, at least 1.
+    memory : external memory.
+    looked_up : they are weights, which wait for their table.
+    """
     reader = _Beats(accepted, address, beats, memory)
+    taken_from = accepted + LOOKUP_CYCLES if looked_up else accepted
     cycle = accepted
     while reader.left:
         cycle += 1
-        if reader.offers(cycle):
+        if cycle >= taken_from and reader.offers(cycle):
             reader.take(cycle)
     return cycle + 2
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 
+from tritone.spec.codebook import TABLE_ENTRIES
 from tritone.spec.isa import PASS_STEP, Adaptation, Opcode
 from tritone.spec.machine import MachineConfig, RequantizerKind
 
 __all__ = [
     "FEATURE_READ_LATENCY",
     "INSTRUCTION_CYCLES",
+    "LOOKUP_CYCLES",
     "READ_REQUEST_LATENCY",
     "RECIPROCAL_CYCLES",
     "START",
@@ -45,6 +47,9 @@ RECIPROCAL_CYCLES = 10
 INSTRUCTION_CYCLES = 12
 # From the dispatch of a load to its first request on the bus.
 READ_REQUEST_LATENCY = 2
+# From the dispatch of a load of weights to the first beat that it takes: a cycle for each entry of
+# its table.
+LOOKUP_CYCLES = TABLE_ENTRIES + 1
 # From a transfer's request to a feature memory to its data.
 FEATURE_READ_LATENCY = 2
 
