@@ -126,6 +126,9 @@ class SoftBoard:
         assert bytes(self.memory[start : start + len(payload)]) == payload
         golden, count = GoldenMachine(self.program), self.get("image_count")
         size = self.program.metadata["image"]["bytes"]
+        # The machine reads an image, and writes the last result, while it computes another.
+        assert start + len(payload) <= self.get("image_address")
+        assert self.get("image_address") + count * size <= self.get("result_address")
         for index in range(count):
             place = self.get("image_address") + index * size
             result = golden.execute(bytes(self.memory[place : place + size])).result

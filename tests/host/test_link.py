@@ -35,24 +35,41 @@ def test_memory_and_registers() -> None:
     assert len({tag for _, tag, _, _ in board.requests}) == len(board.requests)
 
 
+class Impatient(SoftBoard):
+    """A board whose host must not wait for an answer that has been given."""
+
+    def read(self, size: int) -> bytes:
+        assert self.waiting
+        return super().read(size)
+
+
 @pytest.mark.parametrize(
-    "spoil",
+    ("board_kind", "spoil"),
     [
-        pytest.param(lambda n, line: b"" if n % 3 == 1 else line, id="lost"),
-        pytest.param(lambda n, line: line[:-3] if n % 3 == 1 else line, id="cut off"),
+        pytest.param(SoftBoard, lambda n, line: b"" if n % 3 == 1 else line, id="lost"),
+        pytest.param(SoftBoard, lambda n, line: line[:-3] if n % 3 == 1 else line, id="cut off"),
         pytest.param(
-            lambda n, line: line.replace(b"\x80", b"\x90") if n % 3 == 1 else line, id="wrong bit"
+            Impatient,
+            lambda n, line: line.replace(b"\x80", b"\x90") if n % 3 == 1 else line,
+            id="wrong bit",
         ),
         pytest.param(
+            Impatient,
             lambda n, line: to_line(b"\x81" + bytes(7)) if n % 3 == 1 else line,
             id="misunderstood",
         ),
-        pytest.param(lambda n, line: b"\x00garbage\xc0" + line if n % 3 == 1 else line, id="noise"),
+        pytest.param(
+            Impatient,
+            lambda n, line: b"\x00garbage\xc0" + line if n % 3 == 1 else line,
+            id="noise",
+        ),
     ],
 )
-def test_what_goes_wrong_is_asked_again(spoil: Callable[[int, bytes], bytes]) -> None:
-    """Every third answer: what is read is right all the same."""
-    board = SoftBoard(spoil)
+def test_what_goes_wrong_is_asked_again(
+    board_kind: type[SoftBoard], spoil: Callable[[int, bytes], bytes]
+) -> None:
+    """Every third answer: what is read is right all the same, and damage is not waited out."""
+    board = board_kind(spoil)
     link = Link(board, seconds=0.05)
     link.write_memory(0, bytes(range(200)))
     assert link.read_memory(0, 200) == bytes(range(200))
@@ -61,8 +78,15 @@ def test_what_goes_wrong_is_asked_again(spoil: Callable[[int, bytes], bytes]) ->
 
 
 def test_an_answer_that_comes_twice() -> None:
-    """The second one is not taken for that of the next request."""
-    link = Link(SoftBoard(lambda n, line: line + line), seconds=0.1)
+    """The second one is not taken for that of the next request, before which it comes."""
+    last = b""
+
+    def late(n: int, line: bytes) -> bytes:
+        nonlocal last
+        both, last = last + line, line
+        return both
+
+    link = Link(SoftBoard(late), seconds=0.1)
     link.write(4, 77)
     assert [link.read(offset) for offset in (0, 4, 0)] == [0xDEADBEEF, 77, 0xDEADBEEF]
     assert link.repeated == 0

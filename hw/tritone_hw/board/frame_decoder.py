@@ -96,6 +96,7 @@ class FrameDecoder(Component):
         ]
         with m.If(takes):
             m.d.sync += [word.eq(whole), escaped.eq(0), wrong.eq(wrong | ~known)]
+            # Ends within a beat where there are too many.
             with m.If(count <= _MOST_BYTES):
                 m.d.sync += count.eq(count + 1)
             with m.If(count % BEAT_BYTES == BEAT_BYTES - 1):
@@ -114,7 +115,6 @@ class FrameDecoder(Component):
                     | escaped
                     | ~checksum.match_detected
                     | (count < BEAT_BYTES + CRC_BYTES)
-                    | (count > _MOST_BYTES)
                     | (count % BEAT_BYTES != CRC_BYTES)
                 ),
             ]

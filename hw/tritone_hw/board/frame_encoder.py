@@ -56,7 +56,7 @@ class FrameEncoder(Component):
 
         def shift() -> None:
             """Go on behind a byte that the line takes in this cycle."""
-            m.d.comb += checksum.valid.eq(~closing)
+            m.d.comb += checksum.valid.eq(1)
             m.d.sync += [word.eq(word >> 8), left.eq(left - 1)]
             m.next = "byte"
 

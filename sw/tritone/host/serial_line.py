@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import serial
 from serial.tools import list_ports
@@ -41,6 +41,9 @@ def open_line(port: str, baud: int = BAUD) -> Iterator[Line]:
             f"there are: {there}"
         ) from error
     with line:
+        # A bridge to USB gathers bytes for 16 ms before it tells a short answer, if it may.
+        with suppress(ValueError, NotImplementedError):
+            line.set_low_latency_mode(True)
         yield line
 
 

@@ -78,9 +78,10 @@ def test_damaged_frames(simulate: Any) -> None:
         assert not {0xC0, 0xDB} & set(bent[1:-1])
         wrong.append(bytes(bent))
     wrong += [line[:5] + line[6:], line[:5] + b"\x00" + line[5:], line[:-1] + b"\xdb\xc0"]
-    wrong += [b"\xc0\xdb\x00" + line[2:], b"\xc0\x01\xc0"]
-    # Right but for its length: the CRC of twelve bytes, and of 129 beats.
-    for body in (bytes(12), bytes(8 * 130)):
+    # The tag, which is 0, behind an escape; a byte alone.
+    wrong += [line[:2] + b"\xdb" + line[2:], b"\xc0\x01\xc0"]
+    # Right but for their length: the CRC of nothing, of twelve bytes, and of 129 beats.
+    for body in (b"", bytes(12), bytes(8 * 130)):
         wrong.append(b"\xc0" + body + binascii.crc32(body).to_bytes(4, "little") + b"\xc0")
     assert all(b"\xc0" not in each[1:-1] for each in wrong)
     found = decode(simulate, [*wrong, line])
@@ -103,3 +104,5 @@ def test_what_comes_while_a_frame_stands(simulate: Any) -> None:
     cut = second.to_line()
     pieces = [first.to_line() + cut[:7], cut[7:] + third.to_line()]
     assert decode(simulate, pieces) == [first, third]
+    # Frames of a byte, which end before anything is lost.
+    assert decode(simulate, [first.to_line() + b"\x01\xc0" * 8, third.to_line()]) == [first, third]
