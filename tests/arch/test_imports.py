@@ -43,6 +43,7 @@ def test_spec_needs_the_standard_library_only() -> None:
         "catalog",
         "codebook",
         "fixed",
+        "host_link",
         "isa",
         "machine",
         "program",

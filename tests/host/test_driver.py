@@ -141,5 +141,5 @@ def test_what_is_refused() -> None:
     with pytest.raises(TimeoutError, match=r"^Machine must finish the run in 0 s$"):
         busy.wait(0)
     message = rf"^Machine must have instruction set version {ISA_VERSION}, not 0$"
-    with pytest.raises(RuntimeError, match=message):
+    with pytest.raises(ValueError, match=message):
         Driver(Idle())

@@ -69,14 +69,14 @@ class Driver:
 
     Raises
     ------
-    RuntimeError : the machine has another instruction set than this software.
+    ValueError : the machine has another instruction set than this software.
     """
 
     def __init__(self, registers: Registers) -> None:
         self._registers = registers
         version = self.read("version")
         if version != ISA_VERSION:
-            raise RuntimeError(
+            raise ValueError(
                 f"Machine must have instruction set version {ISA_VERSION}, not {version}"
             )
         self.fingerprint = self.read_wide("fingerprint")

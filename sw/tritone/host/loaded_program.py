@@ -46,8 +46,7 @@ class LoadedProgram:
 
     Raises
     ------
-    ValueError : the board has another machine, or too little memory.
-    RuntimeError : its machine has another instruction set.
+    ValueError : the board has another machine or instruction set, or too little memory.
     """
 
     def __init__(
