@@ -157,7 +157,7 @@ class Link:
     def _answer(self, tag: int) -> Frame | None:
         """Return the answer with that tag; None if it is damaged or does not come."""
         until = time.monotonic() + self._seconds
-        while time.monotonic() < until:
+        while True:
             received = self._line.read(max(1, self._line.in_waiting))
             for frame in list(self._reader.feed(received)):
                 if frame is None or frame.code == Answer.DAMAGED:
@@ -165,4 +165,5 @@ class Link:
                 # Other frames answer an earlier request once more.
                 if frame.tag == tag and frame.code in _ANSWERS:
                     return frame
-        return None
+            if time.monotonic() >= until:
+                return None
