@@ -159,6 +159,11 @@ def test_text_is_escaped() -> None:
         ("epochs = 1", "epochs = 0", r"^Recipe pretrain epochs must be positive, not 0$"),
         ("epochs = 2", "epochs = 0", r"^Recipe finetune epochs must be positive, not 0$"),
         (
+            "seed = 1",
+            "seed = 1\ncrop = 0",
+            r"^Recipe crop must be above 0 and at most 1, not 0\.0$",
+        ),
+        (
             "learning_rate = 1\n",
             "learning_rate = nan\n",
             r"^Recipe pretrain learning_rate must .*$",

@@ -160,6 +160,8 @@ class Recipe:
     optimizer : of all stages.
     shift : augmentation: images move by at most this many pixels in x and in y, zeros coming in,
         which is the usual crop of an image padded by that many.
+    crop : augmentation: of each image a part, of at least this part of its pixels and 3:4 to 4:3
+        wide, is scaled to its size; 1: none, 0.08 is usual for ImageNet.
     flip : augmentation: half of the images are mirrored left to right.
     threads : of torch; the order of its sums depends on it, and on a busy machine small networks
         train many times slower with more than one.
@@ -188,6 +190,7 @@ class Recipe:
     exact: ExactTuning | None = None
     data: DataChoice = field(default_factory=DataChoice)
     shift: int = 0
+    crop: float = 1.0
     flip: bool = False
     threads: int = 1
     weights: WeightMethod = field(default_factory=WeightMethod)
@@ -200,6 +203,8 @@ class Recipe:
     def __post_init__(self) -> None:
         _require_not_negative("Recipe", self, "seed", "shift")
         _require_positive("Recipe", self, "batch", "threads")
+        if not 0 < self.crop <= 1:
+            raise ValueError(f"Recipe crop must be above 0 and at most 1, not {self.crop!r}")
         for key in ("name", "dataset", "model"):
             if not getattr(self, key):
                 raise ValueError(f"Recipe {key} must not be empty")

@@ -15,7 +15,7 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from tritone.qat import data
-from tritone.qat.augment import flip_images, shift_images
+from tritone.qat.augment import crop_images, flip_images, shift_images
 from tritone.qat.checkpoint import (
     Progress,
     Stage,
@@ -321,7 +321,8 @@ class _Training:
             if steering:
                 steering.before_step(progress)
             labels = self.train_labels[chosen]
-            images = shift_images(self.train_images[chosen], self.recipe.shift, self.generator)
+            images = crop_images(self.train_images[chosen], self.recipe.crop, self.generator)
+            images = shift_images(images, self.recipe.shift, self.generator)
             if self.recipe.flip:
                 images = flip_images(images, self.generator)
             images, labels = images[rank() :: size()], labels[rank() :: size()]
