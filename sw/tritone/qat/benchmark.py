@@ -16,6 +16,7 @@ from tritone.qat.activation_method import ActivationKind, ActivationMethod
 from tritone.qat.convert import convert
 from tritone.qat.determinism import deterministic
 from tritone.qat.estimators import EstimatorKind
+from tritone.qat.memory import keep_freed_memory
 from tritone.qat.method import Method, WeightMethod
 from tritone.qat.models.catalog import build_model
 from tritone.qat.modules import real_input
@@ -154,6 +155,7 @@ def time_training(
     """
     if batch < 2:
         raise ValueError(f"Batch must have at least 2 images, not {batch!r}")
+    keep_freed_memory()  # as training does
     with deterministic(threads), torch.random.fork_rng(devices=[]):
         generator = torch.Generator().manual_seed(seed)
         images = torch.randint(0, 256, (batch, *SHAPE), generator=generator).to(torch.uint8)

@@ -80,7 +80,10 @@ class Estimator(nn.Module, ABC):
     """The rounding of normalised values to levels: a value forwards, a rule backwards.
 
     An estimator knows neither codebook nor scale. In evaluation its value is ``exact``.
+    ``needs_step``: it wants to know the distance between the levels.
     """
+
+    needs_step = False
 
     @abstractmethod
     def forward(
@@ -183,6 +186,7 @@ class NoiseProxy(Estimator):
     Each call draws new noise; it depends on nothing but the buffer ``state``, which counts them.
     """
 
+    needs_step = True
     state: Tensor
 
     def __init__(self, seed: int = 0) -> None:

@@ -118,7 +118,10 @@ class WeightQuantizer(nn.Module):
         parts = self._normalize(weight, gain)
         u = self._compand(parts.numerator / parts.denominator)
         nearest = self._nearest(u)
-        level = self.estimator(u, self.levels[nearest], -1.0, 1.0, self.cells[nearest])
+        # Of a weight tensor, index_select takes a quarter of the time of an index.
+        exact = self.levels.index_select(0, nearest.view(-1)).view_as(u)
+        step = self.cells[nearest] if self.estimator.needs_step else 1.0
+        level = self.estimator(u, exact, -1.0, 1.0, step)
         if not self.clip:
             fixed = parts.numerator / parts.denominator.detach()
             outside = fixed - fixed.clamp(-1, 1)

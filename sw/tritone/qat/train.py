@@ -32,6 +32,7 @@ from tritone.qat.divergence import culprit
 from tritone.qat.evaluate import top1
 from tritone.qat.exact import ExactModel
 from tritone.qat.history import EpochRecord, record_epoch
+from tritone.qat.memory import keep_freed_memory
 from tritone.qat.models.catalog import build_model
 from tritone.qat.modules import QuantizedModel, raw_input, real_input
 from tritone.qat.observation import OBSERVED_IMAGES, observe
@@ -98,6 +99,7 @@ def train(
         return finished
     if console is None:
         console = Console(stderr=True, quiet=rank() > 0)
+    keep_freed_memory()
     with deterministic(recipe.threads), joined(place):
         report = _Training(recipe, run, dataset, place).run(console)
         if rank() == 0:
