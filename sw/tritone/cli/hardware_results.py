@@ -35,15 +35,16 @@ COLUMNS = (
     "source",
 )
 _KEY = ("kind", "codebook", "machine", "device", "tool", "source")
-# Each placement of an array has a row.
-_ARRAY_KEY = (*_KEY, "seed")
+# Each placement of an array has a row, however many there are of it.
+_ARRAY_KEY = (*(name for name in _KEY if name != "source"), "seed")
 _TABLE = "hardware"
 
 
 def add_synthesis(report: Path, results: Path, command: str) -> list[Path]:
     """Add what a synthesis measured to ``results/hardware.json``; return that table in a list.
 
-    A row of the same machine, device and command is replaced; an array has one for each seed.
+    A row of the same machine, device and command is replaced; an array has one for each seed,
+    which any command replaces.
 
     Raises
     ------
