@@ -17,15 +17,24 @@ from tritone_hw.delay_line import DelayLine
 from tritone_hw.feature_memory import FeatureMemory, bank_index, bank_word, window_layout
 from tritone_hw.layout import record_layout
 
-__all__ = ["POSITION", "ActivationReader", "half"]
+__all__ = ["ActivationReader", "half", "position_layout"]
 
-# Where a step reads: coordinates of pixel 0 in the input, which padding makes negative and masked
-# pixels too large; first word of its row of its channel word; and which nibble of the activation
-# the array takes.
-POSITION = StructLayout({"x": signed(14), "y": signed(14), "row": 16, "nibble": 1})
+# A coordinate in the input: padding makes it negative, masked pixels too large.
+_COORDINATE = signed(14)
 
 # u + c, where c = half(r) - (z mod 2^r) is in -127..64.
 _ROUNDED_BITS = STREAM.bits + 2
+
+
+def position_layout(machine: MachineConfig) -> StructLayout:
+    """Return the layout of where a step reads.
+
+    ``x`` and ``y`` are the coordinates of pixel 0 in the input, ``row`` is the first word of its
+    row of its channel word, ``nibble`` which one of the activation the array takes.
+    """
+    return StructLayout(
+        {"x": _COORDINATE, "y": _COORDINATE, "row": machine.feature_address_bits, "nibble": 1}
+    )
 
 
 def half(shift: ValueLike) -> Value:
@@ -60,7 +69,7 @@ class ActivationReader(wiring.Component):
         The layer.
     valid : In(1)
         There is a step.
-    position : In(POSITION)
+    position : In(position_layout(machine))
         Where it reads.
     window : Out(stream.Signature(window_layout(machine), always_ready=True))
         Goes to the feature memory.
@@ -85,7 +94,7 @@ class ActivationReader(wiring.Component):
             {
                 "layer": In(record_layout(LAYER)),
                 "valid": In(1),
-                "position": In(POSITION),
+                "position": In(position_layout(machine)),
                 "window": Out(stream.Signature(window_layout(machine), always_ready=True)),
                 "words": In(ArrayLayout(ArrayLayout(STREAM.bits, rows), banks)),
                 "ready": Out(1),
@@ -122,7 +131,7 @@ class ActivationReader(wiring.Component):
         m = Module()
         machine, layer, position = self._machine, self.layer, self.position
 
-        first_word = Signal(16)
+        first_word = Signal(machine.feature_address_bits)
         first_bank = bank_index(machine, position.x)
         m.d.comb += first_word.eq(position.row + bank_word(machine, position.x))
         m.d.sync += [
@@ -142,7 +151,7 @@ class ActivationReader(wiring.Component):
             )
         )
         for pixel in range(machine.pixels):
-            x = Signal(POSITION["x"].shape, name=f"x{pixel}")
+            x = Signal(_COORDINATE, name=f"x{pixel}")
             m.d.comb += [
                 x.eq(position.x + Mux(layer.stride[1], 2 * pixel, pixel)),
                 wanted[pixel].bank.eq(bank_index(machine, x)),

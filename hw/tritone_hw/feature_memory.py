@@ -17,19 +17,15 @@ from tritone.spec.machine import MachineConfig
 from tritone_hw.layout import NO_COLLISIONS, feature_read_layout, feature_write_layout
 
 __all__ = [
-    "LINE",
     "FeatureMemory",
     "bank_index",
     "bank_word",
+    "line_layout",
     "tile_write_layout",
     "window_layout",
 ]
 
 GROUPS = 2
-ADDRESS_BITS = 16
-
-# A read of all banks of a group at one address.
-LINE = StructLayout({"group": 1, "address": ADDRESS_BITS})
 
 
 def bank_index(machine: MachineConfig, x: ValueLike) -> Value:
@@ -42,9 +38,16 @@ def bank_word(machine: MachineConfig, x: ValueLike) -> Value:
     return Value.cast(x) >> ceil_log2(machine.banks)
 
 
+def line_layout(machine: MachineConfig) -> StructLayout:
+    """Return the layout of a read of all banks of a group at one address."""
+    return StructLayout({"group": 1, "address": machine.feature_address_bits})
+
+
 def window_layout(machine: MachineConfig) -> StructLayout:
     """Return the layout of a read of all banks of a group, each at an address of its own."""
-    return StructLayout({"group": 1, "addresses": ArrayLayout(ADDRESS_BITS, machine.banks)})
+    return StructLayout(
+        {"group": 1, "addresses": ArrayLayout(machine.feature_address_bits, machine.banks)}
+    )
 
 
 def tile_write_layout(machine: MachineConfig) -> StructLayout:
@@ -52,7 +55,7 @@ def tile_write_layout(machine: MachineConfig) -> StructLayout:
     return StructLayout(
         {
             "group": 1,
-            "address": ADDRESS_BITS,
+            "address": machine.feature_address_bits,
             "banks": machine.banks,
             "column_groups": machine.word_columns,
             "channels": ArrayLayout(ArrayLayout(STREAM.bits, machine.columns), machine.banks),
@@ -87,7 +90,7 @@ class FeatureMemory(wiring.Component):
         Read of all banks of a group.
     words : Out(ArrayLayout(ArrayLayout(8, R), 2P))
         What it gave, bank by bank.
-    line : In(stream.Signature(LINE, always_ready=True))
+    line : In(stream.Signature(line_layout(machine), always_ready=True))
         Read of all banks of a group at one address.
     line_words : Out(ArrayLayout(ArrayLayout(8, R), 2P))
         What it gave, bank by bank.
@@ -114,7 +117,7 @@ class FeatureMemory(wiring.Component):
             {
                 "window": In(stream.Signature(window_layout(machine), always_ready=True)),
                 "words": Out(words),
-                "line": In(stream.Signature(LINE, always_ready=True)),
+                "line": In(stream.Signature(line_layout(machine), always_ready=True)),
                 "line_words": Out(words),
                 "tile": In(stream.Signature(tile_write_layout(machine), always_ready=True)),
                 "read": In(stream.Signature(feature_read_layout(machine))),

@@ -59,7 +59,13 @@ NO_COLLISIONS = {"no_rw_check": 1}
 
 def feature_read_layout(machine: MachineConfig) -> StructLayout:
     """Return the layout of a request for a word of a feature memory."""
-    return StructLayout({"group": 1, "bank": ceil_log2(machine.banks), "address": 16})
+    return StructLayout(
+        {
+            "group": 1,
+            "bank": ceil_log2(machine.banks),
+            "address": machine.feature_address_bits,
+        }
+    )
 
 
 def feature_write_layout(machine: MachineConfig) -> StructLayout:
@@ -68,7 +74,7 @@ def feature_write_layout(machine: MachineConfig) -> StructLayout:
         {
             "group": 1,
             "bank": ceil_log2(machine.banks),
-            "address": 16,
+            "address": machine.feature_address_bits,
             "data": machine.feature_word_bits,
         }
     )

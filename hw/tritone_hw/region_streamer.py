@@ -74,7 +74,9 @@ class RegionStreamer(Component):
         given = Signal()
         word_given = Signal()
         m.d.comb += [
-            self.beats.p.data.eq(queue.r_data.word_select(part, BEAT_BITS)),
+            self.beats.p.data.eq(
+                queue.r_data.word_select(part, BEAT_BITS) if parts > 1 else queue.r_data
+            ),
             self.beats.p.last.eq(~walker.inside & (ahead == 1) & (part == parts - 1)),
             self.beats.valid.eq(queue.r_rdy),
             given.eq(self.beats.valid & self.beats.ready),

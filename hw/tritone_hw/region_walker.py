@@ -54,14 +54,15 @@ class RegionWalker(Component):
         region = Signal(REGION)
         x = Signal(region.width.shape())
         rows_left = Signal(region.rows.shape())
-        row_word = Signal(region.base.shape())
+        row_word = Signal(self.machine.feature_address_bits)
         row_end = Signal()
+        following = (x + 1)[: len(x)]
 
         m.d.comb += [
             self.place.group.eq(region.group),
             self.place.bank.eq(bank_index(self.machine, x)),
             self.place.address.eq(row_word + bank_word(self.machine, x)),
-            row_end.eq(x == region.width - 1),
+            row_end.eq(following == region.width),
             self.last.eq(row_end & (rows_left == 1)),
         ]
         with m.If(self.load):
@@ -73,7 +74,7 @@ class RegionWalker(Component):
                 self.inside.eq(1),
             ]
         with m.Elif(self.advance & self.inside):
-            m.d.sync += x.eq(x + 1)
+            m.d.sync += x.eq(following)
             with m.If(row_end):
                 m.d.sync += [
                     x.eq(0),

@@ -22,7 +22,6 @@ from tritone_hw.requantizer_lane import LANES
 __all__ = ["Requantizer"]
 
 _SHIFT = record_layout(LAYER)["shift"].shape
-_PARAMETER_ADDRESS = record_layout(LAYER)["parameter_base"].shape
 _DRAIN_SHIFT = record_layout(PASS_STEP)["shift"].shape
 _LIMIT = signed(LOGIT.bits)
 _SHORTCUT_MULTIPLIER = record_layout(LAYER)["shortcut_multiplier"].shape
@@ -84,7 +83,7 @@ class Requantizer(wiring.Component):
         The drain starts from B, otherwise from the sum of the drains before it.
     last : In(1)
         The sum is complete: scale it and give the results.
-    parameter_base : In(16)
+    parameter_base : In(machine.parameter_address_bits)
         Parameter word of slot 0.
     tag : In(tag)
         Anything.
@@ -98,7 +97,7 @@ class Requantizer(wiring.Component):
         and ``shift`` is d: the channels have an S of their own.
     scale : In(12), on an adaptive machine only
         Beta in U2.10, 1024 where M stays as it is; it does not change while results are under way.
-    parameter_address : Out(16)
+    parameter_address : Out(machine.parameter_address_bits)
         Parameter word to read.
     parameter : In(ArrayLayout(record_layout(parameter_record(machine)), slot_channels))
         That word, in the next cycle; the lowest channel first.
@@ -126,7 +125,7 @@ class Requantizer(wiring.Component):
                 "drain_shift": _DRAIN_SHIFT,
                 "first": 1,
                 "last": 1,
-                "parameter_base": _PARAMETER_ADDRESS,
+                "parameter_base": machine.parameter_address_bits,
                 "tag": tag,
             }
         )
@@ -139,7 +138,7 @@ class Requantizer(wiring.Component):
                 "drain_shift": In(_DRAIN_SHIFT),
                 "first": In(1),
                 "last": In(1),
-                "parameter_base": In(_PARAMETER_ADDRESS),
+                "parameter_base": In(machine.parameter_address_bits),
                 "tag": In(tag),
                 "shift": In(_SHIFT),
                 "low": In(_LIMIT),
@@ -147,7 +146,7 @@ class Requantizer(wiring.Component):
                 "shortcut": In(shortcut),
                 "shortcut_multiplier": In(_SHORTCUT_MULTIPLIER),
                 "shortcut_shift": In(_SHORTCUT_SHIFT),
-                "parameter_address": Out(_PARAMETER_ADDRESS),
+                "parameter_address": Out(machine.parameter_address_bits),
                 "parameter": In(
                     ArrayLayout(record_layout(parameter_record(machine)), machine.slot_channels)
                 ),

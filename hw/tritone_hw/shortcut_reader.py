@@ -12,14 +12,19 @@ from amaranth.lib.wiring import In, Out
 from tritone.spec.fixed import STREAM
 from tritone.spec.isa import LAYER
 from tritone.spec.machine import MachineConfig
-from tritone_hw.feature_memory import LINE, FeatureMemory
+from tritone_hw.feature_memory import FeatureMemory, line_layout
 from tritone_hw.layout import record_layout
 
-__all__ = ["SHORTCUT_PLACE", "ShortcutReader"]
+__all__ = ["ShortcutReader", "shortcut_place_layout"]
 
-# Where the shortcut of a tile lies: one word of all banks; at stride 1 its P pixels take the lower
-# or the upper half of the banks, at stride 2 the even ones. Not ``wanted``: nothing is added.
-SHORTCUT_PLACE = StructLayout({"wanted": 1, "address": 16, "upper": 1})
+
+def shortcut_place_layout(machine: MachineConfig) -> StructLayout:
+    """Return the layout of where the shortcut of a tile lies: one word of all banks.
+
+    At stride 1 its P pixels take the lower or the ``upper`` half of the banks, at stride 2 the even
+    ones. Not ``wanted``: nothing is added.
+    """
+    return StructLayout({"wanted": 1, "address": machine.feature_address_bits, "upper": 1})
 
 
 class ShortcutReader(wiring.Component):
@@ -45,11 +50,11 @@ class ShortcutReader(wiring.Component):
         The layer.
     valid : In(1)
         There is a tile.
-    place : In(SHORTCUT_PLACE)
+    place : In(shortcut_place_layout(machine))
         Where its shortcut lies.
     column_group : In(range(R // C)), one bit at least
         Which C of the R channels.
-    line : Out(stream.Signature(LINE, always_ready=True))
+    line : Out(stream.Signature(line_layout(machine), always_ready=True))
         Goes to the feature memory.
     words : In(ArrayLayout(ArrayLayout(8, R), 2P))
         Comes from there.
@@ -69,10 +74,10 @@ class ShortcutReader(wiring.Component):
             {
                 "layer": In(record_layout(LAYER)),
                 "valid": In(1),
-                "place": In(SHORTCUT_PLACE),
+                "place": In(shortcut_place_layout(machine)),
                 # Verilog has no empty vectors.
                 "column_group": In(range(max(machine.word_columns, 2))),
-                "line": Out(stream.Signature(LINE, always_ready=True)),
+                "line": Out(stream.Signature(line_layout(machine), always_ready=True)),
                 "words": In(ArrayLayout(ArrayLayout(STREAM.bits, rows), machine.banks)),
                 "codes": Out(ArrayLayout(ArrayLayout(difference, columns), machine.pixels)),
             }

@@ -14,11 +14,11 @@ from amaranth.utils import ceil_log2
 
 from tritone.spec.isa import LAYER
 from tritone.spec.machine import MachineConfig
-from tritone_hw.activation_reader import POSITION
+from tritone_hw.activation_reader import position_layout
 from tritone_hw.feature_memory import bank_index, bank_word
 from tritone_hw.layout import PASS_STEPS, record_layout
 from tritone_hw.loop_nest import ROUNDS, Loop, LoopNest, RunningSum
-from tritone_hw.shortcut_reader import SHORTCUT_PLACE
+from tritone_hw.shortcut_reader import shortcut_place_layout
 from tritone_hw.write_back import destination_layout
 
 __all__ = ["StepGenerator", "drain_layout", "step_layout"]
@@ -35,8 +35,8 @@ def drain_layout(machine: MachineConfig) -> StructLayout:
             "shift": 2,
             "first": 1,
             "last": 1,
-            "parameter": 16,
-            "shortcut": SHORTCUT_PLACE,
+            "parameter": machine.parameter_address_bits,
+            "shortcut": shortcut_place_layout(machine),
             "destination": destination_layout(machine),
         }
     )
@@ -52,7 +52,7 @@ def step_layout(machine: MachineConfig) -> StructLayout:
         {
             "clear": 1,
             "drain": 1,
-            "position": POSITION,
+            "position": position_layout(machine),
             "column_group": range(machine.word_columns),
             "drained": drain_layout(machine),
         }
@@ -94,7 +94,7 @@ class StepGenerator(wiring.Component):
         There is a step.
     step : Out(step_layout(machine))
         The step.
-    weight : Out(16)
+    weight : Out(machine.weight_address_bits)
         Its weight word.
     """
 
@@ -111,7 +111,7 @@ class StepGenerator(wiring.Component):
                 "layer": In(record_layout(LAYER)),
                 "valid": Out(1),
                 "step": Out(step_layout(machine)),
-                "weight": Out(16),
+                "weight": Out(machine.weight_address_bits),
             }
         )
 
@@ -222,7 +222,8 @@ class StepGenerator(wiring.Component):
         """Say where each step reads."""
         layer, position = self.layer, self.step.position
         # Behind a turn come the channel words that the first walk does not reach.
-        behind = Signal(16, reset_less=True)
+        address_bits = self._machine.feature_address_bits
+        behind = Signal(address_bits, reset_less=True)
         counting = Signal(reset_less=True)
         with m.If(nest.start):
             m.d.sync += [behind.eq(layer.in_plane_words), counting.eq(1)]
@@ -237,7 +238,7 @@ class StepGenerator(wiring.Component):
         with m.Elif(nest.advance[Loop.GROUP]):
             m.d.sync += turn.eq(turn - 1)
         # A window may begin above the input: its address then is that of a row that is not there.
-        origin = Signal(16, reset_less=True)
+        origin = Signal(address_bits, reset_less=True)
         m.d.sync += origin.eq(layer.in_base - _shifted_sum(layer.in_row_words, layer.pad_top))
         row = {
             Loop.GROUP: Mux(turns, behind, 0),
@@ -248,24 +249,24 @@ class StepGenerator(wiring.Component):
         y = {Loop.ROW: layer.stride, Loop.KERNEL_ROW: 1}
         x = {Loop.TILE: layer.stride << ceil_log2(self._machine.pixels), Loop.KERNEL_COLUMN: 1}
         m.d.comb += [
-            position.row.eq(self._sum(m, nest, "in_row", 16, origin, row)),
+            position.row.eq(self._sum(m, nest, "in_row", len(origin), origin, row)),
             position.y.eq(self._sum(m, nest, "in_y", signed(14), -layer.pad_top, y)),
             position.x.eq(self._sum(m, nest, "in_x", signed(14), -layer.pad_left, x)),
         ]
 
     def _weigh(self, m: Module, nest: LoopNest, pass_step: View) -> None:
         """Say which weight word each step takes: in its plane, word after word along the walk."""
-        layer = self.layer
+        layer, bits = self.layer, self._machine.weight_address_bits
         group = self._sum(
-            m, nest, "weight_group", 16, layer.weight_base, {Loop.GROUP: layer.group_words}
+            m, nest, "weight_group", bits, layer.weight_base, {Loop.GROUP: layer.group_words}
         )
-        walked = Signal(16, reset_less=True)
+        walked = Signal(bits, reset_less=True)
         with m.If(nest.start | (nest.step & nest.ending[Loop.KERNEL_ROW])):
             m.d.sync += walked.eq(0)
         with m.Elif(nest.step):
             m.d.sync += walked.eq(walked + 1)
 
-        plane, word = Signal(16, reset_less=True), Signal(16, reset_less=True)
+        plane, word = Signal(bits, reset_less=True), Signal(bits, reset_less=True)
         m.d.sync += [
             plane.eq(group + _shifted_sum(layer.plane_words, pass_step.plane)),
             word.eq(walked),
@@ -283,10 +284,14 @@ class StepGenerator(wiring.Component):
         parameter = {Loop.GROUP: self._machine.requantizer_slots}
         destination = drained.destination
         m.d.comb += [
-            destination.row.eq(self._sum(m, nest, "out_row", 16, layer.out_base, row)),
+            destination.row.eq(
+                self._sum(m, nest, "out_row", len(destination.row), layer.out_base, row)
+            ),
             destination.x.eq(self._sum(m, nest, "out_x", 13, 0, x)),
             drained.parameter.eq(
-                self._sum(m, nest, "parameter", 16, layer.parameter_base, parameter)
+                self._sum(
+                    m, nest, "parameter", len(drained.parameter), layer.parameter_base, parameter
+                )
             ),
         ]
         last_pixel = (layer.out_width - 1)[: ceil_log2(pixels)]
@@ -305,7 +310,7 @@ class StepGenerator(wiring.Component):
         x = {Loop.TILE: Mux(stride, machine.banks, machine.pixels)}
         first_x = self._sum(m, nest, "shortcut_x", 13, 0, x)
         group = self._sum(m, nest, "group", len(layer.out_channels), 0, {Loop.GROUP: 1})
-        first_row = self._sum(m, nest, "shortcut_row", 16, layer.shortcut_base, row)
+        first_row = self._sum(m, nest, "shortcut_row", len(place.address), layer.shortcut_base, row)
         m.d.comb += [
             place.wanted.eq(group < layer.shortcut_groups),
             place.address.eq(first_row + bank_word(machine, first_x)),

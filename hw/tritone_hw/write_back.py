@@ -25,7 +25,7 @@ def destination_layout(machine: MachineConfig) -> StructLayout:
     """
     return StructLayout(
         {
-            "row": 16,
+            "row": machine.feature_address_bits,
             "x": 13,
             "column_group": range(machine.word_columns),
             "pixels": machine.pixels,

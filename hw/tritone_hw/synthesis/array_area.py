@@ -75,7 +75,9 @@ def measure_array(
     compared = ARRAYS[name]
     label = f"array-{name}-{'x'.join(map(str, shape))}"
     probe = ArrayProbe(compared.make(*shape))
-    mapped = map_component(probe, label, target, build=build, watch=watch, multipliers=False)
+    mapped = map_component(
+        probe, label, target, build=build, watch=watch, multipliers=False, fast=True
+    )
     statistics = json.loads((mapped.folder / STATISTICS).read_text())
     sites = sum(area.sites for area in mapped.blocks.values())
     if target.family is Family.XC7:

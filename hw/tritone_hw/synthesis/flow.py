@@ -164,6 +164,7 @@ def map_component(
     build: Path,
     watch: Callable[[str], None],
     multipliers: bool = True,
+    fast: bool = False,
 ) -> Mapping:
     """Map a component to the cells of ``device``, or take what is kept of that.
 
@@ -173,13 +174,21 @@ def map_component(
     name : for the folder, ``build/synth/cache/<name>-<device>-<digest>``.
     device, build, watch : as for ``synthesise``, and so are the errors.
     multipliers : products may take multipliers of the device.
+    fast : take the logic with the least delay, whatever its size.
     """
     YOSYS.version()
     watch("generate the Verilog")
     verilog = convert(component, _TOP, _TARGETS.get(device.family, Target.PORTABLE))
     accelerator = f"{_TOP}.{ACCELERATOR}"
     return map_verilog(
-        verilog, accelerator, name, device, build=build, watch=watch, multipliers=multipliers
+        verilog,
+        accelerator,
+        name,
+        device,
+        build=build,
+        watch=watch,
+        multipliers=multipliers,
+        fast=fast,
     )
 
 
@@ -192,6 +201,7 @@ def map_verilog(
     build: Path,
     watch: Callable[[str], None],
     multipliers: bool = True,
+    fast: bool = False,
 ) -> Mapping:
     """Map a design to the cells of ``device``, or take what is kept of that.
 
@@ -199,12 +209,12 @@ def map_verilog(
     ----------
     verilog : the text of the design.
     accelerator : path of what is counted block by block, from the top module on.
-    name, device, build, watch, multipliers : as for ``map_component``, and so are the errors.
+    name, device, build, watch, multipliers, fast : as for ``map_component``, and so are the errors.
     """
     version = YOSYS.version()
     modules = block_modules(verilog, accelerator)
     top = accelerator.partition(".")[0]
-    script = yosys_script(device.family, _VERILOG, top, modules, multipliers)
+    script = yosys_script(device.family, _VERILOG, top, modules, multipliers=multipliers, fast=fast)
     digest = hashlib.sha256(json.dumps([verilog, script, version]).encode()).hexdigest()[:16]
     folder = build / "synth" / "cache" / f"{name}-{device.name}-{digest}"
     seconds = _map(device.family, folder, verilog, script, watch)

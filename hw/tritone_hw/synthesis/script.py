@@ -13,6 +13,11 @@ __all__ = ["NETLIST", "STATISTICS", "yosys_script"]
 NETLIST = "netlist.json"
 STATISTICS = "statistics.json"
 
+# Delay of logic between registers that mapping allows, in picoseconds: about half the period of the
+# clocks that are reached, routing being the other half. Asked for the least delay, abc9 makes the
+# logic of loops and transfers twice as large, also where it is nowhere near the critical path.
+_LOGIC_PICOSECONDS = 4500
+
 # The blocks keep their boundaries, so nothing is flattened by the mapping commands themselves
 # except within a block. The single-port memories of iCE40 are not taken unless asked for.
 _MAPPING = {
@@ -31,7 +36,13 @@ def _products(family: Family, multipliers: bool) -> str:
 
 
 def yosys_script(
-    family: Family, verilog: str, top: str, blocks: Iterable[str], multipliers: bool = True
+    family: Family,
+    verilog: str,
+    top: str,
+    blocks: Iterable[str],
+    *,
+    multipliers: bool = True,
+    fast: bool = False,
 ) -> str:
     """Return the commands that map ``verilog`` to the cells of ``family``.
 
@@ -46,12 +57,14 @@ def yosys_script(
     top : top module.
     blocks : modules that are mapped for themselves; ones that are not there are left out.
     multipliers : products may take multipliers of the device.
+    fast : take the logic with the least delay, whatever its size.
     """
     return "\n".join(
         (
             f"read_verilog {verilog}",
             f"hierarchy -top {top}",  # checked by the mapping, which knows the cells of the family
             *(f"setattr -mod -set keep_hierarchy 1 {name}" for name in blocks),
+            *(() if fast else (f"scratchpad -set abc9.D {_LOGIC_PICOSECONDS}",)),
             _MAPPING[family].format(top=top) + _products(family, multipliers),
             f"tee -q -o {STATISTICS} stat -json",
             "setattr -mod -unset keep_hierarchy *",

@@ -195,6 +195,21 @@ class MachineConfig:
         return self.rows * STREAM.bits
 
     @property
+    def feature_address_bits(self) -> int:
+        """Bits of the index of a word in a bank of a feature memory."""
+        return (self.feature_words - 1).bit_length()
+
+    @property
+    def weight_address_bits(self) -> int:
+        """Bits of the index of a word of weight memory."""
+        return (self.weight_words - 1).bit_length()
+
+    @property
+    def parameter_address_bits(self) -> int:
+        """Bits of the index of a word of parameter memory."""
+        return (self.parameter_words - 1).bit_length()
+
+    @property
     def weight_word_bits(self) -> int:
         """Bits of a weight memory word: a nibble for each row and column."""
         return self.rows * self.columns * 4
