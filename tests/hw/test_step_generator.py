@@ -18,7 +18,14 @@ Fields = dict[str, int]
 
 def machine(rows: int, columns: int, pixels: int, slots: int) -> MachineConfig:
     return MachineConfig(
-        name="small", rows=rows, columns=columns, pixels=pixels, requantizer_slots=slots
+        name="small",
+        rows=rows,
+        columns=columns,
+        pixels=pixels,
+        requantizer_slots=slots,
+        feature_words=512,
+        weight_words=2048,
+        parameter_words=128,
     )
 
 
@@ -60,7 +67,7 @@ def shortcut(
     word = layer["shortcut_base"] + group // shape.word_columns * layer["shortcut_plane_words"]
     word += stride * y * layer["shortcut_row_words"] + stride * first // shape.banks
     upper = stride * first % shape.banks >= shape.pixels
-    return group < layer["shortcut_groups"], word % (1 << 16), upper
+    return group < layer["shortcut_groups"], word % shape.feature_words, upper
 
 
 def expected_steps(layer: Fields, steps: list[Fields], shape: MachineConfig) -> Iterator[Fields]:
@@ -116,9 +123,15 @@ def expected_steps(layer: Fields, steps: list[Fields], shape: MachineConfig) -> 
                                 and first + pixels >= layer["out_width"]
                                 and index == len(steps) - 1,
                             }
-                        for name in ("row", "weight", "parameter", "out_row"):
+                        # Addresses wrap where their memories end.
+                        for name, words in (
+                            ("row", shape.feature_words),
+                            ("weight", shape.weight_words),
+                            ("parameter", shape.parameter_words),
+                            ("out_row", shape.feature_words),
+                        ):
                             if name in fields:
-                                fields[name] %= 1 << 16
+                                fields[name] %= words
                         yield fields
                         clear = drain
                         drains += drain
