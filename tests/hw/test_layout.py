@@ -49,4 +49,4 @@ def test_a_place_in_feature_memory(name: str, bank_bits: int) -> None:
     assert place["bank"].width == bank_bits
     write = feature_write_layout(machine)
     assert write["data"].width == 8 * machine.rows
-    assert write.size == 1 + bank_bits + 16 + 8 * machine.rows
+    assert write.size == 1 + bank_bits + 9 + 8 * machine.rows  # 512 words

@@ -14,7 +14,12 @@ from tritone_hw.write_back import WriteBack
 
 def machine(rows: int, columns: int, pixels: int) -> MachineConfig:
     return MachineConfig(
-        name="small", rows=rows, columns=columns, pixels=pixels, requantizer_slots=4
+        name="small",
+        rows=rows,
+        columns=columns,
+        pixels=pixels,
+        requantizer_slots=4,
+        feature_words=2048,
     )
 
 
