@@ -56,3 +56,34 @@ def test_mapping(family: Family, tmp_path: Path) -> None:
     kinds = [cell["type"] for cell in netlist["modules"]["top"]["cells"].values()]
     assert kinds.count(flip_flop) == 16 + 8
     assert "part" not in kinds
+
+
+# Long conditions that steer wide multiplexers.
+LATE = """
+module top(input clk, input [23:0] a, b, c, input [15:0] late, output reg [23:0] y);
+  reg [23:0] left, right, held;
+  reg [15:0] decide;
+  always @(posedge clk) begin
+    left <= a; right <= b; held <= c; decide <= late;
+    if (^decide) y <= held;
+    else if (&(left | right)) y <= left - 1;
+    else if (left[7:0] == decide[7:0]) y <= right;
+    else y <= y;
+  end
+endmodule
+"""
+
+
+def test_fast_logic_is_not_smaller(tmp_path: Path) -> None:
+    """Only what is asked to be fast is mapped for the least delay, at any cost in cells."""
+    counts = []
+    for fast in (False, True):
+        folder = tmp_path / str(fast)
+        folder.mkdir()
+        (folder / "top.v").write_text(LATE)
+        script = yosys_script(Family.ECP5, "top.v", "top", [], fast=fast)
+        assert ("abc9.D" in script) != fast
+        (folder / "script.ys").write_text(script)
+        assert run_tool(YOSYS, ["-s", "script.ys"], folder, folder / "log", lambda line: None) == 0
+        counts.append(cells(json.loads((folder / STATISTICS).read_text()), "top")["LUT4"])
+    assert counts[0] < counts[1]
