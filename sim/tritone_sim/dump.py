@@ -13,7 +13,25 @@ import numpy.typing as npt
 from tritone.spec.isa import LAYER
 from tritone.spec.program import Program
 
-__all__ = ["DumpedTensor", "dumped_tensors"]
+__all__ = ["DumpedPart", "DumpedTensor", "dumped_tensors"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DumpedPart:
+    """What one instruction of a layer stores.
+
+    Parameters
+    ----------
+    word, row : channel word and row with which it begins.
+    words, height : channel words, and rows of each.
+    groups : output channel groups.
+    """
+
+    word: int
+    row: int
+    words: int
+    height: int
+    groups: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +47,7 @@ class DumpedTensor:
     rows : R of the machine, bytes in a stored pixel.
     columns, pixels : C and P of the machine: channels and pixels of one write-back.
     stored_rows, stored_width : of the region.
+    parts : what its instructions store, in their order.
     offset : of the region in the dump of one image.
     """
 
@@ -42,6 +61,7 @@ class DumpedTensor:
     pixels: int
     stored_rows: int
     stored_width: int
+    parts: tuple[DumpedPart, ...]
     offset: int
 
     @property
@@ -62,13 +82,30 @@ class DumpedTensor:
 
     def write_back(self, channel: int, y: int, x: int) -> int:
         """Return which write-back of the layer writes that value."""
-        _, height, width = self.shape
-        place = self.order.index(channel)
-        return (place // self.columns * height + y) * -(-width // self.pixels) + x // self.pixels
+        tiles = -(-self.shape[2] // self.pixels)
+        group = self.order.index(channel) // self.columns
+        before = 0
+        for part in self.parts:
+            own = group - part.word * (self.rows // self.columns)
+            if 0 <= own < part.groups and part.row <= y < part.row + part.height:
+                return before + (own * part.height + y - part.row) * tiles + x // self.pixels
+            before += part.groups * part.height * tiles
+        raise ValueError(f"Tensor {self.name} must have channel {channel} in row {y}")
 
     def region(self, dump: bytes) -> bytes:
-        """Return the stored region in the dump of one image."""
-        return dump[self.offset : self.offset + self.bytes]
+        """Return the stored region, of all parts, from the dump of one image."""
+        row_bytes = self.stored_width * self.rows
+        words = sum(part.words for part in self.parts if part.row == 0)
+        region = np.zeros((words, self.shape[1], row_bytes), np.uint8)
+        start = self.offset
+        for part in self.parts:
+            size = part.words * part.height * row_bytes
+            stored = np.frombuffer(dump[start : start + size], np.uint8)
+            region[part.word : part.word + part.words, part.row : part.row + part.height] = (
+                stored.reshape(part.words, part.height, row_bytes)
+            )
+            start += size
+        return region.tobytes()
 
     def decode(self, region: bytes) -> npt.NDArray[np.int64]:
         """Return the tensor, [C, H, W] in the network's order, that a stored region holds."""
@@ -113,6 +150,16 @@ def _tensors(program: Program, entries: Sequence[dict[str, Any]]) -> Iterator[Du
             pixels=machine.pixels,
             stored_rows=sum(each["stored_rows"] for each in slices),
             stored_width=layer["out_width"] << layer["wide"],
+            parts=tuple(
+                DumpedPart(
+                    word=word,
+                    row=row,
+                    words=each["stored_rows"] // each["out_height"],
+                    height=each["out_height"],
+                    groups=each["out_channels"],
+                )
+                for (word, row), each in zip(entry["parts"], slices, strict=True)
+            ),
             offset=offset,
         )
         if tensor.bytes != entry["bytes"] or layer["wide"] != tensor.wide:

@@ -34,7 +34,7 @@ def _branches(spec: Any, random_network: Callable[..., Network]) -> Network:
 def test_living_tensors_never_overlap(spec: Any, random_network: Callable[..., Network]) -> None:
     """At every layer its input, its output and all that is read later have words of their own."""
     network = _branches(spec, random_network)
-    places = _allocate(network, preset("tiny")).places
+    places = _allocate(network, preset("tiny")).features.places
     made = {"input": -1} | {node.output: index for index, node in enumerate(network.nodes)}
     last = {
         name: max([made[name]] + [i for i, n in enumerate(network.nodes) if n.input == name])
@@ -58,7 +58,7 @@ def test_living_tensors_never_overlap(spec: Any, random_network: Callable[..., N
 def test_dead_words_are_used_again(spec: Any, random_network: Callable[..., Network]) -> None:
     """A chain of equal tensors alternates between two places."""
     network = random_network((8, 8, 8), [spec(out=8, kernel=(1, 1))] * 5)
-    places = _allocate(network, preset("tiny")).places
+    places = _allocate(network, preset("tiny")).features.places
     assert {(place.group, place.base) for place in places.values()} == {(0, 0), (1, 0)}
 
 
@@ -68,7 +68,7 @@ def test_shortcuts_lie_in_the_group_that_is_written(
 ) -> None:
     """Input and shortcut in different groups; all that is read later has words of its own."""
     network, _ = align(residual_blocks(kind, 0))
-    places = _allocate(network, preset("tiny")).places
+    places = _allocate(network, preset("tiny")).features.places
     for index, node in enumerate(network.nodes):
         added = getattr(node, "shortcut", None)
         if added is not None:
@@ -104,7 +104,7 @@ def test_results_replace_a_shortcut_that_nobody_reads_again(
         ],
         seed=0,
     )
-    places = _allocate(network, preset("tiny")).places
+    places = _allocate(network, preset("tiny")).features.places
     assert places["tensor2"] != places["tensor0"]
     assert places["tensor4"] == places["tensor0"]
 
@@ -155,7 +155,7 @@ def test_a_second_image_goes_where_there_is_room(
     for words, group in ((64, 0), (32, 1)):
         machine = replace(preset("tiny"), feature_words=words)
         layers = [tile(layer, machine) for layer in fold(network)]
-        images = allocate(layers, machine, 2).images
+        images = allocate(layers, machine, 2).features.images
         assert [(each.group, each.base) for each in images] == [(0, 0), (group, 16 * (1 - group))]
 
 

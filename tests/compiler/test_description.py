@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from tritone.compiler import compile_network, describe, predict
@@ -57,3 +58,15 @@ def test_drains_follow_the_total_shifts(spec: Any, random_network: Callable[...,
     network = random_network((1, 3, 3), [spec(out=1, codebook="int8", bits=8)])
     (layer,) = describe(compile_network(network, preset("tiny"))).layers
     assert layer.drains == 3
+
+
+def test_stripes_count_their_rows_and_the_weights_once(
+    spec: Any, random_network: Callable[..., Network]
+) -> None:
+    """12 rows of 16 pixels in 6 stripes, which read 3, 4 times 4 and 3 rows of 8 channels."""
+    network = random_network((8, 12, 16), [spec(out=8, pad=(1, 1, 1, 1))])
+    machine = replace(preset("tiny-p2"), feature_words=32, instruction_words=1024)
+    (layer,) = describe(compile_network(network, machine)).layers
+    assert layer.bytes == (3 + 4 * 4 + 3) * 16 * 8 + 9 * 32 + 12 * 16 * 8
+    steps = 12 * 8 * 9
+    assert layer.cycles == steps + 6 * (START + flush(machine, Opcode.CONVOLVE))

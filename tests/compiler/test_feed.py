@@ -3,19 +3,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from hazards import decode, require_no_hazard
 
 from tritone.compiler import compile_network, pack_images
 from tritone.golden import layers
 from tritone.golden.machine import GoldenMachine
 from tritone.graph import Network
-from tritone.spec.isa import HEADER, PASS_STEP, RECORDS, Base, MemoryId, Opcode
+from tritone.spec.isa import Base, MemoryId, Opcode
 from tritone.spec.machine import MachineConfig, preset
 from tritone.spec.program import Program
 
@@ -35,68 +36,9 @@ def _least(network: Network, machine: MachineConfig) -> tuple[Program, bool]:
         with suppress(ValueError):
             program = compile_network(network, small)
             break
-    found = [fields for opcode, fields in _decode(program) if opcode is Opcode.LOAD]
+    found = [fields for opcode, fields in decode(program) if opcode is Opcode.LOAD]
     loops = [f for f in found if f["source"] == Base.PROGRAM and f["memory"] == MemoryId.WEIGHT]
     return program, len({fields["offset"] for fields in loops}) < len(loops)
-
-
-def _decode(program: Program) -> list[tuple[Opcode, dict[str, int]]]:
-    mask = HEADER.fields[0].high
-    return [
-        (Opcode(word & mask), RECORDS[Opcode(word & mask)].unpack(word))
-        for word in program.instruction_words()
-    ]
-
-
-def _run(program: Program, images: int) -> Iterator[tuple[Opcode, dict[str, int]]]:
-    """Yield the instructions of a run in the order of their dispatch."""
-    decoded, index = _decode(program), 0
-    while images:
-        opcode, fields = decoded[index]
-        yield opcode, fields
-        index += 1
-        if opcode is Opcode.NEXT:
-            index, images = fields["target"], images - 1
-
-
-def _read(machine: MachineConfig, fields: dict[str, int]) -> set[tuple[MemoryId, int]]:
-    """Return the words of constants that a layer reads."""
-    first = fields["parameter_base"]
-    words = range(first, first + fields["out_channels"] * machine.requantizer_slots)
-    found = {(MemoryId.PARAMETER, word) for word in words}
-    if fields["opcode"] == Opcode.CONVOLVE:
-        for index in range(fields["pass_steps"]):
-            step = fields["steps"] >> PASS_STEP.bits * index & ((1 << PASS_STEP.bits) - 1)
-            base = fields["weight_base"]
-            base += PASS_STEP.unpack(step)["plane"] * fields["plane_words"]
-            words = range(base, base + fields["out_channels"] * fields["group_words"])
-            found |= {(MemoryId.WEIGHT, word) for word in words}
-    return found
-
-
-def _require_no_hazard(program: Program) -> int:
-    """Check what may be under way at each dispatch; return how many loads were beside a layer.
-
-    A load may not replace what a layer under way reads, nor a layer read what a load under way
-    brings.
-    """
-    layer: set[tuple[MemoryId, int]] = set()
-    load: set[tuple[MemoryId, int]] = set()
-    beside = 0
-    for opcode, fields in _run(program, 5):
-        if fields["wait_load"] or opcode is Opcode.LOAD:
-            load = set()
-        if fields["wait_layer"] or opcode in (Opcode.CONVOLVE, Opcode.POOL):
-            layer = set()
-        if opcode in (Opcode.CONVOLVE, Opcode.POOL):
-            layer = _read(program.machine, fields)
-            assert not layer & load
-        elif opcode is Opcode.LOAD and fields["source"] == Base.PROGRAM:
-            memory, first = MemoryId(fields["memory"]), fields["address"]
-            load = {(memory, word) for word in range(first, first + fields["words"])}
-            assert not load & layer
-            beside += bool(layer)
-    return beside
 
 
 def _require_equal(program: Program, network: Network, seed: int) -> None:
@@ -128,7 +70,7 @@ def test_networks_on_the_least_memories_are_equal(
         network = random_chain(seed) if kind == "chain" else residual_blocks(kind, seed)
         program, again = _least(network, SMALL[name])
         streamed += again
-        beside += _require_no_hazard(program)
+        beside += require_no_hazard(program)
         _require_equal(program, network, seed)
     assert streamed
     assert beside > 0
@@ -142,7 +84,7 @@ def test_networks_without_multipliers_are_equal(
     network = half_octaves(residual_blocks(kind, 1, channels=16), 1)
     program, again = _least(network, replace(preset("tiny_half"), instruction_words=4096))
     assert again
-    _require_no_hazard(program)
+    require_no_hazard(program)
     _require_equal(program, network, 1)
 
 
@@ -156,7 +98,7 @@ def test_layers_and_loads_take_turns(spec: Any, random_network: Callable[..., Ne
     program = compile_network(network, replace(preset("tiny-p2"), weight_words=32))
     order = [
         (opcode.name, fields["wait_load"], fields["wait_layer"], fields.get("address"))
-        for opcode, fields in _decode(program)
+        for opcode, fields in decode(program)
     ]
     assert [each[0] for each in order[:4]] == ["CHECK", "LOAD", "LOAD", "LOAD"]
     waits = ("CONVOLVE", 1, 1, None)
@@ -181,8 +123,8 @@ def test_a_block_on_words_of_the_one_before_waits_for_its_last_layer(
     """Output groups of 9 words in 16: each load waits for the layer before it."""
     network = random_network((8, 9, 9), [spec(out=8)] * 3)
     program = compile_network(network, replace(preset("tiny"), weight_words=16))
-    assert _require_no_hazard(program) == 0
-    loads = [fields for opcode, fields in _decode(program) if opcode is Opcode.LOAD]
+    assert require_no_hazard(program) == 0
+    loads = [fields for opcode, fields in decode(program) if opcode is Opcode.LOAD]
     waits = [fields["wait_layer"] for fields in loads if fields["memory"] == MemoryId.WEIGHT]
     assert waits[0] == 0
     assert set(waits[1:]) == {1}

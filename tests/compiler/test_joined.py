@@ -45,7 +45,7 @@ def test_parts_lie_in_the_whole(
     """Words of 8 channels, 4 rows of 3 words: 8 channels take 12 words, 16 take 24."""
     joins = (("tensor0", "tensor1"), ("tensor3", "joined0", "tensor2"), ("tensor1", "tensor2"))
     made = network(step, spec, network_of_steps, *joins)
-    places = allocate([tile(layer, MACHINE) for layer in fold(made)], MACHINE).places
+    places = allocate([tile(layer, MACHINE) for layer in fold(made)], MACHINE).features.places
     base, group = places["joined1"].base, places["joined1"].group
     found = {name: place.base - base for name, place in places.items() if "read" not in name}
     del found["input"]
@@ -68,7 +68,7 @@ def test_the_whole_lives_from_its_first_part_on(
 ) -> None:
     """Nothing else lies in it until its last reader, though parts of it are not made yet."""
     made = network(step, spec, network_of_steps, ("tensor0", "tensor3"))
-    places = allocate([tile(layer, MACHINE) for layer in fold(made)], MACHINE).places
+    places = allocate([tile(layer, MACHINE) for layer in fold(made)], MACHINE).features.places
     whole = places["joined0"]
     for name in ("tensor1", "tensor2"):
         place = places[name]

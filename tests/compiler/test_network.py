@@ -53,7 +53,10 @@ def test_one_rail_runs_powers_of_two(spec: Any, random_network: Callable[..., Ne
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"feature_words": 8}, r"^Layer layer0 must fit 8 feature words in group 0, not 32$"),
+        (
+            {"feature_words": 8},
+            r"^Layer layer0 must fit 8 feature words in group 0 with 1 of 6 rows .*, not 12$",
+        ),
         (
             {"weight_words": 8},
             r"^Layer layer0 must fit 8 weight words with one output group, not 9$",

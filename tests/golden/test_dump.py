@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tritone.golden.dump import unpack_dump
+from tritone.golden.dump import join_parts, unpack_dump
 
 
 def test_codes_by_channel_word_row_pixel_lane() -> None:
@@ -39,3 +39,19 @@ def test_channels_come_in_the_order_of_the_network() -> None:
     """Place i holds channel order[i]."""
     values = unpack_dump(bytes(range(8)), (3, 1, 1), False, 8, [2, 0, 1])
     assert values.reshape(-1).tolist() == [1, 2, 0]
+
+
+def test_parts_make_up_a_tensor() -> None:
+    """11 channels of 3x2 in words of 8: two rows of both words, then the last one word by word."""
+    whole = np.arange(2 * 3 * 2 * 8, dtype=np.uint8).reshape(2, 3, 2, 8)
+    pieces = [whole[:, :2], whole[1:, 2:], whole[:1, 2:]]
+    dumps = [piece.tobytes() for piece in pieces]
+    parts = [[0, 0], [1, 2], [0, 2]]
+    assert join_parts(dumps, parts, (11, 3, 2), False, 8) == whole.tobytes()
+    with pytest.raises(
+        ValueError, match=r"^Parts must make up the tensor \(11, 3, 2\), each row once$"
+    ):
+        join_parts(dumps[:2], parts[:2], (11, 3, 2), False, 8)
+    message = r"^Dump of a part must be a multiple of 16 bytes, not 15$"
+    with pytest.raises(ValueError, match=message):
+        join_parts([dumps[0], dumps[1][1:]], parts[:2], (11, 3, 2), False, 8)

@@ -241,7 +241,12 @@ def test_the_result_is_the_region_of_the_last_tensor(network: Network) -> None:
         (10, {"in_channels": 0}, r"^Instruction 10 must have sizes .*, not in_channels 0$"),
         (10, {"out_base": 2048}, r"^Region must fit 2048 feature words, not \d+$"),
         (10, {"parameter_base": 1020}, r"^Layer must have 8 channels of parameters, not 4$"),
-        (14, {"target": 0}, r"^STORE must write a result, not 0$"),
+        (
+            14,
+            {"target": 0},
+            r"^STORE must stay behind the instructions, in 1408\.\.2688, not in 0\.\.288$",
+        ),
+        (14, {"target": 1}, r"^STORE must write a result or behind the program, not 1$"),
     ],
 )
 def test_illegal_instructions_are_refused(
@@ -292,7 +297,7 @@ def test_constants_may_be_loaded_again(network: Network) -> None:
     image = pack_images(_images(network, 1), program)
     golden = GoldenMachine(program)
     before = golden.execute(image, following=image)
-    golden._program = broken
+    golden._payload[:] = broken.payload
     after = golden.execute(image)
     assert before.dumps[0] == after.dumps[0]
     assert before.dumps[1] != after.dumps[1]

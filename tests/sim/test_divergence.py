@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tritone_sim.divergence import Divergence, compare, join
-from tritone_sim.dump import DumpedTensor
+from tritone_sim.dump import DumpedPart, DumpedTensor
 
 # C = 4 of R = 8 channels at once, two pixels at once: 6 channels are two output groups of one word.
 NARROW = DumpedTensor(
@@ -25,6 +25,7 @@ NARROW = DumpedTensor(
     pixels=2,
     stored_rows=2,
     stored_width=3,
+    parts=(DumpedPart(word=0, row=0, words=1, height=2, groups=2),),
     offset=0,
 )
 WIDE = DumpedTensor(
@@ -38,6 +39,7 @@ WIDE = DumpedTensor(
     pixels=2,
     stored_rows=2,
     stored_width=2,
+    parts=(DumpedPart(word=0, row=0, words=2, height=1, groups=3),),
     offset=48,
 )
 TENSORS = (NARROW, WIDE)

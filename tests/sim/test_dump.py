@@ -14,7 +14,7 @@ from tritone.compiler import compile_network
 from tritone.graph import Network, PoolKind
 from tritone.spec.machine import preset
 from tritone.spec.program import Program
-from tritone_sim.dump import DumpedTensor, dumped_tensors
+from tritone_sim.dump import DumpedPart, DumpedTensor, dumped_tensors
 
 ROWS, COLUMNS, PIXELS = 16, 8, 2
 TENSOR = DumpedTensor(
@@ -28,6 +28,7 @@ TENSOR = DumpedTensor(
     pixels=PIXELS,
     stored_rows=2 * 3,
     stored_width=5,
+    parts=(DumpedPart(word=0, row=0, words=2, height=3, groups=3),),
     offset=7,
 )
 WIDE = replace(TENSOR, wide=True, stored_width=10)
@@ -116,3 +117,22 @@ def test_metadata_must_agree_with_the_instructions(
     )
     with pytest.raises(ValueError, match=r"^Layer layer0 must store what the metadata says, 584 "):
         dumped_tensors(wrong)
+
+
+def test_parts_are_put_together() -> None:
+    """Two stripes of both channel words, and the last row word by word: as if stored at once."""
+    parts = (
+        DumpedPart(word=0, row=0, words=2, height=2, groups=3),
+        DumpedPart(word=0, row=2, words=1, height=1, groups=2),
+        DumpedPart(word=1, row=2, words=1, height=1, groups=1),
+    )
+    striped = replace(TENSOR, parts=parts)
+    whole = np.random.default_rng(0).integers(0, 256, (2, 3, 5 * ROWS)).astype(np.uint8)
+    pieces = [whole[:, :2], whole[:1, 2:], whole[1:, 2:]]
+    dump = bytes(7) + b"".join(piece.tobytes() for piece in pieces)
+    assert striped.region(dump) == whole.tobytes()
+    # Two groups a word, three tiles a row: two rows of three groups come first.
+    assert striped.write_back(0, 1, 4) == 1 * 3 + 2
+    assert striped.write_back(20, 0, 0) == 2 * 2 * 3
+    assert striped.write_back(9, 2, 2) == 18 + 1 * 3 + 1
+    assert striped.write_back(16, 2, 0) == 18 + 6

@@ -159,8 +159,10 @@ class _Machine:
         if self._store is not None and cycle > self._store.accepted:
             free = self._layer.leaves(cycle, self._store.group, writing=False)
             self._store.step(cycle, free)
+        transferring = self._pixels is not None or self._store is not None
         self._settle(cycle + 1)
-        if self._pixels is not None or self._store is not None:
+        if transferring:
+            # What has waited for the end of a transfer may go on in the next cycle.
             return cycle + 1
         # Nothing changes but by the end of words or of a layer.
         awaited = (ready, self._words_end, self._layer.end)
@@ -198,8 +200,9 @@ class _Machine:
                 if not skipped:
                     self._load(fields, cycle, number)
             case Opcode.STORE:
-                size = self._program.metadata["result"]["bytes"]
-                address = fields["offset"] + self._image * size
+                address = fields["offset"]
+                if fields["target"] == Base.RESULT:
+                    address += self._image * self._program.metadata["result"]["bytes"]
                 self._store = Store(self._machine, fields, cycle, address, self._memory)
                 self._storing_step = number
             case Opcode.CONVOLVE | Opcode.POOL:

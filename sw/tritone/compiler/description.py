@@ -110,22 +110,25 @@ def _input_bytes(machine: MachineConfig, fields: Fields) -> int:
     return pixels * machine.rows
 
 
-def _own_bytes(machine: MachineConfig, fields: Fields) -> int:
-    """Return the bytes of the weights and outputs of an instruction."""
-    pixels = (fields["out_width"] << fields["wide"]) * fields["stored_rows"]
+def _weight_bytes(machine: MachineConfig, fields: Fields) -> int:
+    """Return the bytes of the weights of an instruction."""
     steps = (
         PASS_STEP.unpack(fields["steps"] >> (PASS_STEP.bits * index) & ((1 << PASS_STEP.bits) - 1))
         for index in range(fields["pass_steps"])
     )
     planes = 1 + max(step["plane"] for step in steps)
     words = planes * fields["out_channels"] * fields["group_words"]
-    return pixels * machine.rows + words * machine.weight_word_bits // 8
+    return words * machine.weight_word_bits // 8
 
 
 def _cost(machine: MachineConfig, entry: Mapping[str, Any], slices: Sequence[Fields]) -> LayerCost:
     """Return the work of the layer ``entry``, computed by the instructions ``slices``."""
-    # Slices read the same channel words, or each its own.
-    inputs = {fields["in_base"]: _input_bytes(machine, fields) for fields in slices}
+    # Slices read the same channel words, or each its own; stripes rows of their own, and the
+    # weights of all stripes are the same.
+    inputs, weights = {}, {}
+    for (word, row), fields in zip(entry["parts"], slices, strict=True):
+        inputs[row, fields["in_base"]] = _input_bytes(machine, fields)
+        weights[word] = _weight_bytes(machine, fields)
     return LayerCost(
         layer=entry["layer"],
         kind=Opcode(slices[0]["opcode"]),
@@ -136,7 +139,7 @@ def _cost(machine: MachineConfig, entry: Mapping[str, Any], slices: Sequence[Fie
         drains=len(drain_steps(slices[0])),
         cycles=sum(layer_cycles(machine, fields) for fields in slices),
         capacity=machine.macs_per_cycle,
-        bytes=sum(inputs.values()) + sum(_own_bytes(machine, fields) for fields in slices),
+        bytes=sum(inputs.values()) + sum(weights.values()) + entry["bytes"],
     )
 
 

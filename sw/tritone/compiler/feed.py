@@ -40,25 +40,16 @@ class Feed:
     """The blocks of a memory in the order of their use, and the fields of the LOADs of each.
 
     The first block is loaded before the loop over images. If there are others, each is loaded
-    behind the first slice that uses the one before it, and waits for nothing: no layer under way
-    reads its words. Where the two share words it is loaded behind the last such slice, and waits
-    for it. The first block follows the last one, for the next image.
+    behind the first instruction that uses the one before it: no layer under way reads its words
+    then. Where the two share words it is loaded behind the last such instruction, and waits for it.
+    The first block follows the last one, for the next image.
     """
 
     blocks: tuple[Block, ...]
     loads: tuple[tuple[Fields, ...], ...]
 
-    @property
-    def loads_of_an_image(self) -> int:
-        """LOADs in a body of the loop."""
-        return sum(map(len, self.loads)) if len(self.blocks) > 1 else 0
-
-    def begins(self, index: int) -> bool:
-        """Return whether slice ``index`` is the first one to use what the loop loads."""
-        return len(self.blocks) > 1 and any(index == block.first for block in self.blocks)
-
     def behind(self, index: int) -> Iterator[tuple[Fields, bool]]:
-        """Yield the LOADs behind slice ``index``, and whether each waits for that slice."""
+        """Yield the LOADs behind slice ``index``, and whether each follows all of it."""
         if len(self.blocks) == 1:
             return
         for number, block in enumerate(self.blocks):

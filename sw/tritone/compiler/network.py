@@ -20,7 +20,8 @@ def compile_network(network: Network, machine: MachineConfig) -> Program:
     """Return the program that runs ``network`` on ``machine``.
 
     Of these the first that fits: windows of the image are gathered and the next image is loaded
-    beside the layers; only gathered; only beside; neither.
+    beside the layers; only gathered; only beside; neither; and with tensors outside, that are
+    loaded and stored in stripes, first gathered and then not.
 
     Raises
     ------
@@ -34,12 +35,13 @@ def compile_network(network: Network, machine: MachineConfig) -> Program:
     if gathered is not None:
         forms.insert(0, gathered)
     refusal: ValueError
-    for windows, layers in forms:
-        for images in (2, 1):
-            try:
-                tiled = [tile(layer, machine) for layer in layers]
-                places = allocate(tiled, machine, images)
-                return emit(network.name, tiled, places, machine, windows, orders)
-            except ValueError as error:
-                refusal = error
+    for spill, choices in ((False, (2, 1)), (True, (1,))):
+        for windows, layers in forms:
+            for images in choices:
+                try:
+                    tiled = [tile(layer, machine) for layer in layers]
+                    places = allocate(tiled, machine, images, windows=windows, spill=spill)
+                    return emit(network.name, tiled, places, machine, windows, orders)
+                except ValueError as error:
+                    refusal = error
     raise refusal

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tritone.golden.arithmetic import Integers, clamp, multiply_add, round_shift, wrap
-from tritone.golden.dump import Bytes, unpack_dump
+from tritone.golden.dump import Bytes, join_parts, unpack_dump
 from tritone.golden.instruction import Fields, decode, pass_steps
 from tritone.golden.memory import BetaRegisters, FeatureMemory, read_parameters, read_words
 from tritone.golden.rails import Operand, decode_operand
@@ -78,6 +78,8 @@ class GoldenMachine:
         self._machine = machine
         self._program = program
         self._words = program.instruction_words()
+        # As it lies in external memory, where STORE writes tensors that the chip has no room for.
+        self._payload = bytearray(program.payload)
         beats = INSTRUCTION_BEATS * program.instructions
         if beats > machine.instruction_words:
             raise ValueError(
@@ -152,11 +154,21 @@ class GoldenMachine:
 
     def _by_tensor(self, dumps: Sequence[bytes]) -> tuple[bytes, ...]:
         """Return the stored regions of the tensors, each made by one or more instructions."""
-        counts = [len(entry["instructions"]) for entry in self._program.metadata["tensors"]]
+        entries = self._program.metadata["tensors"]
+        counts = [len(entry["instructions"]) for entry in entries]
         if sum(counts) != len(dumps):
             raise ValueError(f"Program must run {sum(counts)} layers, not {len(dumps)}")
         rest = iter(dumps)
-        return tuple(b"".join(islice(rest, count)) for count in counts)
+        return tuple(
+            join_parts(
+                list(islice(rest, count)),
+                entry["parts"],
+                entry["shape"],
+                entry["wide"],
+                self._machine.rows,
+            )
+            for count, entry in zip(counts, entries, strict=True)
+        )
 
     def _check(self, fields: Fields) -> None:
         expected = self._machine.fingerprint
@@ -168,9 +180,10 @@ class GoldenMachine:
 
     def _load(self, fields: Fields, image: bytes, following: bytes | None) -> None:
         start, size = fields["offset"], fields["beats"] * BEAT_BYTES
+        source: bytes | bytearray
         match fields["source"]:
             case Base.PROGRAM:
-                source = self._program.payload
+                source = self._payload
             case Base.IMAGE:
                 source = image
             case Base.NEXT_IMAGE:
@@ -179,7 +192,7 @@ class GoldenMachine:
                 source = image + following
             case _:
                 raise ValueError(f"LOAD must read the program or an image, not {fields['source']}")
-        data = source[start : start + size]
+        data = bytes(source[start : start + size])
         if len(data) != size:
             raise ValueError(f"LOAD must find {size} bytes at {start}, not {len(data)}")
         if fields["memory"] in (MemoryId.FEATURE_0, MemoryId.FEATURE_1):
@@ -205,12 +218,24 @@ class GoldenMachine:
                 raise ValueError(f"LOAD must name a memory, not {fields['memory']}")
 
     def _store(self, fields: Fields, result: bytearray) -> None:
-        if fields["target"] != Base.RESULT:
-            raise ValueError(f"STORE must write a result, not {fields['target']}")
         data = self._features.region(fields["group"], fields).tobytes()
-        end = fields["offset"] + len(data)
-        result.extend(bytes(max(0, end - len(result))))
-        result[fields["offset"] : end] = data
+        start, end = fields["offset"], fields["offset"] + len(data)
+        match fields["target"]:
+            case Base.RESULT:
+                result.extend(bytes(max(0, end - len(result))))
+                result[start:end] = data
+            case Base.PROGRAM:
+                code = self._program.instructions * INSTRUCTION_BEATS * BEAT_BYTES
+                if start < code or end > len(self._payload):
+                    raise ValueError(
+                        f"STORE must stay behind the instructions, in {code}..{len(self._payload)},"
+                        f" not in {start}..{end}"
+                    )
+                self._payload[start:end] = data
+            case _:
+                raise ValueError(
+                    f"STORE must write a result or behind the program, not {fields['target']}"
+                )
 
     def _activations(self, fields: Fields) -> Integers:
         """Return what the reader hands on: (turn, channel word, output y, x, ky, kx, lane)."""

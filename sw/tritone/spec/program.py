@@ -53,11 +53,13 @@ class Program:
     ----------
     machine : what it was compiled for.
     instructions : number of instructions at the front of ``payload``.
-    payload : bytes for external memory; a multiple of 8.
+    payload : bytes for external memory; a multiple of 8. Behind instructions and constants the
+        machine writes tensors that it has no room for.
     metadata : JSON values: "network", "image" {shape, bytes}, "result" {shape, bytes} and
-        "tensors", a list of {name, layer, instructions, shape [C, H, W], order, wide, bytes, macs},
-        one for each layer in the order of execution; "instructions" are the layer's, more than one
-        where it is computed in slices; "order" is null or names for each place the network's
+        "tensors", a list of {name, layer, instructions, parts, shape [C, H, W], order, wide, bytes,
+        macs}, one for each layer in the order of execution; "instructions" are the layer's, more
+        than one where it is computed in slices or stripes, and "parts" the [channel word, row] of
+        the output with which each begins; "order" is null or names for each place the network's
         channel that is stored there.
     """
 
