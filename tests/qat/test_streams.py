@@ -6,7 +6,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tritone.qat.streams import Stream, read
+from tritone.qat.estimators import ElementwiseScaling, NoiseProxy
+from tritone.qat.reading import Grid, StepRule
+from tritone.qat.streams import FreshStream, Stream, read
 
 
 @pytest.mark.parametrize("zero", [0, 128])
@@ -21,3 +23,38 @@ def test_read_rounds_once_more(bits: int, zero: int) -> None:
     ]
     stream = Stream(torch.arange(256.0), torch.tensor(1.0), zero)
     assert read(stream, bits).tolist() == expected
+
+
+@pytest.mark.parametrize("rule", StepRule)
+def test_consumers_read_together(rule: StepRule) -> None:
+    """What is expected is read at once: the bits of values and gradients are those of one by one.
+
+    A third consumer, of a width that was read already, reads by itself.
+    """
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(4, 3, 5, 6, generator=generator) + 0.5
+    upstream = [torch.randn(x.shape, generator=generator) for _ in range(2)]
+    found = []
+    for widths in ((), (4, 8)):
+        each, step = x.clone().requires_grad_(), torch.tensor(0.07, requires_grad=True)
+        scaling = ElementwiseScaling()
+        scaling.delta.fill_(0.25)
+        stream = FreshStream(each, step * 1.0, Grid(bits=4, zero=0), rule, scaling)
+        stream.expect(widths)
+        values = [stream.values(bits) for bits in (4, 8, 4)]
+        torch.autograd.backward(values[:2], upstream)
+        found.append([*values, each.grad, step.grad])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+    assert not torch.equal(found[0][0], found[0][1])
+
+
+def test_estimators_that_cannot_be_fused_read_one_by_one() -> None:
+    """Noise is drawn for each consumer; what is expected changes nothing."""
+    x = torch.linspace(-1, 3, 24).view(1, 2, 3, 4)
+    found = []
+    for widths in ((), (4, 8)):
+        noise = NoiseProxy(seed=3)
+        stream = FreshStream(x, torch.tensor(0.1), Grid(bits=4, zero=0), StepRule.LSQ, noise)
+        stream.expect(widths)
+        found.append([stream.values(bits) for bits in (8, 4)])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))

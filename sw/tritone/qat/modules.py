@@ -310,6 +310,13 @@ class QuantizedModel(nn.Module):
         super().__init__()
         self.shapes = dict(shapes)
         self.nodes = cast("Sequence[QuantizedNode]", nn.ModuleList(nodes))
+        # By tensor: what its layers and shortcuts read.
+        self._widths: dict[str, set[int]] = {}
+        for node in nodes:
+            if isinstance(node, QuantizedConvolution):
+                self._widths.setdefault(node.input, set()).add(node.bits)
+                if node.shortcut is not None:
+                    self._widths.setdefault(node.shortcut.tensor, set()).add(STREAM.bits)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the real logits (N, classes) of raw bytes (N, C, H, W)."""
@@ -317,5 +324,8 @@ class QuantizedModel(nn.Module):
         values = {INPUT: Stream(raw_input(images), step, INPUT_ZERO)}
         for node in self.nodes:
             values[node.output] = node(*(values[name] for name in node.reads))
+            widths = self._widths.get(node.output, set())
+            if len(widths) > 1:
+                values[node.output].expect(sorted(widths))
         logits: Any = values[self.nodes[-1].output]  # a plain tensor, of the last layer only
         return logits.flatten(1)

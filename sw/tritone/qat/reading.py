@@ -16,7 +16,7 @@ estimators that do nothing but scale the gradient, in blocks that stay in the ca
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -31,6 +31,7 @@ from tritone.spec.fixed import STREAM, half
 __all__ = [
     "Fused",
     "Grid",
+    "Reading",
     "StepRule",
     "block_size",
     "blocks",
@@ -39,6 +40,7 @@ __all__ = [
     "gradient_mask",
     "layout",
     "levels",
+    "read_together",
     "read_values",
 ]
 
@@ -138,33 +140,59 @@ def blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     yield from zip(*(flat(each).split(size) for each in tensors), strict=True)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How one consumer reads: on ``grid``, the gradient passing by ``rule`` and ``estimator``."""
+
+    grid: Grid
+    rule: StepRule
+    estimator: Estimator
+
+    @property
+    def fusible(self) -> bool:
+        """Whether Fused does it."""
+        estimator = self.estimator
+        return isinstance(estimator, StraightThrough) or (
+            isinstance(estimator, ElementwiseScaling) and estimator.recorded is None
+        )
+
+
 class Fused(torch.autograd.Function):
-    """``compose`` for StraightThrough and ElementwiseScaling; the estimator comes last."""
+    """``compose`` for StraightThrough and ElementwiseScaling, of several readers at once.
+
+    A tensor's values, and the gradients of all that read it, go through the cache together.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, step: Tensor, grid: Grid, rule: StepRule, estimator: Estimator
-    ) -> Tensor:
-        """Return the values."""
+        ctx: Any, x: Tensor, readings: tuple[Reading, ...], *steps: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Return the values of each reading, whose step is S."""
         x = x.contiguous(memory_format=layout(x))
-        values = torch.empty_like(x)
-        for some, value in blocks(x, values):
-            levels(some, step, grid, out=value).mul_(step)
-        ctx.save_for_backward(x, step, values)
-        ctx.grid, ctx.rule, ctx.estimator = grid, rule, estimator
+        values = tuple(torch.empty_like(x) for _ in readings)
+        for some, *parts in blocks(x, *values):
+            for reading, step, value in zip(readings, steps, parts, strict=True):
+                levels(some, step, reading.grid, out=value).mul_(step)
+        ctx.save_for_backward(x, *steps, *values)
+        ctx.readings = readings
         return values
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
-        """Return dx and the gradient of the step."""
-        x, step, values = ctx.saved_tensors
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Return dx and the gradients of the steps."""
+        readings: tuple[Reading, ...] = ctx.readings
+        x, *saved = ctx.saved_tensors
+        steps, values = saved[: len(readings)], saved[len(readings) :]
         if torch.is_grad_enabled():  # differentiated once more, for a Hessian
-            again = compose(x, step, ctx.grid, ctx.rule, ctx.estimator)
-            dx, moved = torch.autograd.grad(again, (x, step), gradient, create_graph=True)
+            again = [
+                compose(x, step, reading.grid, reading.rule, reading.estimator)
+                for reading, step in zip(readings, steps, strict=True)
+            ]
+            dx, *moved = torch.autograd.grad(again, (x, *steps), gradients, create_graph=True)
         else:
-            gradient = gradient.contiguous(memory_format=layout(x))
-            dx, moved = _backward(ctx, x, step, values, gradient)
-        return dx, moved, None, None, None
+            whole = [each.contiguous(memory_format=layout(x)) for each in gradients]
+            dx, moved = _backward(readings, x, steps, values, whole)
+        return dx, None, *moved
 
 
 def gradient_mask(low: float, high: float) -> tuple[float, float]:
@@ -179,43 +207,73 @@ def gradient_mask(low: float, high: float) -> tuple[float, float]:
 
 
 def _backward(
-    ctx: Any, x: Tensor, step: Tensor, values: Tensor, gradient: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return dx and the gradient of the step, block by block."""
-    grid, rule, estimator = ctx.grid, ctx.rule, ctx.estimator
-    dx, scratch = torch.empty_like(x), torch.empty_like(flat(x)[: block_size(x)])
-    low, high = gradient_mask(grid.low, grid.high)
+    readings: Sequence[Reading],
+    x: Tensor,
+    steps: Sequence[Tensor],
+    values: Sequence[Tensor],
+    gradients: Sequence[Tensor],
+) -> tuple[Tensor, list[Tensor]]:
+    """Return dx and the gradients of the steps, block by block."""
+    count = len(readings)
+    dx = torch.empty_like(x)
+    scratch, other = (torch.empty_like(flat(x)[: block_size(x)]) for _ in range(2))
+    parts: list[list[Tensor]] = [[] for _ in readings]
+    for some, result, *rest in blocks(x, dx, *values, *gradients):
+        for index, (reading, step) in enumerate(zip(readings, steps, strict=True)):
+            own = result if index == 0 else other[: len(some)]
+            value, g = rest[index], rest[count + index]
+            parts[index] += _block(reading, step, some, value, g, own, scratch[: len(some)])
+            if index:
+                result.add_(own)
+    moved = [
+        (torch.stack(part).sum() / step).view(step.shape)
+        for part, step in zip(parts, steps, strict=True)
+    ]
+    return dx, moved
+
+
+def _block(
+    reading: Reading,
+    step: Tensor,
+    x: Tensor,
+    value: Tensor,
+    g: Tensor,
+    result: Tensor,
+    part: Tensor,
+) -> Iterator[Tensor]:
+    """Write dx of a block into ``result``; return what the gradient of the step adds up."""
+    grid, estimator = reading.grid, reading.estimator
     mask = torch.ops.aten.hardtanh_backward.grad_input
-    factor = None
+    low, high = gradient_mask(grid.low, grid.high)
+    mask(g, torch.div(x, step, out=part), low, high, grad_input=result)
+    match reading.rule:
+        case StepRule.PACT:
+            yield torch.dot(torch.sub(g, result, out=part), value)
+        case StepRule.LSQ:
+            yield torch.dot(g, value)
+        case StepRule.EWGS:
+            pass
     if isinstance(estimator, ElementwiseScaling):
         factor = estimator.delta / (step * (grid.high - grid.low))
-    parts = []
-    for some, value, g, result in blocks(x, values, gradient, dx):
-        part = scratch[: len(some)]
-        mask(g, torch.div(some, step, out=part), low, high, grad_input=result)
-        match rule:
-            case StepRule.PACT:
-                parts.append(torch.dot(torch.sub(g, result, out=part), value))
-            case StepRule.LSQ:
-                parts.append(torch.dot(g, value))
-            case StepRule.EWGS:
-                pass
-        if factor is not None:
-            torch.sub(some, value, out=part).mul_(factor).mul_(result.abs())
-            result.add_(part)
-        if rule is not StepRule.PACT:
-            parts.append(-torch.dot(result, some))
-    return dx, (torch.stack(parts).sum() / step).view(step.shape)
+        torch.sub(x, value, out=part).mul_(factor).mul_(result.abs())
+        result.add_(part)
+    if reading.rule is not StepRule.PACT:
+        yield -torch.dot(result, x)
 
 
 def read_values(
     x: Tensor, step: Tensor, grid: Grid, rule: StepRule, estimator: Estimator
 ) -> Tensor:
     """Return what is read of ``x``, as ``compose`` does, in the fastest way that there is."""
-    fusible = isinstance(estimator, StraightThrough) or (
-        isinstance(estimator, ElementwiseScaling) and estimator.recorded is None
-    )
-    if not fusible:
+    reading = Reading(grid=grid, rule=rule, estimator=estimator)
+    if not reading.fusible:
         return compose(x, step, grid, rule, estimator)
-    values: Tensor = Fused.apply(x, step, grid, rule, estimator)
+    return read_together(x, [reading], [step])[0]
+
+
+def read_together(
+    x: Tensor, readings: Sequence[Reading], steps: Sequence[Tensor]
+) -> tuple[Tensor, ...]:
+    """Return what each of the readings, which are all fusible, gets of ``x``."""
+    values: tuple[Tensor, ...] = Fused.apply(x, tuple(readings), *steps)
     return values

@@ -3,14 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from tritone.qat.estimators import Estimator, StraightThrough, round_half_up, straight_through
-from tritone.qat.reading import Grid, StepRule, levels, read_values
+from tritone.qat.reading import (
+    Grid,
+    Reading,
+    StepRule,
+    levels,
+    read_together,
+    read_values,
+)
 from tritone.spec.fixed import STREAM, half
 
 __all__ = ["FreshStream", "JoinedStream", "Stream", "read"]
@@ -33,6 +40,9 @@ class Stream:
         """Return a stream of other codes, everything else being the same."""
         return Stream(codes, self.step, self.zero)
 
+    def expect(self, widths: Collection[int]) -> None:
+        """Prepare for consumers of those widths; what they get is the same without."""
+
     def values(self, bits: int) -> Tensor:
         """Return the real values ``(a - z_a) * 2**r * step`` that a consumer of ``bits`` gets."""
         return read(self, bits) * (self.step * (1 << (STREAM.bits - bits)))
@@ -54,6 +64,8 @@ class FreshStream(Stream):
     ) -> None:
         self._x, self._grid_step = x, grid_step
         self._grid, self._rule, self._estimator = grid, rule, estimator
+        self._expected: Collection[int] = ()
+        self._ready: dict[int, Tensor] = {}
         self.zero = grid.zero
         self.step = (grid_step.detach() if rule is StepRule.EWGS else grid_step) / (1 << grid.shift)
 
@@ -70,14 +82,34 @@ class FreshStream(Stream):
             v = self._x / held + level * (held / step - 1)
         return straight_through(round_half_up(v).clamp(low, high), v.clamp(low, high)) + self.zero
 
+    def expect(self, widths: Collection[int]) -> None:
+        """Read for consumers of all those widths at once when the first of them asks."""
+        if all(self._reading(bits).fusible for bits in widths):
+            self._expected = widths
+
     def values(self, bits: int) -> Tensor:
         """Return what a consumer of ``bits`` bits reads, both roundings at once."""
-        grid = Grid(bits=bits, zero=self.zero)
-        step = self._grid_step * 2.0 ** (grid.shift - self._grid.shift)
+        if bits in self._expected:
+            widths, self._expected = self._expected, ()
+            readings = [self._reading(each) for each in widths]
+            found = read_together(self._x, readings, [self._scaled(each) for each in widths])
+            self._ready = dict(zip(widths, found, strict=True))
+        if bits in self._ready:
+            return self._ready.pop(bits)
+        own = self._reading(bits)
+        return read_values(self._x, self._scaled(bits), own.grid, own.rule, own.estimator)
+
+    def _reading(self, bits: int) -> Reading:
         own = bits == self._grid.bits
-        return read_values(
-            self._x, step, grid, self._rule, self._estimator if own else StraightThrough()
+        return Reading(
+            grid=Grid(bits=bits, zero=self.zero),
+            rule=self._rule,
+            estimator=self._estimator if own else StraightThrough(),
         )
+
+    def _scaled(self, bits: int) -> Tensor:
+        """Return S of consumers of ``bits`` bits."""
+        return self._grid_step * 2.0 ** (STREAM.bits - bits - self._grid.shift)
 
 
 class JoinedStream(Stream):
