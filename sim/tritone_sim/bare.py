@@ -8,14 +8,13 @@ bench's, so that cycles and results must be equal.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from tritone.spec.regmap import ErrorCode, Status
-from tritone_sim.build import MAKE_VARIABLES, VERILATOR_FLAGS, keep_build, log_tail
+from tritone_sim.build import MAKE_VARIABLES, VERILATOR_FLAGS, keep_build, run_build
 from tritone_sim.job import Job, Pass
 from tritone_sim.runner import JOBS
 from tritone_sim.toolchain import Toolchain, find_toolchain
@@ -78,18 +77,7 @@ def _build(folder: Path, top: str, toolchain: Toolchain) -> None:
     verilate += [str(folder / _MAIN.name), str(folder / f"{top}.v")]
     make = [str(toolchain.make), f"-j{JOBS}", "-C", str(folder), "-f", "Vtop.mk"]
     make += [*toolchain.make_variables(), *MAKE_VARIABLES]
-    log = folder / "build.log"
-    with log.open("w") as file:
-        for command in (verilate, make):
-            done = subprocess.run(
-                command,
-                env=toolchain.environment(os.environ),
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                check=False,
-            )
-            if done.returncode:
-                raise RuntimeError(f"Verilator build in {folder} failed:\n{log_tail(log)}")
+    run_build((verilate, make), folder, toolchain)
 
 
 def run_bare(program: Path, job: Job, folder: Path) -> BareRun:

@@ -6,9 +6,11 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 import shutil
+import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,15 @@ from tritone_sim.control_file import Probe, control_file
 from tritone_sim.runner import FastVerilator
 from tritone_sim.toolchain import Toolchain, find_toolchain
 
-__all__ = ["MAKE_VARIABLES", "VERILATOR_FLAGS", "Model", "build_model", "keep_build", "log_tail"]
+__all__ = [
+    "MAKE_VARIABLES",
+    "VERILATOR_FLAGS",
+    "Model",
+    "build_model",
+    "keep_build",
+    "log_tail",
+    "run_build",
+]
 
 _FINISHED = "finished.json"
 _TIMESCALE = ("1ns", "1ps")
@@ -121,6 +131,27 @@ def keep_build(
 def _tools(cache: Path, toolchain: Toolchain) -> list[str]:
     """Return what a build depends on besides its sources; it holds absolute paths, so these too."""
     return [*toolchain.versions, *toolchain.make_variables(), sys.prefix, str(cache)]
+
+
+def run_build(commands: Iterable[list[str]], folder: Path, toolchain: Toolchain) -> None:
+    """Run the commands of a build in turn; what they print goes into ``folder/build.log``.
+
+    Raises
+    ------
+    RuntimeError : one failed; the message ends with the log.
+    """
+    log = folder / "build.log"
+    with log.open("w") as file:
+        for command in commands:
+            done = subprocess.run(
+                command,
+                env=toolchain.environment(os.environ),
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
+            if done.returncode:
+                raise RuntimeError(f"Verilator build in {folder} failed:\n{log_tail(log)}")
 
 
 def build_model(

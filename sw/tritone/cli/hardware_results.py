@@ -10,7 +10,7 @@ from pathlib import Path
 from tritone.cli.results import put_row
 from tritone.cli.results_page import Row
 
-__all__ = ["COLUMNS", "add_synthesis"]
+__all__ = ["COLUMNS", "add_synthesis", "put_hardware"]
 
 COLUMNS = (
     "kind",
@@ -65,8 +65,17 @@ def add_synthesis(report: Path, results: Path, command: str) -> list[Path]:
         "measured_or_published": "measured",
         "source": command,
     }
+    return [put_hardware(row, results)]
+
+
+def put_hardware(row: Row, results: Path) -> Path:
+    """Put the COLUMNS of ``row`` into ``results/hardware.json``; return its path.
+
+    A row of the same machine, device, tool and source is replaced.
+    """
+    table = results / f"{_TABLE}.json"
     _put(table, row, _KEY)
-    return [table]
+    return table
 
 
 def _put(table: Path, row: Row, key: Sequence[str]) -> None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ __all__ = [
     "dataset_table",
     "layer_table",
     "machine_table",
+    "peer_table",
     "program_table",
     "simulation_table",
     "speed_table",
@@ -314,6 +315,30 @@ def convolution_table(row: Mapping[str, Any]) -> Group:
             ("mismatches", _size(row["mismatches"])),
             ("seconds", row["seconds"]),
         ),
+    )
+
+
+def peer_table(rows: Iterable[Mapping[str, Any]]) -> Group:
+    """Return the table of `tritone bench hw`, a column for each machine."""
+    rows = list(rows)
+    figures: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
+        ("lanes", lambda row: _size(row["macs_per_cycle"])),
+        ("cycles in steady state", lambda row: f"{row['cycles_per_image']:,.0f}"),
+        ("utilisation", lambda row: _percent(100 * row["utilisation"])),
+        ("cycles of a single shot", lambda row: _size(row["single_shot_cycles"])),
+        ("utilisation", lambda row: _percent(100 * row["single_shot_utilisation"])),
+        (f"tables of {rows[0]['device']}", lambda row: _size(row["sites"])),
+        ("tables a lane", lambda row: f"{row['sites_per_mac']:.1f}"),
+        ("flip-flops", lambda row: _size(row["ff"])),
+        ("multiplier blocks", lambda row: _size(row["dsp"])),
+        ("block memories", lambda row: f"{row['bram']:g}"),
+        ("values compared", lambda row: _size(row["values"])),
+        ("mismatches", lambda row: _size(row["mismatches"])),
+    )
+    return _grid(
+        "16 to 16 channels, 3x3, on 32x32, transfers included",
+        ("", *(row["machine"] for row in rows)),
+        ((name, *(show(row) for row in rows)) for name, show in figures),
     )
 
 
