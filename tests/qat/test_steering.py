@@ -15,6 +15,7 @@ from rich.console import Console
 from torch import Tensor
 
 import tritone.qat.train as training
+from tritone.qat import steering
 from tritone.qat.estimators import EstimatorKind
 from tritone.qat.history import read_history
 from tritone.qat.method import WeightMethod
@@ -149,3 +150,28 @@ def test_norms_are_measured_over_the_first_batches(recipe: Recipe, tmp_path: Pat
     training.train(settings, tmp_path, console=QUIET)
     counts = {value.item() for value in tensors(tmp_path, "num_batches_tracked").values()}
     assert counts == {2}
+
+
+def test_norms_are_measured_over_what_training_sees(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over the first batches of the training set, moved and mirrored; none if none are asked."""
+    measured: list[Tensor] = []
+    monkeypatch.setattr(
+        steering, "reestimate", lambda model, forward, batches: measured.extend(batches)
+    )
+    images = torch.arange(20, dtype=torch.uint8).view(10, 1, 1, 2)
+    for count, expected in ((0, 0), (2, 6)):
+        asked = replace(recipe, batch=3, finetune=replace(recipe.finetune, norm_batches=count))
+        model: Any = torch.nn.Identity()
+        steering.Steering(
+            asked,
+            model,
+            torch.optim.SGD([torch.zeros(1)]),
+            images,
+            torch.zeros(10),
+            lambda batch: batch.flip(3),
+            torch.Generator(),
+        ).after_training()
+        assert sum(map(len, measured)) == expected
+    assert torch.equal(torch.cat(measured), images[:6].flip(3))

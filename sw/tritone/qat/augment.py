@@ -8,11 +8,19 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["crop_images", "flip_images", "shift_images"]
+__all__ = ["augment_images", "crop_images", "flip_images", "shift_images"]
 
 # Random resized crops: width over height, and how often one is drawn until it fits.
 _RATIO = 4 / 3
 _TRIES = 10
+
+
+def augment_images(
+    images: Tensor, crop: float, shift: int, flip: bool, generator: torch.Generator
+) -> Tensor:
+    """Return images (N, C, H, W) as a training step sees them: cropped, moved, mirrored."""
+    images = shift_images(crop_images(images, crop, generator), shift, generator)
+    return flip_images(images, generator) if flip else images
 
 
 def crop_images(images: Tensor, smallest: float, generator: torch.Generator) -> Tensor:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -33,6 +34,7 @@ class Steering:
     recipe : of the run.
     model, optimizer : of the fine-tuning, before a checkpoint is loaded into them.
     images, labels : the training set, bytes and classes.
+    augment : makes of images what a training step sees.
     generator : of the run.
     """
 
@@ -43,10 +45,12 @@ class Steering:
         optimizer: torch.optim.Optimizer,
         images: Tensor,
         labels: Tensor,
+        augment: Callable[[Tensor], Tensor],
         generator: torch.Generator,
     ) -> None:
         self.recipe, self.model, self.optimizer = recipe, model, optimizer
         self.images, self.labels, self.generator = images, labels, generator
+        self.augment = augment
         self.blends = EstimatorKind.BLENDING in recipe.method.estimators
         seed_noise(model, recipe.seed)
         if recipe.ewgs.mode is DeltaMode.FIXED:
@@ -98,7 +102,11 @@ class Steering:
         }
 
     def reestimate(self) -> None:
-        """Measure the statistics of batch norm again, if the recipe wants it."""
+        """Measure the statistics of batch norm again, if the recipe wants it.
+
+        Over images as the training saw them: ones that are not moved have other means at their
+        edges, and the weights do not know these.
+        """
         batches = self.images.split(self.recipe.batch)[: self.recipe.finetune.norm_batches]
         if batches:
-            reestimate(self.model, self.model, batches)
+            reestimate(self.model, self.model, map(self.augment, batches))

@@ -15,7 +15,7 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from tritone.qat import data
-from tritone.qat.augment import crop_images, flip_images, shift_images
+from tritone.qat.augment import augment_images
 from tritone.qat.checkpoint import (
     Progress,
     Stage,
@@ -252,7 +252,13 @@ class _Training:
         steering = None
         if isinstance(model, QuantizedModel):
             steering = Steering(
-                self.recipe, model, optimizer, self.train_images, self.train_labels, self.generator
+                self.recipe,
+                model,
+                optimizer,
+                self.train_images,
+                self.train_labels,
+                self._augment,
+                self.generator,
             )
         first = 0
         if self.checkpoint and self.checkpoint.progress.stage is stage:
@@ -323,10 +329,7 @@ class _Training:
             if steering:
                 steering.before_step(progress)
             labels = self.train_labels[chosen]
-            images = crop_images(self.train_images[chosen], self.recipe.crop, self.generator)
-            images = shift_images(images, self.recipe.shift, self.generator)
-            if self.recipe.flip:
-                images = flip_images(images, self.generator)
+            images = self._augment(self.train_images[chosen])
             images, labels = images[rank() :: size()], labels[rank() :: size()]
             logits = forward(images)
             loss = loss_of(images, logits, labels)
@@ -351,6 +354,10 @@ class _Training:
             losses += mean * len(chosen)
             display.step(stage.value, epoch + 1, epochs, losses / seen, 100 * hits / seen)
         return losses / seen, 100 * hits / seen
+
+    def _augment(self, images: Tensor) -> Tensor:
+        recipe = self.recipe
+        return augment_images(images, recipe.crop, recipe.shift, recipe.flip, self.generator)
 
     def _test(self, model: Callable[[Tensor], Tensor]) -> float:
         return top1(model, self.test_images, self.test_labels)
