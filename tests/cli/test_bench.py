@@ -35,7 +35,7 @@ def test_bench_train_prints_a_row_for_each_method(
     [
         (("sim", "nowhere"), "nowhere/program.bin must be there; make it with: tritone compile "),
         (("conv", "--machine", "huge"), "Machine must be one of tiny, "),
-        (("conv", "--machine", "tiny"), "Layer convolution must fit 512 feature words "),
+        (("conv", "--machine", "narrow.toml"), "Layer convolution must fit 64 feature words "),
         (("hw", "--bits", "5"), "Bits must be one of [4, 8], not 5"),
         (("hw", "--target", "huge"), "Target must be one of "),
     ],
@@ -48,6 +48,8 @@ def test_what_is_missing_is_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    # A row of the convolution's output, with the rows it is made of, does not fit.
+    Path("narrow.toml").write_text("rows = 8\ncolumns = 8\npixels = 1\nfeature_words = 64\n")
     assert main(["bench", *arguments]) == 2
     assert capsys.readouterr().err.startswith(f"error: {message}")
 
