@@ -64,8 +64,9 @@ def _draw_arrays(arrays: Sequence[ArrayFigures], axis: Axes) -> None:
         top1 = "" if each.top1 is None else f", {each.top1:.2f} %"
         names.append(f"{each.machine}, {each.codebook}{clock}{top1}")
     axis.set_yticks(range(len(arrays)), names, fontsize="small")
-    axis.set_title("Arrays of 4-bit weights and activations: clock on ECP5, top-1 on CIFAR-10")
+    axis.set_title("4-bit arrays, clock on ECP5, top-1 on CIFAR-10")
     if arrays:
+        axis.margins(x=0.1)  # for the figures behind the bars
         axis.legend()
 
 
@@ -84,4 +85,5 @@ def _draw_others(rows: Sequence[Mapping[str, Any]], axis: Axes) -> None:
     axis.set_xlabel("lookup tables of the device for each multiply-accumulate a cycle")
     axis.set_title("Accelerators, and others' arrays")
     if rows:
+        axis.margins(x=0.1)
         axis.legend()
