@@ -69,7 +69,7 @@ def draw(rng: random.Random) -> tuple[dict[str, int], tuple[int, int], Image]:
         "pad_code": rng.randrange(256),
         "across": max(stride * (shape[1] - 1) + 3, left + width),
         "down": max(stride * (shape[0] - 1) + 3, top + rows),
-        "plane_words": rng.randrange(1, 200),
+        "plane_words": rng.randrange(1, 90),  # every word lies in the 512 of the smallest machine
     }
     return gather, shape, [[rng.getrandbits(32) for _ in range(width)] for _ in range(rows)]
 
