@@ -41,6 +41,7 @@ def test_figures() -> None:
         training("post4", 10.0, epochs=3),
         training("post4", 11.0, activations="asq"),
         training("post4", 12.0, act_bits=3),
+        training("post4", 13.0, epochs_exact=2),
     ]
     plane, post = compare_arrays(ROWS, trained)
     assert (plane.machine, plane.sites, plane.luts) == ("plane 16x8x1", (27.5,), 22.0)

@@ -22,6 +22,7 @@ _TRAINING = {
     "estimator": "ste",
     "activations": "lsq",
     "multipliers": "integer",
+    "epochs_exact": None,
 }
 
 
