@@ -14,9 +14,8 @@ from amaranth.lib.wiring import In, Out
 from tritone.spec.fixed import NIBBLE_BITS
 from tritone.spec.machine import ArrayKind, MachineConfig
 from tritone_hw.dot_product_unit import DotProductUnit
-from tritone_hw.plane_unit import PlaneUnit
+from tritone_hw.layout import TERM
 from tritone_hw.platform.target import form_for
-from tritone_hw.power_unit import PowerUnit
 
 __all__ = ["Array", "Unit"]
 
@@ -25,7 +24,7 @@ BRANCH_COLUMNS = 4
 
 
 class Unit(Protocol):
-    """A dot-product unit: members as DotProductUnit has them; others have no ``odd``."""
+    """A dot-product unit: members as DotProductUnit has them, an odd sum if there is one."""
 
     CONTROL: StructLayout
 
@@ -39,13 +38,8 @@ class Unit(Protocol):
 
 
 def _machine_unit(machine: MachineConfig) -> Unit:
-    match machine.array:
-        case ArrayKind.POST:
-            return DotProductUnit(machine.rows, machine.even_bits, machine.odd_bits)
-        case ArrayKind.UNIFORM:
-            return PlaneUnit(machine)
-        case ArrayKind.POT:
-            return PowerUnit(machine)
+    odd_bits = machine.odd_bits if machine.array is ArrayKind.POST else 0
+    return DotProductUnit(machine.rows, machine.even_bits, odd_bits)
 
 
 class Array(wiring.Component):
@@ -73,12 +67,12 @@ class Array(wiring.Component):
         There is a step; it starts new sums; its sums are complete.
     nibbles : In(ArrayLayout(ArrayLayout(4, R), P))
         Activation nibbles of each pixel.
-    weights : In(ArrayLayout(4, R * C))
+    weights : In(ArrayLayout(TERM, R * C))
         Column c, row r at index ``c * R + r``.
     drained : Out(1)
         Strobe.
     even, odd : Out(ArrayLayout(ArrayLayout(even_bits, C), P)), likewise
-        Raw, unsigned accumulators; without an odd rail they have no bits.
+        Raw, unsigned accumulators; without an odd rail it is 0.
     """
 
     WEIGHTS_AFTER = 1
@@ -98,7 +92,7 @@ class Array(wiring.Component):
                 "clear": In(1),
                 "drain": In(1),
                 "nibbles": In(ArrayLayout(ArrayLayout(NIBBLE_BITS, rows), pixels)),
-                "weights": In(ArrayLayout(NIBBLE_BITS, rows * columns)),
+                "weights": In(ArrayLayout(TERM, rows * columns)),
                 "drained": Out(1),
                 "even": Out(ArrayLayout(ArrayLayout(machine.even_bits, columns), pixels)),
                 "odd": Out(ArrayLayout(ArrayLayout(machine.odd_bits, columns), pixels)),
@@ -140,7 +134,8 @@ class Array(wiring.Component):
             layout = ArrayLayout(unit.CONTROL, rows)
             controls = Signal(layout, name=f"controls{column}", reset_less=True)
             for row, control in enumerate(controls):
-                decoded = unit.decode(self.weights[column * rows + row])
+                term = self.weights[column * rows + row]
+                decoded = unit.decode(term.as_value())
                 m.d.sync += [control[name].eq(value) for name, value in decoded.items()]
             for pixel, units in enumerate(self._units):
                 m.submodules[f"unit{pixel}_{column}"] = unit = units[column]
