@@ -78,7 +78,7 @@ def network_of_steps() -> Callable[..., Network]:
 
 @pytest.fixture(scope="session")
 def residual_blocks() -> Callable[..., Network]:
-    """``residual_blocks(kind, seed, channels)``: two blocks; identity, pad or project."""
+    """``residual_blocks(kind, seed, channels, books)``: two blocks; identity, pad, project."""
     return draw_blocks
 
 

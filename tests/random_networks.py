@@ -314,7 +314,12 @@ def draw_steps(shape: tuple[int, int, int], steps: Sequence[Step], seed: int) ->
     )
 
 
-def draw_blocks(kind: str, seed: int, channels: int = 8) -> Network:
+def draw_blocks(
+    kind: str,
+    seed: int,
+    channels: int = 8,
+    books: Sequence[str] = ("post4", "int4", "pot4", "ternary"),
+) -> Network:
     """Return two residual blocks with a shortcut of ``kind`` in the first, and logits.
 
     identity: of equal shape, any number of channels. pad: stride 2 and ``channels`` to twice as
@@ -323,7 +328,6 @@ def draw_blocks(kind: str, seed: int, channels: int = 8) -> Network:
     rng = np.random.default_rng(seed)
     ring = (1, 1, 1, 1)
     size = tuple(int(n) for n in rng.integers(4, 8, 2))
-    books = ("post4", "int4", "pot4", "ternary")
 
     def conv(out: int, stride: int = 1, zero: int = 0, kernel: int = 3) -> Spec:
         return Spec(

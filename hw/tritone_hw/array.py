@@ -14,8 +14,9 @@ from amaranth.lib.wiring import In, Out
 from tritone.spec.fixed import NIBBLE_BITS
 from tritone.spec.machine import ArrayKind, MachineConfig
 from tritone_hw.dot_product_unit import DotProductUnit
-from tritone_hw.layout import TERM
+from tritone_hw.plane_unit import PlaneUnit
 from tritone_hw.platform.target import form_for
+from tritone_hw.power_unit import PowerUnit
 
 __all__ = ["Array", "Unit"]
 
@@ -24,7 +25,7 @@ BRANCH_COLUMNS = 4
 
 
 class Unit(Protocol):
-    """A dot-product unit: members as DotProductUnit has them, an odd sum if there is one."""
+    """A dot-product unit: members as DotProductUnit has them; others have no ``odd``."""
 
     CONTROL: StructLayout
 
@@ -38,8 +39,13 @@ class Unit(Protocol):
 
 
 def _machine_unit(machine: MachineConfig) -> Unit:
-    odd_bits = machine.odd_bits if machine.array is ArrayKind.POST else 0
-    return DotProductUnit(machine.rows, machine.even_bits, odd_bits)
+    match machine.array:
+        case ArrayKind.POST:
+            return DotProductUnit(machine.rows, machine.even_bits, machine.odd_bits)
+        case ArrayKind.UNIFORM:
+            return PlaneUnit(machine)
+        case ArrayKind.POT:
+            return PowerUnit(machine)
 
 
 class Array(wiring.Component):
@@ -67,12 +73,12 @@ class Array(wiring.Component):
         There is a step; it starts new sums; its sums are complete.
     nibbles : In(ArrayLayout(ArrayLayout(4, R), P))
         Activation nibbles of each pixel.
-    weights : In(ArrayLayout(TERM, R * C))
+    weights : In(ArrayLayout(4, R * C))
         Column c, row r at index ``c * R + r``.
     drained : Out(1)
         Strobe.
     even, odd : Out(ArrayLayout(ArrayLayout(even_bits, C), P)), likewise
-        Raw, unsigned accumulators; without an odd rail it is 0.
+        Raw, unsigned accumulators; without an odd rail they have no bits.
     """
 
     WEIGHTS_AFTER = 1
@@ -92,7 +98,7 @@ class Array(wiring.Component):
                 "clear": In(1),
                 "drain": In(1),
                 "nibbles": In(ArrayLayout(ArrayLayout(NIBBLE_BITS, rows), pixels)),
-                "weights": In(ArrayLayout(TERM, rows * columns)),
+                "weights": In(ArrayLayout(NIBBLE_BITS, rows * columns)),
                 "drained": Out(1),
                 "even": Out(ArrayLayout(ArrayLayout(machine.even_bits, columns), pixels)),
                 "odd": Out(ArrayLayout(ArrayLayout(machine.odd_bits, columns), pixels)),
@@ -134,8 +140,7 @@ class Array(wiring.Component):
             layout = ArrayLayout(unit.CONTROL, rows)
             controls = Signal(layout, name=f"controls{column}", reset_less=True)
             for row, control in enumerate(controls):
-                term = self.weights[column * rows + row]
-                decoded = unit.decode(term.as_value())
+                decoded = unit.decode(self.weights[column * rows + row])
                 m.d.sync += [control[name].eq(value) for name, value in decoded.items()]
             for pixel, units in enumerate(self._units):
                 m.submodules[f"unit{pixel}_{column}"] = unit = units[column]

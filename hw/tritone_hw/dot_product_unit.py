@@ -8,10 +8,10 @@ from amaranth.lib import wiring
 from amaranth.lib.data import ArrayLayout, StructLayout, View
 from amaranth.lib.wiring import In, Out
 
-from tritone.spec.codebook import TERM_CODE
+from tritone.spec.array_code import TERM_CODE
 from tritone.spec.fixed import NIBBLE_BITS
 from tritone_hw.adder_tree import accumulate, add_tree
-from tritone_hw.layout import TERM
+from tritone_hw.layout import record_layout
 from tritone_hw.platform.portable import Operand
 from tritone_hw.platform.target import form_for
 
@@ -21,6 +21,7 @@ __all__ = ["CONTROL", "DotProductUnit"]
 # it, whether it is negative.
 CONTROL = StructLayout({"shift": 2, "not_even": 1, "odd": 1, "sign": 1})
 
+_TERM = record_layout(TERM_CODE)
 _SHIFT_MAX = next(field.high for field in TERM_CODE.fields if field.name == "shift")
 # Bits of a term; a shift on the odd rail is one less at most.
 _EVEN_TERM_BITS = NIBBLE_BITS + _SHIFT_MAX
@@ -36,7 +37,7 @@ class DotProductUnit(wiring.Component):
 
     A row adds ``activation << shift`` to its rail, or if negative the complement of that in the
     7 bits of the even or the 6 bits of the odd rail, or nothing. Accumulators are unsigned and
-    wrap. Without an odd rail what would be its terms add nothing.
+    wrap.
 
     Timing: one step a cycle, no stalls; a step is in the accumulators ``latency`` cycles after it
     is presented. The family's form of the array (``tritone_hw.platform``) makes no difference to
@@ -45,8 +46,7 @@ class DotProductUnit(wiring.Component):
     Parameters
     ----------
     rows : R, a power of two of at least 2.
-    even_bits, odd_bits : widths of the accumulators, at least those of a step's sum; 0 leaves the
-        odd rail out.
+    even_bits, odd_bits : widths of the accumulators, at least those of a step's sum.
 
     Members
     -------
@@ -59,7 +59,7 @@ class DotProductUnit(wiring.Component):
     controls : In(ArrayLayout(CONTROL, rows))
         What each row does with it. An odd row shifts by 2 at most.
     even, odd : Out(even_bits), Out(odd_bits)
-        Accumulators; a rail that is not there has none.
+        Accumulators.
     """
 
     CONTROL = CONTROL
@@ -67,7 +67,7 @@ class DotProductUnit(wiring.Component):
     @staticmethod
     def decode(weight: Value) -> dict[str, Value]:
         """Return the fields of the control of a term code; all pixels share them."""
-        term = View(TERM, weight)
+        term = View(_TERM, weight)
         return {
             "shift": term.shift,
             "sign": term.sign,
@@ -86,7 +86,7 @@ class DotProductUnit(wiring.Component):
             ("Even", even_bits, _EVEN_TERM_BITS),
             ("Odd", odd_bits, _ODD_TERM_BITS),
         ):
-            if bits < term_bits + self._levels and not (rail == "Odd" and bits == 0):
+            if bits < term_bits + self._levels:
                 raise ValueError(
                     f"{rail} accumulator must have at least {term_bits + self._levels} bits "
                     f"for {rows} rows, not {bits}"
@@ -99,10 +99,9 @@ class DotProductUnit(wiring.Component):
                 "activations": In(ArrayLayout(NIBBLE_BITS, rows)),
                 "controls": In(ArrayLayout(CONTROL, rows)),
                 "even": Out(even_bits),
+                "odd": Out(odd_bits),
             }
-            | ({"odd": Out(odd_bits)} if odd_bits else {})
         )
-        self._odd_bits = odd_bits
 
     @property
     def latency(self) -> int:
@@ -125,13 +124,14 @@ class DotProductUnit(wiring.Component):
         for row, control in enumerate(self.controls):
             term = Signal(_EVEN_TERM_BITS, name=f"term{row}", reset_less=True)
             m.d.sync += term.eq(form.shift(m, self.activations[row], control.shift, control.sign))
-            rails = (
-                Operand(term, _most(_EVEN_TERM_BITS), not_even[row], on=0),
-                Operand(term[:_ODD_TERM_BITS], _most(_ODD_TERM_BITS), odd_masks[row]),
+            words.append(
+                (
+                    Operand(term, _most(_EVEN_TERM_BITS), not_even[row], on=0),
+                    Operand(term[:_ODD_TERM_BITS], _most(_ODD_TERM_BITS), odd_masks[row]),
+                )
             )
-            words.append(rails if self._odd_bits else rails[:1])
 
         words = add_tree(m, form, words, self._levels)
-        accumulators = (self.even, self.odd) if self._odd_bits else (self.even,)
+        accumulators = (self.even, self.odd)
         accumulate(m, form, words, accumulators, self.valid, self.clear, self.latency)
         return m

@@ -7,10 +7,10 @@ from amaranth.hdl import Shape
 from amaranth.lib.data import ArrayLayout, StructLayout, UnionLayout
 from amaranth.utils import ceil_log2
 
-from tritone.spec.codebook import TABLE_ENTRIES, TERM_CODE
 from tritone.spec.fixed import NIBBLE_BITS
 from tritone.spec.isa import HEADER, INSTRUCTION_BITS, MAX_PASS_STEPS, PASS_STEP, RECORDS
 from tritone.spec.machine import BEAT_BITS, MachineConfig
+from tritone.spec.pass_plan import TABLE_ENTRIES
 from tritone.spec.record import Record
 
 __all__ = [
@@ -19,7 +19,6 @@ __all__ = [
     "NO_COLLISIONS",
     "PASS_STEPS",
     "TABLE",
-    "TERM",
     "feature_read_layout",
     "feature_write_layout",
     "record_layout",
@@ -33,8 +32,6 @@ def record_layout(record: Record) -> StructLayout:
         members["reserved_"] = Shape(record.bits - record.used_bits)
     return StructLayout(members)
 
-
-TERM = record_layout(TERM_CODE)
 
 # What a LOAD of weights translates nibbles by.
 TABLE = ArrayLayout(NIBBLE_BITS, TABLE_ENTRIES)

@@ -11,9 +11,9 @@ from amaranth.lib.data import ArrayLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from tritone.spec.codebook import TABLE_ENTRIES
 from tritone.spec.fixed import NIBBLE_BITS
-from tritone_hw.layout import TABLE, TERM
+from tritone.spec.pass_plan import TABLE_ENTRIES
+from tritone_hw.layout import TABLE
 from tritone_hw.platform.target import small_memory
 
 __all__ = ["LookupUnit"]
@@ -26,7 +26,7 @@ class LookupUnit(wiring.Component):
     the R * C that the array reads in a cycle. Each lane has the table in a small memory, which
     takes a tenth of the cells of multiplexers; it is filled an entry a cycle.
 
-    Timing: ``ready`` rises ``CYCLES`` cycles behind ``load``; ``terms`` are combinational.
+    Timing: ``ready`` rises ``CYCLES`` cycles behind ``load``; ``codes`` are combinational.
 
     Parameters
     ----------
@@ -41,12 +41,12 @@ class LookupUnit(wiring.Component):
     load : In(1)
         Strobe: take ``table``, from the next cycle on; begins anew where one is not there yet.
     table : In(TABLE)
-        A TERM_CODE for each nibble; holds still from the cycle behind ``load`` on.
+        The code for each nibble; holds still from the cycle behind ``load`` on.
     ready : Out(1)
         The table is there.
     nibbles : In(ArrayLayout(4, lanes))
         What to translate.
-    terms : Out(ArrayLayout(TERM, lanes))
+    codes : Out(ArrayLayout(NIBBLE_BITS, lanes))
         ``table[nibble]`` for each of them.
     """
 
@@ -63,7 +63,7 @@ class LookupUnit(wiring.Component):
                 "table": In(TABLE),
                 "ready": Out(1, init=1),
                 "nibbles": In(ArrayLayout(NIBBLE_BITS, lanes)),
-                "terms": Out(ArrayLayout(TERM, lanes)),
+                "codes": Out(ArrayLayout(NIBBLE_BITS, lanes)),
             }
         )
 
@@ -84,7 +84,7 @@ class LookupUnit(wiring.Component):
             m.d.sync += self.ready.eq(1)
         with m.If(self.load):
             m.d.sync += [self.ready.eq(0), entry.eq(0)]
-        for nibble, term in zip(self.nibbles, self.terms, strict=True):
+        for nibble, code in zip(self.nibbles, self.codes, strict=True):
             read = memory.read_port(domain="comb")
-            m.d.comb += [read.addr.eq(nibble), term.eq(read.data)]
+            m.d.comb += [read.addr.eq(nibble), code.eq(read.data)]
         return m

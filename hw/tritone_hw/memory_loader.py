@@ -86,7 +86,7 @@ class MemoryLoader(Component):
             write.last.eq(beat == last_beat),
             lookup.table.eq(self.table),
             lookup.nibbles.eq(self.beats.payload),
-            write.data.eq(Mux(weights, lookup.terms.as_value(), self.beats.payload)),
+            write.data.eq(Mux(weights, lookup.codes.as_value(), self.beats.payload)),
             self.writes.valid.eq(self.beats.valid & wanted & allowed),
             self.beats.ready.eq((self.writes.ready & allowed) | ~wanted),
         ]

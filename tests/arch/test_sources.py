@@ -15,7 +15,7 @@ MAX_LINES = 400
 # What has no meaning without a simulation is tested by the test modules that run one.
 TESTED_BY = {
     "sw/tritone/compiler/parameters.py": "tests/compiler/test_emit.py",
-    "hw/tritone_hw/comparison/unit.py": "tests/hw/comparison/test_plane_units.py",
+    "hw/tritone_hw/one_rail_unit.py": "tests/hw/test_plane_unit.py",
     "sim/tritone_sim/runner.py": "tests/sim/test_build.py",
     "sim/tritone_sim/verification.py": "tests/system/test_sabotage.py",
     "sim/tritone_sim/serial_bench.py": "tests/sim/test_serial_board.py",

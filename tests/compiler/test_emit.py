@@ -31,7 +31,7 @@ from tritone.spec.isa import (
     MemoryId,
     Opcode,
 )
-from tritone.spec.machine import preset
+from tritone.spec.machine import ArrayKind, preset
 from tritone.spec.program import Program
 
 TINY = preset("tiny-p2")
@@ -165,7 +165,11 @@ def test_loads_cover_the_payload(program: Program) -> None:
     # The first layer takes 2 groups of 9 words of post4, the last one 2 of 2 * 9 words of int8.
     weights = [(0, 18), (18, 36), (18 + 36, 36), (18 + 2 * 36, 36), (18 + 3 * 36, 36)]
     expected = [(MemoryId.PARAMETER, 0, (2 + 2 + 2) * 8), *((MemoryId.WEIGHT, *w) for w in weights)]
-    tables = [each.table for name in ("post4", "int8") for each in codebook(name).plan.passes]
+    tables = [
+        each.table
+        for name in ("post4", "int8")
+        for each in codebook(name).plan(ArrayKind.POST).passes
+    ]
     for (memory, address, words), again, (_, fields) in zip(
         expected, (False, False, False, True, False, True), _decode(program)[1:7], strict=True
     ):

@@ -240,16 +240,3 @@ def test_macs_are_useful_ones(spec: Any, random_network: Callable[..., Network])
     )
     assert [layer.macs for layer in fold(network)] == [5 * 3 * 3 * 2 * 4 * 5, 0]
     assert isinstance(fold(network)[0].bias, np.ndarray)
-
-
-def test_a_codebook_of_too_many_passes_is_refused(
-    spec: Any, random_network: Callable[..., Network]
-) -> None:
-    """The layer, the codebook and the remedy are named."""
-    network = random_network((1, 4, 4), [spec(out=2, codebook="odd8")])
-    message = (
-        r"^Layer layer0 must have weights that take at most 4 passes, not those of odd8; "
-        r"train it with another codebook"
-    )
-    with pytest.raises(ValueError, match=message):
-        fold(network)

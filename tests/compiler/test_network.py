@@ -11,8 +11,7 @@ import pytest
 
 from tritone.compiler import compile_network
 from tritone.graph import Network
-from tritone.spec.catalog import CATALOG
-from tritone.spec.machine import PRESETS, ArrayKind, RequantizerKind, preset
+from tritone.spec.machine import PRESETS, RequantizerKind, preset
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
@@ -23,31 +22,13 @@ def test_every_preset_compiles(
     half_octaves: Callable[..., Network],
 ) -> None:
     """A small network fits them all, and carries the fingerprint of its machine."""
-    book = "post4" if preset(name).array is ArrayKind.POST else "pot4"
+    book = {"post": "post4", "uniform": "int4", "pot": "pot4"}[preset(name).array]
     layers = [spec(out=8, codebook=book), spec(out=10, kernel=(6, 6), codebook=book, wide=True)]
     network = random_network((1, 8, 8), layers)
     if preset(name).requantizer is RequantizerKind.HALF_OCTAVE:
         network = half_octaves(network)
     program = compile_network(network, preset(name))
     assert program.machine.fingerprint == preset(name).fingerprint
-
-
-def test_one_rail_runs_powers_of_two(spec: Any, random_network: Callable[..., Network]) -> None:
-    """Codebooks whose passes take the even rail alone; another is refused by its layer."""
-    even = {name for name, book in CATALOG.items() if book.runs and book.plan.even}
-    odd = {name for name, book in CATALOG.items() if book.runs} - even
-    assert odd == {"post3", "post4", "post5", "twopost6", "twopost8"}
-    for name in sorted(even):
-        network = random_network((2, 3, 3), [spec(out=3, codebook=name)])
-        assert compile_network(network, preset("tiny_pot")).machine.name == "tiny_pot"
-    network = random_network((2, 3, 3), [spec(out=3, codebook="post4")])
-    message = (
-        r"^Layer layer0 must have weights that are sums of powers of two, not those of post4: the "
-        r"array has no rail of sqrt 2; train it with another codebook, such as pot4, or choose a "
-        r"machine with array = post$"
-    )
-    with pytest.raises(ValueError, match=message):
-        compile_network(network, preset("tiny_pot"))
 
 
 @pytest.mark.parametrize(
@@ -66,7 +47,7 @@ def test_one_rail_runs_powers_of_two(spec: Any, random_network: Callable[..., Ne
             r"^Layer layer0 must fit 4 parameter words with one output group, not 8$",
         ),
         (
-            {"even_bits": 12, "odd_bits": 11},
+            {"even_bits": 12},
             r"^Layer layer1 must fit one walk in the even accumulators, 4095, not \d+$",
         ),
     ],

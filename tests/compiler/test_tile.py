@@ -13,7 +13,7 @@ from tritone.compiler.fold import fold
 from tritone.compiler.tile import Reach, Region, TiledLayer, tile
 from tritone.graph import Network, PoolKind, Tensor
 from tritone.spec.catalog import codebook
-from tritone.spec.machine import MachineConfig, preset
+from tritone.spec.machine import ArrayKind, MachineConfig, preset
 
 MACHINES = [preset("tiny-p2"), MachineConfig(name="few", rows=16, columns=8, pixels=2)]
 
@@ -27,7 +27,7 @@ def test_weights_lie_where_the_machine_reads_them(
     layer = spec(out=13, kernel=(2, 3), codebook=name)
     network = random_network((18, 4, 4), [layer])
     tiled = tile(fold(network)[0], machine)
-    codes, plan = network.nodes[0].codes, codebook(name).plan
+    codes, plan = network.nodes[0].codes, codebook(name).plan(machine.array)
     rows, columns = machine.rows, machine.columns
     in_words = -(-18 // rows)
     groups = -(-13 // columns)
@@ -124,7 +124,7 @@ def test_groups_walk_over_the_words_that_they_meet(
     tiled = tile(fold(network)[0], preset("tiny"))
     assert tiled.reach == reach
     assert (tiled.walk, tiled.group_words) == (2 * reach.words, 2 * reach.words)
-    codes, plan = network.nodes[0].codes, codebook("post4").plan
+    codes, plan = network.nodes[0].codes, codebook("post4").plan(ArrayKind.POST)
     words = [int.from_bytes(word.tobytes(), "little") for word in tiled.weight_words[0]]
     assert len(words) == tiled.groups * 2 * reach.words
     inputs, outputs = channels // groups, out // groups

@@ -40,7 +40,6 @@ MACHINES = [
             pixels=1,
             requantizer_slots=4,
             even_bits=16,
-            odd_bits=15,
         ),
     )
 ]
@@ -313,7 +312,7 @@ def test_a_wrong_image_is_refused(network: Network) -> None:
 def test_accumulators_that_overflow_are_refused(network: Network) -> None:
     """A program for 20-bit accumulators, with its CHECK forged, on a machine that has 12."""
     program = compile_network(network, SMALL)
-    narrow = replace(SMALL, even_bits=12, odd_bits=11)
+    narrow = replace(SMALL, even_bits=12)
     assert CHECK.unpack(program.instruction_words()[0])["fingerprint"] == SMALL.fingerprint
     forged = replace(_edit(program, 0, fingerprint=narrow.fingerprint), machine=narrow)
     with pytest.raises(

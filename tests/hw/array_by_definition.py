@@ -6,7 +6,9 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from tritone.spec.machine import ArrayKind, MachineConfig
+from raw_sums import lane, step_excess
+
+from tritone.spec.machine import MachineConfig
 
 
 @dataclass(frozen=True)
@@ -76,13 +78,14 @@ def expected_drains(machine: MachineConfig, steps: list[Step]) -> list[tuple[int
         for pixel in range(machine.pixels):
             for column in range(machine.columns):
                 for row in range(machine.rows):
-                    term = step.weights[column * machine.rows + row]
-                    sign, on_odd, shift = term >> 3, term >> 2 & 1, term & 3
-                    product = step.nibbles[pixel][row] << shift
-                    if not on_odd:
-                        even[pixel][column] += 127 - product if sign else product
-                    elif shift < 3 and machine.array is ArrayKind.POST:
-                        odd[pixel][column] += 63 - product if sign else product
+                    code, nibble = (
+                        step.weights[column * machine.rows + row],
+                        step.nibbles[pixel][row],
+                    )
+                    more = lane(machine.array, code, nibble)
+                    even[pixel][column] += more[0]
+                    odd[pixel][column] += more[1]
+                even[pixel][column] += step_excess(machine)
         if step.drain:
             drains.append((cycle, [list(row) for row in even], [list(row) for row in odd]))
     return drains

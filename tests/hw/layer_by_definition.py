@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from raw_sums import step_excess, zero_sums
 from stored_tensors import Bytes, region, stored_pixels
 from stored_weights import weight_words
 
@@ -160,7 +161,8 @@ def _convolution(
             met = pixels[group * inputs : (group + 1) * inputs] - zero
             values[made] += np.einsum("oi,iyx->oyx", scaled[made, :, ky, kx], met)
 
-    passes = book.plan.passes
+    plan = book.plan(shape.array)
+    passes, length = plan.passes, _reach(layer, shape)[0] * layer.kernel[0] * layer.kernel[1]
     nibbles = 1 if layer.bits <= 4 else 2
     walks = sorted(
         ((each.shift + 4 * nibble) // 4, index, nibble)
@@ -179,13 +181,10 @@ def _convolution(
                 "drain": final or layer.drain_each_walk,
             }
         )
-        # Raw accumulators count a negative term as 127 or 63 less it.
-        for channel in range(len(codes)):
-            for code in codes[channel].flat:
-                term = passes[index].table[book.plan.nibbles[code][passes[index].plane]]
-                sign, odd, nothing = term >> 3 & 1, term >> 2 & 1, term & 7 == 7
-                rail = odd_unit[channel] * 63 if odd else even_unit[channel] * 127
-                bias[channel] -= sign * (0 if nothing else rail) << 4 * shift
+        # What raw sums have too much.
+        bias -= even_unit * step_excess(shape) * length << 4 * shift
+        for raw, unit in zip(zero_sums(plan, index), (even_unit, odd_unit), strict=True):
+            bias -= unit * raw[codes].sum((1, 2, 3)) << 4 * shift
     return Work(
         values=values,
         bias=bias,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Arrays of the comparison are given weights, and their sums are those of numpy's integers."""
+"""Arrays are given weights, and their sums are those of numpy's integers."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from amaranth.sim import Simulator
 
-from tritone_hw.comparison.arrays import ARRAYS
+from tritone_hw.comparison.arrays import ComparedArray
 
 __all__ = ["COLUMNS", "ROWS", "check_array"]
 
 ROWS, COLUMNS = 8, 4
 
 
-def run(array: str, nibbles: Any, weights: Any, clears: list[int]) -> list[Any]:
+def run(array: ComparedArray, nibbles: Any, weights: Any, clears: list[int]) -> list[Any]:
     """Return the sums of each step, of all columns, in the cycles in which they must stand there.
 
     Parameters
@@ -25,7 +25,7 @@ def run(array: str, nibbles: Any, weights: Any, clears: list[int]) -> list[Any]:
     nibbles, weights : [step, row], [step, column, row].
     clears : 1 for a step that begins new sums.
     """
-    dut = ARRAYS[array].make(ROWS, COLUMNS, 1)
+    dut = array.make(ROWS, COLUMNS, 1)
     steps = len(nibbles)
     found: list[Any] = []
 
@@ -53,10 +53,10 @@ def run(array: str, nibbles: Any, weights: Any, clears: list[int]) -> list[Any]:
 
 
 def expected(
-    array: str, values: Any, of_step: int, nibbles: Any, weights: Any, clears: list[int]
+    array: ComparedArray, values: Any, of_step: int, nibbles: Any, weights: Any, clears: list[int]
 ) -> list[Any]:
     """Return the sums by numpy's integers; ``values`` has value and constant of each code."""
-    bits = ARRAYS[array].even_bits
+    bits = array.even_bits
     products = (values[weights, 0] * nibbles[:, None, :] + values[weights, 1]).sum(axis=2)
     sums, total = [], np.zeros(COLUMNS, dtype=np.int64)
     for each, clear in zip(products + of_step, clears, strict=True):
@@ -66,13 +66,13 @@ def expected(
 
 
 def check_array(
-    array: str, weight: Callable[[int], tuple[int, int]], nought: int, of_step: int = 0
+    array: ComparedArray, weight: Callable[[int], tuple[int, int]], nought: int, of_step: int = 0
 ) -> None:
     """Compare every weight with every activation alone, then random steps.
 
     Parameters
     ----------
-    array : name of the array.
+    array : which array; its sums wrap at its ``even_bits``.
     weight : what a code multiplies by, and the constant that it leaves in a sum.
     nought : a code that does neither.
     of_step : the constant that a step leaves.

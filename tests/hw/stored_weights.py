@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which terms weight memory holds, written out from docs/machine.md."""
+"""Which codes weight memory holds, written out from docs/machine.md."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tritone.spec.codebook import Codebook
-from tritone.spec.machine import MachineConfig
+from tritone.spec.machine import ArrayKind, MachineConfig
 
 __all__ = ["weight_words"]
 
@@ -19,15 +19,16 @@ def weight_words(
     groups: int,
     reach: tuple[int, int],
 ) -> list[int]:
-    """Return weight words: pass, group, ky, kx, channel word; term ``column * R + row``.
+    """Return weight words: pass, group, ky, kx, channel word; code ``column * R + row``.
 
     ``codes`` are (out, in of a group, ky, kx), ``reach`` the words of a walk and the output groups
-    that have them in turn. Channels of other groups meet terms that are nothing.
+    that have them in turn. Channels of other groups meet codes that are nothing.
     """
     out_channels, inputs, kernel_height, kernel_width = codes.shape
     length, turn = reach
     words = []
-    for each in book.plan.passes:
+    plan, nothing = book.plan(shape.array), 0 if shape.array is ArrayKind.UNIFORM else 0b0111
+    for each in plan.passes:
         for first in range(0, out_channels, shape.columns):
             start = first // shape.columns // turn * length * shape.rows
             for ky in range(kernel_height):
@@ -37,11 +38,11 @@ def weight_words(
                         for column in range(shape.columns):
                             for row in range(shape.rows):
                                 o, i = first + column, channel + row
-                                term = 0b0111  # nothing
+                                code = nothing
                                 own = o * groups // out_channels
                                 if o < out_channels and i // inputs == own:
-                                    nibbles = book.plan.nibbles[codes[o, i % inputs, ky, kx]]
-                                    term = each.table[nibbles[each.plane]]
-                                word |= term << 4 * (column * shape.rows + row)
+                                    nibbles = plan.nibbles[codes[o, i % inputs, ky, kx]]
+                                    code = each.table[nibbles[each.plane]]
+                                word |= code << 4 * (column * shape.rows + row)
                         words.append(word)
     return words

@@ -11,7 +11,7 @@ from engine_host import machine, run
 from layer_by_definition import Gain, Layer, Shortcut
 
 from tritone.spec.isa import PoolMode
-from tritone.spec.machine import MachineConfig
+from tritone.spec.machine import ArrayKind, MachineConfig
 
 ADAPTIVE = machine(8, 8, 2, 4, 32, adaptive=True)
 FEW_COLUMNS = machine(16, 4, 4, 4, 32, adaptive=True)
@@ -66,3 +66,16 @@ ADAPTED = {
 def test_adaptive_steps(shape: MachineConfig, count: int) -> None:
     """Betas of several registers, both rules for M; fixed steps beside them as on any machine."""
     run(shape, dict(list(ADAPTED.items())[:count]))
+
+
+def test_adaptive_steps_of_integers() -> None:
+    """On an array of integers these are what they are on any."""
+    shape = replace(ADAPTIVE, name="integers", array=ArrayKind.UNIFORM)
+    own = {"post4": "int4"}
+    run(
+        shape,
+        {
+            name: replace(layer, codebook=own.get(layer.codebook, layer.codebook))
+            for name, layer in ADAPTED.items()
+        },
+    )

@@ -65,8 +65,9 @@ def simulate(machine: MachineConfig, steps: list[Step]) -> tuple[int, list[tuple
         (preset("tiny"), [1] * 12, 0.0),
         # Longer sums, steps missing at random.
         (preset("tiny"), [3, 1, 2, 7, 1, 4], 0.4),
-        # One rail.
+        # One rail: powers of two, integers.
         (preset("tiny_pot"), [2, 1, 5], 0.2),
+        (preset("tiny_uniform"), [2, 1, 5], 0.2),
         # Two pixels must share weights but not activations.
         (preset("tiny-p2"), [2, 1, 3], 0.2),
         # Fewer columns than rows.
@@ -76,7 +77,7 @@ def simulate(machine: MachineConfig, steps: list[Step]) -> tuple[int, list[tuple
             0.2,
         ),
     ],
-    ids=["back-to-back", "gaps", "one rail", "two-pixels", "narrow"],
+    ids=["back-to-back", "gaps", "powers", "integers", "two-pixels", "narrow"],
 )
 def test_drains(machine: MachineConfig, lengths: list[int], gaps: float) -> None:
     """Each drain shows its sums exactly ``latency`` cycles after its last step, and at no other."""

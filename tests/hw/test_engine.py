@@ -15,7 +15,7 @@ from layer_by_definition import Layer, Shortcut, job
 
 from tritone.spec import timing
 from tritone.spec.isa import Opcode, PoolMode
-from tritone.spec.machine import MachineConfig, RequantizerKind
+from tritone.spec.machine import ArrayKind, MachineConfig, RequantizerKind
 from tritone_hw.engine import Engine
 
 TINY = machine(8, 8, 1, 8, 128)
@@ -28,6 +28,9 @@ NARROW_P4 = machine(16, 4, 4, 4, 32)
 
 ADAPTIVE = machine(8, 8, 2, 4, 32, adaptive=True)
 HALF = replace(TINY, name="half", requantizer=RequantizerKind.HALF_OCTAVE)
+UNIFORM = replace(TINY, name="uniform", array=ArrayKind.UNIFORM)
+POT = replace(TINY, name="pot", array=ArrayKind.POT, even_bits=23)
+HALF_UNIFORM = replace(UNIFORM, name="half-uniform", requantizer=RequantizerKind.HALF_OCTAVE)
 
 CASES = {
     "3x3 with padding, odd width, codes behind the channels": Layer(
@@ -121,6 +124,23 @@ CASES = {
 }
 
 
+# On arrays of one rail; the same layers with weights that these have.
+ONE_RAIL = {
+    f"{name}: {book}": replace(CASES[name], codebook=book)
+    for name, book in (
+        ("3x3 with padding, odd width, codes behind the channels", "int4"),
+        ("eight pass steps: int8 by 8 bit", "int8"),
+        ("several channel words, 1x1", "pot4"),
+        ("the window is the input, wide results", "odd3"),
+        ("depthwise", "pot4"),
+        ("a drain for each walk", "int6"),
+        ("a shortcut to each of several drains and wide results", "apot4"),
+        ("a shortcut replaced in place", "ternary"),
+        ("average", "post4"),
+        ("a pool that adds", "post4"),
+    )
+}
+
 # What depends on the ratios of rows, columns and pixels.
 SHAPED = [
     "3x3 with padding, odd width, codes behind the channels",
@@ -147,6 +167,12 @@ SHAPED = [
 def test_layers(shape: MachineConfig, names: Iterable[str]) -> None:
     """The results are stored, nothing else has changed, and the cycles obey the law."""
     run(shape, {name: CASES[name] for name in names})
+
+
+@pytest.mark.parametrize("shape", [UNIFORM, POT, HALF_UNIFORM], ids=lambda shape: shape.name)
+def test_layers_on_one_rail(shape: MachineConfig) -> None:
+    """Weights of one nibble and of two, shortcuts and pools; the latency is the array's own."""
+    run(shape, ONE_RAIL)
 
 
 def test_transfers_beside_a_layer() -> None:
@@ -208,7 +234,7 @@ def test_transfers_beside_a_layer() -> None:
 def test_cycle_constants() -> None:
     """The cycle model of the specification has the gateware's latencies."""
     assert timing.RECIPROCAL_CYCLES == Engine.RECIPROCAL_CYCLES
-    for shape in (TINY, NARROW, NARROW_P4, HALF, ADAPTIVE):
+    for shape in (TINY, NARROW, NARROW_P4, HALF, ADAPTIVE, UNIFORM, POT):
         engine = Engine(shape)
         assert timing.START == Engine.START
         for opcode in (Opcode.CONVOLVE, Opcode.POOL):

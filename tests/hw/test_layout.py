@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from tritone.spec.codebook import TERM_CODE
+from tritone.spec.array_code import TERM_CODE
 from tritone.spec.isa import HEADER, PARAMETER, PASS_STEP, RECORDS
 from tritone.spec.machine import preset
 from tritone.spec.record import Record

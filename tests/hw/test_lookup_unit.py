@@ -39,7 +39,7 @@ def test_every_entry_and_code(simulate: Any) -> None:
                 codes = [code, rng.randrange(16), 15 - code]
                 ctx.set(dut.nibbles, codes)
                 await ctx.delay(1e-9)
-                got = ctx.get(dut.terms.as_value())
+                got = ctx.get(dut.codes.as_value())
                 assert [got >> 4 * lane & 15 for lane in range(3)] == [
                     table[each] for each in codes
                 ]

@@ -8,7 +8,7 @@ from fractions import Fraction
 import pytest
 
 from tritone.spec.catalog import CATALOG, codebook
-from tritone.spec.codebook import Level
+from tritone.spec.level import Level
 
 SQRT2 = Fraction(181, 128)  # by definition of the project
 

@@ -23,7 +23,7 @@ OTHER: dict[str, dict[str, Any]] = {
     "parameter_words": {"parameter_words": 1024},
     "gather_width": {"gather_width": 128},
     "instruction_words": {"instruction_words": 1024},
-    "even_bits": {"even_bits": 21, "odd_bits": 20},
+    "even_bits": {"even_bits": 21},
     "requantizer": {"requantizer": RequantizerKind.HALF_OCTAVE},
     "adaptive": {"adaptive": True},
     "array": {"array": ArrayKind.POT},
@@ -31,8 +31,8 @@ OTHER: dict[str, dict[str, Any]] = {
 
 
 def test_every_parameter_changes_the_fingerprint() -> None:
-    """The fingerprint differs for each parameter; odd_bits changes with even_bits only."""
-    parameters = {field.name for field in fields(MachineConfig)} - {"name", "odd_bits"}
+    """The fingerprint differs for each parameter."""
+    parameters = {field.name for field in fields(MachineConfig)} - {"name"}
     assert parameters == set(OTHER)
     prints = [replace(BASE, **change).fingerprint for change in OTHER.values()]
     assert len({BASE.fingerprint, *prints}) == 1 + len(OTHER)
@@ -73,11 +73,23 @@ def test_derived_figures() -> None:
         ({"columns": 32}, r"^columns must not exceed rows \(16\), not 32$"),
         ({"requantizer_slots": 32}, r"^requantizer_slots must not exceed columns \(16\), not 32$"),
         ({"feature_words": 0}, r"^feature_words must be a power of two in 4..65536, not 0$"),
-        ({"even_bits": 20, "odd_bits": 20}, r"^even_bits must be in 12..28 and odd_bits one less"),
-        ({"even_bits": 11, "odd_bits": 10}, r"^even_bits must be in 12..28 .*, not 11 and 10$"),
+        ({"even_bits": 11}, r"^even_bits must be in 12..28, not 11$"),
+        ({"even_bits": 29}, r"^even_bits must be in 12..28, not 29$"),
+        (
+            {"rows": 64, "even_bits": 12},
+            r"^even_bits must be at least 13, for a step of 64 rows on an array post, not 12$",
+        ),
+        (
+            {"array": ArrayKind.POT, "even_bits": 13},
+            r"^even_bits must be at least 14, for a step of 16 rows on an array pot, not 13$",
+        ),
+        (
+            {"array": ArrayKind.UNIFORM, "rows": 32, "even_bits": 12},
+            r"^even_bits must be at least 13, for a step of 32 rows on an array uniform, not 12$",
+        ),
     ],
 )
-def test_bad_shapes_are_refused(change: dict[str, int], message: str) -> None:
+def test_bad_shapes_are_refused(change: dict[str, Any], message: str) -> None:
     """Each parameter is checked with its own message."""
     with pytest.raises(ValueError, match=message):
         replace(BASE, **change)
@@ -104,11 +116,10 @@ def test_adaptive_is_true_or_false(value: Any) -> None:
         replace(BASE, adaptive=value)
 
 
-@pytest.mark.parametrize("name", ["even_bits", "odd_bits"])
-def test_accumulator_widths_must_be_integers(name: str) -> None:
+def test_accumulator_widths_must_be_integers() -> None:
     """Widths are checked like the other parameters."""
-    values: dict[str, Any] = {name: "20"}
-    with pytest.raises(TypeError, match=rf"^{name} must be an integer, not '20'$"):
+    values: dict[str, Any] = {"even_bits": "20"}
+    with pytest.raises(TypeError, match=r"^even_bits must be an integer, not '20'$"):
         replace(BASE, **values)
 
 
@@ -124,8 +135,25 @@ def test_kinds_must_be_kinds() -> None:
     message = r"^requantizer must be one of multiplier, half_octave, not 'none'$"
     with pytest.raises(ValueError, match=message):
         MachineConfig.from_values(file | {"requantizer": "none"})
-    with pytest.raises(ValueError, match=r"^array must be one of post, pot, not 'uniform'$"):
-        MachineConfig.from_values(file | {"array": "uniform"})
+    with pytest.raises(ValueError, match=r"^array must be one of post, uniform, pot, not 'fp4'$"):
+        MachineConfig.from_values(file | {"array": "fp4"})
+
+
+def test_rails() -> None:
+    """An odd term has a bit less than an even one; an array of one rail has no odd accumulator."""
+    widths = {kind: replace(BASE, array=kind).odd_bits for kind in ArrayKind}
+    assert widths == {ArrayKind.POST: 19, ArrayKind.UNIFORM: 0, ArrayKind.POT: 0}
+
+
+def test_largest_steps() -> None:
+    """Of 16 rows: all activations 15 less than nothing, or times 7 and the inverted sign plane."""
+    most = {kind: replace(BASE, array=kind).step_most for kind in ArrayKind}
+    assert most == {
+        ArrayKind.POST: 16 * 127,
+        ArrayKind.UNIFORM: 16 * 15 * 7 + 8 * 255,
+        ArrayKind.POT: 16 * 1023,
+    }
+    assert BASE.plane_bits == 8  # 16 * 15 = 240
 
 
 def test_presets() -> None:

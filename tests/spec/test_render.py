@@ -95,8 +95,8 @@ def test_levels_and_positions_in_the_reference() -> None:
     """Rows by hand: POST4's code 6 is 4 root 2, and steps lies at 358:295."""
     text = markdown()
     assert re.search(r"^\| 6 \|( [^|]* \|){2} 4√2 \|", text, re.MULTILINE)
-    assert "| `odd8` | 8 | 256 | 1, 3..255 | 1/255 | more than 4 | - | trained and" in text
-    assert "| `odd3` | 3 | 8 | 1, 3..7 | 1/7 | 2 | 1 | 0:<<0, 0:<<0 |" in text
+    assert "| `odd8` | 8 | 256 | 1, 3..255 | 1/255 | - | 3: 0:<<0, 1:<<4, 2:<<8 | - |" in text
+    assert "| `odd3` | 3 | 8 | 1, 3..7 | 1/7 | 2: 0:<<0, 0:<<0 | 1: 0:<<0 | 2: " in text
     assert "4+√2, 4√2, 6" not in text, "long lists are abbreviated"
     assert "| 358:295 | `steps` | 64 |" in text
     assert "| `0x38` | `cycles_low` | read |" in text

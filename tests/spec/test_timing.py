@@ -9,7 +9,7 @@ import pytest
 
 from tritone.spec import timing
 from tritone.spec.isa import LAYER, PASS_STEP, Adaptation, Opcode
-from tritone.spec.machine import MachineConfig, RequantizerKind, preset
+from tritone.spec.machine import ArrayKind, MachineConfig, RequantizerKind, preset
 
 TINY_P2 = preset("tiny-p2")
 
@@ -103,6 +103,11 @@ def test_flush_grows_with_the_pipeline() -> None:
     assert timing.flush(TINY_P2, Opcode.POOL) < timing.flush(TINY_P2, Opcode.CONVOLVE)
     small, large = preset("tiny"), preset("ecp5_25")
     assert timing.array_latency(large) == timing.array_latency(small) + 1
+    # Two cycles for the joints of bit planes instead of one for terms; two shifters in a row.
+    for kind in (ArrayKind.UNIFORM, ArrayKind.POT):
+        other = replace(small, array=kind)
+        assert timing.array_latency(other) == timing.array_latency(small) + 1
+        assert timing.flush(other, Opcode.POOL) == timing.flush(small, Opcode.POOL)
     assert timing.pool_latency(large) == timing.pool_latency(small)
     assert timing.requantizer_latency(large) == timing.requantizer_latency(small)
     half = replace(small, requantizer=RequantizerKind.HALF_OCTAVE)

@@ -164,22 +164,3 @@ def test_networks_without_multipliers_are_equal(
         assert found.logit_mismatches == 0
         expected = layers.run(network, images(network, 2, seed=2))[network.output]
         assert (found.logits == expected.reshape(2, -1)).all()
-
-
-def test_one_rail_is_enough_for_powers_of_two(
-    machine_model: Callable[[MachineConfig], Any],
-    random_network: Callable[..., Network],
-    spec: Any,
-    tmp_path: Path,
-) -> None:
-    """An array without the odd rail runs whatever its codebooks need of the even one."""
-    machine, ring = preset("tiny_pot"), (1, 1, 1, 1)
-    books = ("int8", "pot4", "int4", "apot4", "fp4_e2m1", "ternary", "odd2")
-    specs = [spec(out=9, codebook=book, bits=4 + 4 * (book == "int8"), pad=ring) for book in books]
-    specs += [spec(out=5, kernel=(5, 6), codebook="binary", bits=3, wide=True)]
-    network = random_network((3, 5, 6), specs, seed=7)
-    found = run(network, machine, machine_model(machine), 2, tmp_path)
-    assert str(found.comparison.divergence) == "None"
-    assert found.comparison.mismatches == 0
-    expected = layers.run(network, images(network, 2, seed=2))[network.output]
-    assert (found.logits == expected.reshape(2, -1)).all()

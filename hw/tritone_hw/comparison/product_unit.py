@@ -7,12 +7,12 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib.data import StructLayout
 
 from tritone.spec.fixed import NIBBLE_BITS
-from tritone_hw.comparison.unit import ComparisonUnit
+from tritone_hw.one_rail_unit import OneRailUnit
 
 __all__ = ["ProductUnit"]
 
 
-class ProductUnit(ComparisonUnit):
+class ProductUnit(OneRailUnit):
     """Weights in two's complement: the operators ``*`` and ``+``, a register behind each level.
 
     There are no constants in its sums.

@@ -14,7 +14,7 @@ from math import lcm
 
 from tritone.compiler.tile import TiledLayer
 from tritone.spec.codebook import Codebook
-from tritone.spec.machine import MachineConfig
+from tritone.spec.machine import ArrayKind, MachineConfig
 
 __all__ = ["Block", "Constants", "Slice", "WeightRun", "plan_constants"]
 
@@ -168,7 +168,7 @@ def _blocks(sizes: Sequence[int], there: int) -> tuple[Block, ...]:
 
 
 def _runs(
-    block: Block, slices: Sequence[Slice], layers: Sequence[TiledLayer]
+    block: Block, slices: Sequence[Slice], layers: Sequence[TiledLayer], array: ArrayKind
 ) -> tuple[WeightRun, ...]:
     """Return where the weights of each codebook lie in a block: a pass of it takes one LOAD."""
     members: dict[str, list[int]] = {}
@@ -184,7 +184,7 @@ def _runs(
             slices[index].groups * layers[slices[index].layer].group_words for index in indices
         )
         runs.append(WeightRun(books[name], tuple(indices), base, words))
-        base += words * len(books[name].plan.passes)
+        base += words * len(books[name].plan(array).passes)
     return tuple(runs)
 
 
@@ -211,7 +211,7 @@ def plan_constants(layers: Sequence[TiledLayer], machine: MachineConfig) -> Cons
     )
     counts = [each.groups * parameter_sizes[each.layer] for each in slices]
     parameters = _blocks(counts, machine.parameter_words)
-    runs = tuple(_runs(block, slices, layers) for block in weights)
+    runs = tuple(_runs(block, slices, layers, machine.array) for block in weights)
     weight_bases, plane_words = [0] * len(slices), [0] * len(slices)
     for run in (run for block in runs for run in block):
         top = run.base

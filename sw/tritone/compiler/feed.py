@@ -108,7 +108,7 @@ def feed_constants(
     for runs in constants.weight_runs:
         loads: list[Fields] = []
         for run in runs:
-            plan = run.book.plan
+            plan = run.book.plan(machine.array)
             planes = [_plane(run, constants.slices, layers, p) for p in range(plan.planes)]
             starts = [len(data) + len(planes[0]) * p for p in range(plan.planes)]
             data += b"".join(planes)

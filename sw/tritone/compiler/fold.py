@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from tritone.graph import Convolution, Gain, Network, Pool, PoolKind, Shortcut, Tensor, Window
 from tritone.spec.catalog import codebook
-from tritone.spec.codebook import MAX_PASSES, Codebook, Level
+from tritone.spec.codebook import Codebook
 from tritone.spec.fixed import (
     LOGIT,
     OFFSET,
@@ -27,6 +27,7 @@ from tritone.spec.fixed import (
     half,
 )
 from tritone.spec.isa import Adaptation, Opcode, PoolMode
+from tritone.spec.level import Level
 from tritone.spec.machine import RequantizerKind
 
 __all__ = ["Added", "Integers", "Layer", "Octaves", "Weights", "fold", "require_format"]
@@ -227,12 +228,6 @@ def _convolution(node: Convolution, network: Network, kind: RequantizerKind) -> 
         raise ValueError(
             f"Layer {node.name} must make its beta from what it reads with a fixed step, "
             f"not with the adaptive one of {node.gain.tensor}"
-        )
-    if not codebook(node.codebook).runs:
-        raise ValueError(
-            f"Layer {node.name} must have weights that take at most {MAX_PASSES} passes, "
-            f"not those of {node.codebook}; train it with another codebook "
-            "(docs/reference.md lists their passes)"
         )
     source, result = _tensor(network, node.input), network.tensors[node.output]
     octaves = _octaves(node, kind)

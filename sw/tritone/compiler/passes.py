@@ -8,14 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from tritone.compiler.fold import Integers, Layer, Weights
-from tritone.spec.codebook import Pass, decode_term
-from tritone.spec.fixed import EVEN_TERM, NIBBLE_BITS, ODD_TERM, FixedFormat
+from tritone.spec.fixed import EVEN_TERM, NIBBLE_BITS, ODD_TERM, POWER_TERM
 from tritone.spec.isa import MAX_PASS_STEPS, PASS_STEP, PoolMode
 from tritone.spec.machine import ArrayKind, MachineConfig
+from tritone.spec.pass_plan import MAX_PASSES, PassPlan
 
 __all__ = ["Schedule", "plan_passes"]
 
-_RAILS: tuple[tuple[str, FixedFormat], ...] = (("even", EVEN_TERM), ("odd", ODD_TERM))
+_RAILS = ("even", "odd")
+# What a negative term is inverted in, on each rail; weights in two's complement have none.
+_INVERTED = {
+    ArrayKind.POST: {"even": EVEN_TERM.high, "odd": ODD_TERM.high},
+    ArrayKind.UNIFORM: {"even": 0, "odd": 0},
+    ArrayKind.POT: {"even": POWER_TERM.high, "odd": 0},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,32 +60,38 @@ class _Walk:
     complement: Integers
 
 
-def _terms(weights: Weights, each: Pass, rail: str) -> tuple[Integers, Integers]:
-    """Return factor (0: no term) and sign (1: negative) of each weight's term on ``rail``."""
-    plan = weights.book.plan
-    factors, negative = [], []
-    for nibbles in plan.nibbles:
-        term = decode_term(each.table[nibbles[each.plane]])
-        added = term is not None and term.odd == (rail == "odd")
-        factors.append(1 << term.shift if term is not None and added else 0)
-        negative.append(int(term is not None and added and term.sign < 0))
-    return weights.by_code(factors), weights.by_code(negative)
+def _step_excess(machine: MachineConfig) -> int:
+    """Return what a step adds too much to the even accumulators, whatever its weights are.
+
+    Of bit planes the highest place, -8, is inverted in the width of its sum.
+    """
+    if machine.array is not ArrayKind.UNIFORM:
+        return 0
+    return ((1 << machine.plane_bits) - 1) << (NIBBLE_BITS - 1)
 
 
-def _walk(weights: Weights, index: int, nibble: int, bits: int) -> _Walk:
-    """Return the walk of pass ``index`` over one nibble of activations of ``bits`` bits."""
-    each = weights.book.plan.passes[index]
+def _walk(
+    weights: Weights, plan: PassPlan, index: int, nibble: int, bits: int, excess: int
+) -> _Walk:
+    """Return the walk of pass ``index`` over one nibble of activations of ``bits`` bits.
+
+    ``excess`` is what its steps add too much to the even accumulators.
+    """
     largest = min((1 << bits) - 1 >> (NIBBLE_BITS * nibble), (1 << NIBBLE_BITS) - 1)
-    shift = each.shift + NIBBLE_BITS * nibble
+    shift = plan.passes[index].shift + NIBBLE_BITS * nibble
+    levels = [plan.added(index, code) for code in range(len(plan.nibbles))]
     bounds = {}
     complement: Integers = np.zeros(len(weights.codes), np.int64)
-    for rail, form in _RAILS:
-        factors, negative = _terms(weights, each, rail)
-        # A negative term is the complement form.high - factor * n, largest for n = 0.
-        gain = np.where(negative == 1, form.high, factors * largest)
-        bounds[rail] = gain.sum(axis=(1, 2, 3))
-        excess = form.high * negative.sum(axis=(1, 2, 3))
-        complement += (weights.units[rail] * excess) << shift
+    for rail in _RAILS:
+        factors = weights.by_code([level.odd if rail == "odd" else level.even for level in levels])
+        negative = factors < 0
+        inverted = _INVERTED[plan.array][rail]
+        constant = excess if rail == "even" else 0
+        # A negative term is the complement inverted - factor * n, largest for n = 0.
+        gain = np.where(negative, inverted, factors * largest)
+        bounds[rail] = gain.sum(axis=(1, 2, 3)) + constant
+        too_much = inverted * negative.sum(axis=(1, 2, 3)) + constant
+        complement += (weights.units[rail] * too_much) << shift
     step = {
         "plane": index,
         "nibble": nibble,
@@ -87,6 +99,25 @@ def _walk(weights: Weights, index: int, nibble: int, bits: int) -> _Walk:
         "drain": 0,
     }
     return _Walk(step, bounds, complement)
+
+
+def _require_plan(layer: Layer, weights: Weights, machine: MachineConfig) -> PassPlan:
+    """Return the pass plan of the layer's codebook on the machine's array."""
+    book, array = weights.book, machine.array
+    if book.runs(array):
+        return book.plan(array)
+    if not book.integer and not array.odd_rail:
+        other = {ArrayKind.UNIFORM: "int4", ArrayKind.POT: "pot4"}[array]
+        raise ValueError(
+            f"Layer {layer.name} must have weights without sqrt 2, not those of {book.name}: the "
+            f"array {array} has no rail of it; train it with another codebook, such as {other}, or "
+            "choose a machine with array = post"
+        )
+    raise ValueError(
+        f"Layer {layer.name} must have weights that take at most {MAX_PASSES} passes, "
+        f"not those of {book.name} on an array {array}; train it with another codebook "
+        "(docs/reference.md lists their passes)"
+    )
 
 
 def _require_accumulators(
@@ -108,29 +139,29 @@ def _plan_pool(layer: Layer, limits: dict[str, int]) -> Schedule:
     return Schedule(steps=({"plane": 0, "nibble": 0, "shift": 0, "drain": 1},), bias=layer.bias)
 
 
-def plan_passes(layer: Layer, machine: MachineConfig) -> Schedule:
+def plan_passes(layer: Layer, machine: MachineConfig, walk_steps: int) -> Schedule:
     """Return the pass steps of ``layer`` in ascending total shift.
 
     They drain wherever the shift changes or a sum might overflow.
 
+    Parameters
+    ----------
+    walk_steps : steps of a walk.
+
     Raises
     ------
-    ValueError : one walk alone might overflow the accumulators of ``machine``.
+    ValueError : the array has no passes for the weights, or one walk alone might overflow the
+        accumulators of ``machine``.
     """
     limits = {"even": (1 << machine.even_bits) - 1, "odd": (1 << machine.odd_bits) - 1}
     if layer.weights is None:
         return _plan_pool(layer, limits)
-    book = layer.weights.book
-    if machine.array is ArrayKind.POT and not book.plan.even:
-        raise ValueError(
-            f"Layer {layer.name} must have weights that are sums of powers of two, not those of "
-            f"{book.name}: the array has no rail of sqrt 2; train it with another codebook, such "
-            "as pot4, or choose a machine with array = post"
-        )
+    plan = _require_plan(layer, layer.weights, machine)
+    excess = walk_steps * _step_excess(machine)
     nibbles = -(-layer.bits // NIBBLE_BITS)
     walks = [
-        _walk(layer.weights, index, nibble, layer.bits)
-        for index in range(len(layer.weights.book.plan.passes))
+        _walk(layer.weights, plan, index, nibble, layer.bits, excess)
+        for index in range(len(plan.passes))
         for nibble in range(nibbles)
     ]
     # At most 4 passes of 2 nibbles.

@@ -160,7 +160,7 @@ def _weight_words(
     """
     if layer.weights is None:
         return np.zeros((0, 0, machine.weight_word_bits // 8), np.uint8)
-    plan, codes = layer.weights.book.plan, layer.weights.codes
+    plan, codes = layer.weights.book.plan(machine.array), layer.weights.codes
     outputs, inputs, height, width = codes.shape
     made = outputs // layer.weights.groups
     rows = reach.words * machine.rows
@@ -220,9 +220,10 @@ def tile(layer: Layer, machine: MachineConfig) -> TiledLayer:
     _, height, width = layer.output.shape
     kernel = layer.window.kernel[0] * layer.window.kernel[1]
     reach = _reach(layer, groups, machine)
+    walk = kernel * reach.words
     return TiledLayer(
         layer=layer,
-        schedule=plan_passes(layer, machine),
+        schedule=plan_passes(layer, machine, walk),
         input=source,
         output=result,
         shortcut=Region.of(layer.shortcut.tensor, machine) if layer.shortcut else None,
@@ -230,7 +231,7 @@ def tile(layer: Layer, machine: MachineConfig) -> TiledLayer:
         reach=reach,
         shortcut_groups=_shortcut_groups(layer, machine),
         tiles=height * -(-width // machine.pixels),
-        walk=kernel * reach.words,
-        planes=len(layer.weights.book.plan.passes) if layer.weights else 0,
+        walk=walk,
+        planes=len(layer.weights.book.plan(machine.array).passes) if layer.weights else 0,
         weight_words=_weight_words(layer, groups, reach, machine),
     )

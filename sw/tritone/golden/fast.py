@@ -16,7 +16,6 @@ import numpy.typing as npt
 from tritone.golden.batch import require_images
 from tritone.graph import Convolution, Network, Pool, PoolKind, Shortcut, Tensor, Window
 from tritone.spec.catalog import codebook
-from tritone.spec.codebook import Level
 from tritone.spec.fixed import (
     BETA,
     GAIN_FRACTION,
@@ -25,6 +24,7 @@ from tritone.spec.fixed import (
     STREAM,
     half,
 )
+from tritone.spec.level import Level
 
 __all__ = ["run"]
 

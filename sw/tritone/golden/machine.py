@@ -19,7 +19,6 @@ from tritone.golden.dump import Bytes, join_parts, unpack_dump
 from tritone.golden.instruction import Fields, decode, pass_steps
 from tritone.golden.memory import BetaRegisters, FeatureMemory, read_parameters, read_words
 from tritone.golden.rails import Operand, decode_operand
-from tritone.spec.codebook import TABLE_ENTRIES
 from tritone.spec.fixed import (
     BETA,
     GAIN_FRACTION,
@@ -39,6 +38,7 @@ from tritone.spec.isa import (
     parameter_record,
 )
 from tritone.spec.machine import BEAT_BYTES, RequantizerKind
+from tritone.spec.pass_plan import TABLE_ENTRIES
 from tritone.spec.program import Program
 
 __all__ = ["Execution", "GoldenMachine"]
@@ -87,7 +87,7 @@ class GoldenMachine:
             )
         self._features = FeatureMemory(machine)
         shape = (machine.weight_words, machine.columns, machine.rows)
-        self._weights: Bytes = np.zeros(shape, np.uint8)  # a TERM_CODE an element
+        self._weights: Bytes = np.zeros(shape, np.uint8)  # a code of the array an element
         channels = machine.parameter_words, machine.slot_channels
         self._record = parameter_record(machine)
         self._parameters = {

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a walk adds to the raw accumulators, from the term codes in weight memory.
+"""What a walk adds to the raw accumulators, from the codes in weight memory.
 
 A lane adds ``n << s`` to its rail, or the complement ``mask - (n << s)`` for a negative term, the
-mask being as wide as the rail's terms. For all lanes of a walk that is a product of matrices, ``n @
+mask being as wide as the rail's terms; on an array of integers it adds ``n * w``, and each step the
+complement of the highest place. For all lanes of a walk that is a product of matrices, ``n @
 factors + constants``, in which every value is an integer that a float64 holds.
 """
 
@@ -15,15 +16,20 @@ import numpy as np
 import numpy.typing as npt
 
 from tritone.golden.dump import Bytes
-from tritone.spec.codebook import TERM_CODE
-from tritone.spec.fixed import EVEN_TERM, NIBBLE_BITS, ODD_TERM, FixedFormat
+from tritone.spec.array_code import ARRAY_CODES, CODE_LEVELS
+from tritone.spec.fixed import EVEN_TERM, NIBBLE_BITS, ODD_TERM, POWER_TERM
 from tritone.spec.machine import ArrayKind
 
 __all__ = ["Operand", "decode_operand"]
 
 Floats = npt.NDArray[np.float64]
 
-_RAILS: tuple[FixedFormat, ...] = (EVEN_TERM, ODD_TERM)
+# The mask of each rail.
+_MASKS = {
+    ArrayKind.POST: (EVEN_TERM.high, ODD_TERM.high),
+    ArrayKind.UNIFORM: (0, 0),
+    ArrayKind.POT: (POWER_TERM.high, 0),
+}
 
 
 @dataclass(frozen=True)
@@ -35,23 +41,26 @@ class Operand:
 
 
 def _terms(kind: ArrayKind) -> list[tuple[Floats, Floats]]:
-    """Return for each rail the factor and the constant of each TERM_CODE.
-
-    A code of a rail that the array does not have adds nothing.
-    """
+    """Return for each rail the factor and the constant of each code."""
+    codes = range(1 << ARRAY_CODES[kind].bits)
     rails = []
-    for odd, form in enumerate(_RAILS):
-        factor, constant = np.zeros(1 << TERM_CODE.bits), np.zeros(1 << TERM_CODE.bits)
-        for code in range(1 << TERM_CODE.bits):
-            fields = TERM_CODE.unpack(code)
-            if odd and kind is ArrayKind.POT:
-                continue
-            # What does not fit the odd rail is the code that adds nothing.
-            if fields["odd"] == odd and fields["shift"] + NIBBLE_BITS <= form.bits:
-                factor[code] = -(1 << fields["shift"]) if fields["sign"] else 1 << fields["shift"]
-                constant[code] = form.high if fields["sign"] else 0
-        rails.append((factor, constant))
+    for odd, mask in enumerate(_MASKS[kind]):
+        levels = (CODE_LEVELS[kind][code] for code in codes)
+        factor = np.array([level.odd if odd else level.even for level in levels], np.float64)
+        rails.append((factor, np.where(factor < 0, mask, 0).astype(np.float64)))
     return rails
+
+
+def _of_step(kind: ArrayKind, rows: int) -> int:
+    """Return what a step adds to the even accumulators whatever its weights are.
+
+    The sum of the nibbles whose weights are negative counts -8 and is added inverted, as wide as
+    all nibbles together can make it.
+    """
+    if kind is not ArrayKind.UNIFORM:
+        return 0
+    widest = rows * ((1 << NIBBLE_BITS) - 1)
+    return ((1 << widest.bit_length()) - 1) << (NIBBLE_BITS - 1)
 
 
 def decode_operand(
@@ -62,7 +71,7 @@ def decode_operand(
     Parameters
     ----------
     kind : of the array.
-    weights : weight memory, a term code an element: (word, column, row).
+    weights : weight memory, a code an element: (word, column, row).
     """
     walk = fields["kernel_height"] * fields["kernel_width"] * fields["in_channels"]
     first = (
@@ -77,7 +86,8 @@ def decode_operand(
     groups, columns, rows = len(words), weights.shape[1], weights.shape[2]
     codes = weights[words].transpose(1, 3, 0, 2).reshape(walk * rows, groups * columns)
     (even, even_constant), (odd, odd_constant) = _terms(kind)
+    of_walk = walk * _of_step(kind, rows)
     return Operand(
         (even[codes], odd[codes]),
-        (even_constant[codes].sum(axis=0), odd_constant[codes].sum(axis=0)),
+        (even_constant[codes].sum(axis=0) + of_walk, odd_constant[codes].sum(axis=0)),
     )

@@ -9,7 +9,7 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from tritone.spec.codebook import Codebook, Level
+from tritone.spec.codebook import Codebook
 from tritone.spec.fixed import (
     HALF_OCTAVES_LOW,
     MULTIPLIER,
@@ -22,6 +22,7 @@ from tritone.spec.fixed import (
     FixedFormat,
     half,
 )
+from tritone.spec.level import Level
 
 __all__ = [
     "negated_codes",

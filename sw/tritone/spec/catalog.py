@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from itertools import product
 
-from tritone.spec.codebook import Codebook, Level
+from tritone.spec.codebook import Codebook
 from tritone.spec.fixed import NIBBLE_BITS
+from tritone.spec.level import Level
 
 __all__ = ["CATALOG", "codebook"]
 

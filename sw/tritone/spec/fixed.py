@@ -22,6 +22,7 @@ __all__ = [
     "NIBBLE_BITS",
     "ODD_TERM",
     "OFFSET",
+    "POWER_TERM",
     "SHIFT_MAX",
     "SHORTCUT_SHIFT_MAX",
     "SQRT2",
@@ -95,6 +96,7 @@ ACTIVATION = FixedFormat(bits=8, signed=False)  # what a layer reads, at most; b
 NIBBLE_BITS = 4  # width of an activation in the array; wider ones take a pass per nibble
 EVEN_TERM = FixedFormat(bits=NIBBLE_BITS + 3, signed=False)  # a nibble times 1, 2, 4 or 8
 ODD_TERM = FixedFormat(bits=NIBBLE_BITS + 2, signed=False)  # a nibble times 1, 2 or 4
+POWER_TERM = FixedFormat(bits=NIBBLE_BITS + 6, signed=False)  # a nibble times 1, 2 .. 64
 MULTIPLIER = FixedFormat(bits=16, signed=True, overflow=Overflow.REFUSE)  # M
 BIAS = FixedFormat(bits=40, signed=True, overflow=Overflow.REFUSE)  # B
 OFFSET = FixedFormat(bits=48, signed=True, overflow=Overflow.REFUSE)  # D

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from tritone.spec.codebook import TABLE_ENTRIES
 from tritone.spec.fixed import (
     BIAS,
     LOGIT,
@@ -23,6 +22,7 @@ from tritone.spec.fixed import (
     STREAM,
 )
 from tritone.spec.machine import BEAT_BITS, ISA_VERSION, MachineConfig, RequantizerKind
+from tritone.spec.pass_plan import TABLE_ENTRIES
 from tritone.spec.record import Field, Record
 
 __all__ = [
@@ -174,7 +174,7 @@ LOAD = Record(
         Field(
             "table",
             NIBBLE_BITS * TABLE_ENTRIES,
-            "weights: the TERM_CODE that each nibble is stored as, that of nibble n at bit 4n",
+            "weights: the code that each nibble is stored as, that of nibble n at bit 4n",
         ),
     ),
 )

@@ -11,7 +11,15 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 
-from tritone.spec.fixed import BIAS, MULTIPLIER, OFFSET, STREAM
+from tritone.spec.fixed import (
+    BIAS,
+    EVEN_TERM,
+    MULTIPLIER,
+    NIBBLE_BITS,
+    OFFSET,
+    POWER_TERM,
+    STREAM,
+)
 
 __all__ = [
     "BEAT_BITS",
@@ -34,10 +42,16 @@ BEAT_BYTES = BEAT_BITS // 8
 
 
 class ArrayKind(StrEnum):
-    """Which terms a lane of the array adds."""
+    """Which weights of 4 bits a lane of the array multiplies by (``spec.array_code``)."""
 
     POST = "post"  # powers of two, and sqrt 2 times them: two rails
-    POT = "pot"  # powers of two alone: one rail
+    UNIFORM = "uniform"  # integers
+    POT = "pot"  # powers of two, seven magnitudes of them
+
+    @property
+    def odd_rail(self) -> bool:
+        """Whether it has the rail that counts sqrt 2."""
+        return self is ArrayKind.POST
 
 
 class RequantizerKind(StrEnum):
@@ -85,8 +99,8 @@ class MachineConfig:
     parameter_words : words of C / slots requantiser parameters.
     instruction_words : beats of instruction memory; an instruction takes 8.
     gather_width : columns, padding included, of the widest image whose windows a LOAD can write.
-    even_bits, odd_bits : widths of the raw, unsigned accumulators of the two rails.
-    array : which terms it adds; powers of two alone leave the odd rail out.
+    even_bits : width of the raw, unsigned accumulators of the even rail.
+    array : which weights it multiplies by; all but POST leave the odd rail out.
     requantizer : what it scales by; half octaves leave the machine without a multiplier.
     adaptive : has what adaptive steps (ASQ) take: a multiplier for each of the R * P activations of
         a step and for each channel of a requantiser slot, and a divider.
@@ -103,7 +117,6 @@ class MachineConfig:
     instruction_words: int = 512
     gather_width: int = 64
     even_bits: int = 20
-    odd_bits: int = 19
     array: ArrayKind = ArrayKind.POST
     requantizer: RequantizerKind = RequantizerKind.MULTIPLIER
     adaptive: bool = False
@@ -130,17 +143,18 @@ class MachineConfig:
                 f"not {self.requantizer_slots}"
             )
         _require_integer("even_bits", self.even_bits)
-        _require_integer("odd_bits", self.odd_bits)
         if not isinstance(self.adaptive, bool):
             raise TypeError(f"adaptive must be true or false, not {self.adaptive!r}")
-        if not 12 <= self.even_bits <= 28 or self.odd_bits != self.even_bits - 1:
-            raise ValueError(
-                "even_bits must be in 12..28 and odd_bits one less, "
-                f"not {self.even_bits} and {self.odd_bits}"
-            )
+        if not 12 <= self.even_bits <= 28:
+            raise ValueError(f"even_bits must be in 12..28, not {self.even_bits}")
         for name, kind in _KINDS.items():
             if not isinstance(getattr(self, name), kind):
                 raise TypeError(f"{name} must be of {kind.__name__}, not {getattr(self, name)!r}")
+        if self.even_bits < self.step_most.bit_length():
+            raise ValueError(
+                f"even_bits must be at least {self.step_most.bit_length()}, for a step of "
+                f"{self.rows} rows on an array {self.array}, not {self.even_bits}"
+            )
         if self.adaptive and self.requantizer is not RequantizerKind.MULTIPLIER:
             raise ValueError(
                 f"requantizer must be multiplier where adaptive is true, not {self.requantizer}"
@@ -220,6 +234,29 @@ class MachineConfig:
         return self.slot_channels * 2 * BEAT_BITS
 
     @property
+    def odd_bits(self) -> int:
+        """Width of the raw, unsigned accumulators of the odd rail, whose terms have a bit less."""
+        return self.even_bits - 1 if self.array.odd_rail else 0
+
+    @property
+    def plane_bits(self) -> int:
+        """Bits of a sum of R activation nibbles: what an array of bit planes inverts."""
+        return (self.rows * ((1 << NIBBLE_BITS) - 1)).bit_length()
+
+    @property
+    def step_most(self) -> int:
+        """What a step adds to an accumulator of the even rail, and no step more."""
+        match self.array:
+            case ArrayKind.POST:
+                return self.rows * EVEN_TERM.high
+            case ArrayKind.POT:
+                return self.rows * POWER_TERM.high
+            case ArrayKind.UNIFORM:
+                places = 1 << (NIBBLE_BITS - 1)
+                of_rows = self.rows * ((1 << NIBBLE_BITS) - 1) * (places - 1)
+                return of_rows + places * ((1 << self.plane_bits) - 1)
+
+    @property
     def tree_levels(self) -> int:
         """Levels of an adder tree."""
         return (self.rows - 1).bit_length()
@@ -232,7 +269,11 @@ class MachineConfig:
             for field in fields(self)
             if field.name != "name" and getattr(self, field.name) != _LATER.get(field.name)
         }
-        shape |= {"isa": ISA_VERSION, "parameter": [MULTIPLIER.bits, BIAS.bits, OFFSET.bits]}
+        shape |= {
+            "odd_bits": self.odd_bits,
+            "isa": ISA_VERSION,
+            "parameter": [MULTIPLIER.bits, BIAS.bits, OFFSET.bits],
+        }
         digest = hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).digest()
         return int.from_bytes(digest[:8], "little")
 
@@ -254,8 +295,11 @@ PRESETS = {
         ),
         # Adaptive steps (ASQ), for tests.
         MachineConfig(name="tiny-asq", rows=8, columns=8, pixels=2, adaptive=True),
-        # For weights that are powers of two.
-        MachineConfig(name="tiny_pot", rows=8, columns=8, pixels=1, array=ArrayKind.POT),
+        # For weights that are integers, and for powers of two.
+        MachineConfig(name="tiny_uniform", rows=8, columns=8, pixels=1, array=ArrayKind.UNIFORM),
+        MachineConfig(
+            name="tiny_pot", rows=8, columns=8, pixels=1, even_bits=23, array=ArrayKind.POT
+        ),
         # 64 multiply-accumulates for the iCE40 UP5K.
         MachineConfig(name="ice40up5k", rows=8, columns=8, pixels=1, feature_words=256),
         # 256 for the ECP5-25.
@@ -274,7 +318,27 @@ PRESETS = {
         MachineConfig(
             name="ecp5_85", rows=16, columns=16, pixels=4, requantizer_slots=4, weight_words=2048
         ),
-        # The same with adaptive steps: a ResNet-20 has 19 adapters, of three layers each.
+        # The same for integers, and for powers of two, whose terms are 8 times as large.
+        MachineConfig(
+            name="ecp5_85_uniform",
+            rows=16,
+            columns=16,
+            pixels=4,
+            requantizer_slots=4,
+            weight_words=2048,
+            array=ArrayKind.UNIFORM,
+        ),
+        MachineConfig(
+            name="ecp5_85_pot",
+            rows=16,
+            columns=16,
+            pixels=4,
+            requantizer_slots=4,
+            weight_words=2048,
+            even_bits=23,
+            array=ArrayKind.POT,
+        ),
+        # ecp5_85 with adaptive steps: a ResNet-20 has 19 adapters, of three layers each.
         MachineConfig(
             name="ecp5_85_asq",
             rows=16,
@@ -308,7 +372,6 @@ PRESETS = {
             instruction_words=1024,
             gather_width=128,
             even_bits=22,
-            odd_bits=21,
         ),
     )
 }

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 from enum import Enum, IntEnum
 from pathlib import Path
 
+from tritone.spec.array_code import ARRAY_CODES
 from tritone.spec.catalog import CATALOG
-from tritone.spec.codebook import MAX_PASSES, TABLE_ENTRIES, TERM_CODE, Codebook, Level
+from tritone.spec.codebook import Codebook
 from tritone.spec.host_link import (
     END,
     ESCAPE,
@@ -43,7 +44,9 @@ from tritone.spec.isa import (
     Opcode,
     PoolMode,
 )
-from tritone.spec.machine import BEAT_BITS, PRESETS, MachineConfig
+from tritone.spec.level import Level
+from tritone.spec.machine import BEAT_BITS, PRESETS, ArrayKind, MachineConfig
+from tritone.spec.pass_plan import TABLE_ENTRIES
 from tritone.spec.program import CONTAINER_BYTES, CONTAINER_OFFSETS, CONTAINER_VERSION, MAGIC
 from tritone.spec.record import Record
 from tritone.spec.regmap import REGISTERS, Control, ErrorCode, Status
@@ -61,7 +64,7 @@ _RECORDS = (
     PASS_STEP,
     PARAMETER,
     HALF_PARAMETER,
-    TERM_CODE,
+    *ARRAY_CODES.values(),
 )
 _ENUMS: tuple[type[IntEnum], ...] = (
     Opcode,
@@ -114,16 +117,16 @@ def _entry(book: Codebook, code: int) -> str:
     return "-" if level is None else _level(level)
 
 
-def _plan(book: Codebook) -> tuple[object, object, str]:
-    """Return passes, planes and the plan of a codebook; what does not run has none."""
-    if not book.runs:
-        return f"more than {MAX_PASSES}", "-", "trained and exported only"
-    steps = ", ".join(f"{each.plane}:<<{each.shift}" for each in book.plan.passes)
-    return len(book.plan.passes), book.plan.planes, steps
+def _plan(book: Codebook, array: ArrayKind) -> str:
+    """Return the plan of a codebook; what does not run has none."""
+    if not book.runs(array):
+        return "-"
+    passes = book.plan(array).passes
+    return f"{len(passes)}: " + ", ".join(f"{each.plane}:<<{each.shift}" for each in passes)
 
 
 def _codebooks() -> list[str]:
-    head = ("name", "bits", "levels", "magnitudes", "in units of", "passes", "planes", "plan")
+    head = ("name", "bits", "levels", "magnitudes", "in units of")
     rows = [
         (
             f"`{book.name}`",
@@ -131,44 +134,37 @@ def _codebooks() -> list[str]:
             len(book.codes),
             _magnitudes(book),
             f"1/{book.unit}",
-            *_plan(book),
+            *(_plan(book, array) for array in ArrayKind),
         )
         for book in CATALOG.values()
     ]
     small = [book for book in CATALOG.values() if len(book.levels) <= TABLE_ENTRIES]
+    tables = [
+        (f"`{book.name}`", f"`{array}`", index, f"`{' '.join(f'{code:x}' for code in each.table)}`")
+        for book in CATALOG.values()
+        for array in ArrayKind
+        if book.runs(array)
+        for index, each in enumerate(book.plan(array).passes)
+    ]
     return [
         "## Codebooks",
         "",
         "A weight is alpha times a level; every magnitude has its negative. √2 is 181/128 by",
-        "definition. A pass is written `plane:<<shift`: the weight nibble that it looks up, and",
-        "the power of two by which it counts.",
+        "definition. For each kind of array: the passes, each written `plane:<<shift`, the weight",
+        "nibble that it looks up and the power of two by which it counts. What an array does not",
+        "run is trained and exported only.",
         "",
-        *_table(
-            head,
-            rows,
-        ),
+        *_table((*head, *(f"passes on `{array}`" for array in ArrayKind)), rows),
         "The level of each code, in the same units (- is a code that is not used):",
         "",
         *_table(
             ("code", *(book.name for book in small)),
             ((code, *(_entry(book, code) for book in small)) for code in range(TABLE_ENTRIES)),
         ),
-        f"The {TABLE_ENTRIES} entries of the lookup table of each pass, as `{TERM_CODE.name}`",
+        f"The {TABLE_ENTRIES} entries of the lookup table of each pass, as the array's code",
         "(hexadecimal, entry 0 first):",
         "",
-        *_table(
-            ("codebook", "pass", "table"),
-            (
-                (
-                    f"`{book.name}`",
-                    index,
-                    f"`{' '.join(f'{code:x}' for code in each.table)}`",
-                )
-                for book in CATALOG.values()
-                if book.runs
-                for index, each in enumerate(book.plan.passes)
-            ),
-        ),
+        *_table(("codebook", "array", "pass", "table"), tables),
     ]
 
 
@@ -255,7 +251,7 @@ def _machines() -> list[str]:
                 "array",
                 "requantiser",
                 "its lanes",
-                "accumulators",
+                "accumulators, bits",
                 "feature KiB",
                 "weight KiB",
                 "parameter KiB",
@@ -270,7 +266,7 @@ def _machines() -> list[str]:
                     f"`{machine.array}`",
                     f"`{machine.requantizer}`",
                     machine.lanes,
-                    f"{machine.even_bits} + {machine.odd_bits} bits",
+                    " + ".join(str(n) for n in (machine.even_bits, machine.odd_bits) if n),
                     _kib(2 * machine.banks * machine.feature_words * machine.feature_word_bits),
                     _kib(machine.weight_words * machine.weight_word_bits),
                     _kib(machine.parameter_words * machine.parameter_word_bits),

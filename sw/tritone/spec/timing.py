@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 
-from tritone.spec.codebook import TABLE_ENTRIES
 from tritone.spec.isa import PASS_STEP, Adaptation, Opcode
-from tritone.spec.machine import MachineConfig, RequantizerKind
+from tritone.spec.machine import ArrayKind, MachineConfig, RequantizerKind
+from tritone.spec.pass_plan import TABLE_ENTRIES
 
 __all__ = [
     "FEATURE_READ_LATENCY",
@@ -37,6 +37,9 @@ START = 3
 _WRITE_BACK = 1
 # From sums to the first results.
 _LANES = {RequantizerKind.MULTIPLIER: 13, RequantizerKind.HALF_OCTAVE: 14}
+# From copies of activations to terms; from sums of bit planes to their joint one.
+_TERMS = {ArrayKind.POST: 1, ArrayKind.UNIFORM: 0, ArrayKind.POT: 2}
+_JOINTS = {ArrayKind.POST: 0, ArrayKind.UNIFORM: 2, ArrayKind.POT: 0}
 # From a step, and from the hand-over of sums, to the cycle in which a feature memory is read.
 _WINDOW = 1
 _LINE = 1
@@ -60,8 +63,11 @@ def reader_latency(machine: MachineConfig) -> int:
 
 
 def array_latency(machine: MachineConfig) -> int:
-    """Return the cycles from a step to the array's sums: copies, terms, tree, accumulators."""
-    return 4 + machine.tree_levels
+    """Return the cycles from a step to the array's sums.
+
+    Copies, terms, adder tree, joints of bit planes, accumulators.
+    """
+    return 2 + _TERMS[machine.array] + machine.tree_levels + _JOINTS[machine.array] + 1
 
 
 def pool_latency(machine: MachineConfig) -> int:

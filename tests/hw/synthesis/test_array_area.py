@@ -39,14 +39,14 @@ def test_cells_of_the_array(tmp_path: Path) -> None:
 
 
 def test_rows_of_an_array_that_is_placed() -> None:
-    """A row for each seed; two passes are charged twice."""
+    """A row for each seed."""
     placed = [
         Placement(seed=seed, fmax_mhz=200.25 + seed, area=Area(sites=700 + seed), seconds=9)
         for seed in (1, 2)
     ]
     found = ArrayArea(
-        name="pot-2-pass",
-        compared=ARRAYS["pot-2-pass"],
+        name="pot",
+        compared=ARRAYS["pot"],
         shape=SHAPE,
         device=device("ecp5-85k"),
         sites=690,
@@ -58,8 +58,8 @@ def test_rows_of_an_array_that_is_placed() -> None:
     rows = array_report(found)["rows"]
     names = ("seed", "macs_per_cycle", "sites", "sites_per_mac", "fmax_mhz", "seconds")
     assert [tuple(row[name] for name in names) for row in rows] == [
-        (1, 16, 701, 43.81, 201.25, 12),
-        (2, 16, 702, 43.88, 202.25, 12),
+        (1, 32, 701, 21.91, 201.25, 12),
+        (2, 32, 702, 21.94, 202.25, 12),
     ]
 
 

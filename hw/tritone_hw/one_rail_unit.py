@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the dot-product units of the comparison have in common."""
+"""What dot-product units without an odd rail have in common."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from amaranth.lib.wiring import Component, In, Out
 from tritone.spec.fixed import NIBBLE_BITS
 from tritone.spec.machine import MachineConfig
 
-__all__ = ["ComparisonUnit"]
+__all__ = ["OneRailUnit"]
 
 
-class ComparisonUnit(Component):
+class OneRailUnit(Component):
     """Sum of weights times activations over rows and steps, modulo 2**even_bits.
 
     Subtraction is by inverted bits, so a sum has constants in it that depend on the weights and
-    the number of steps alone, as the machine's own array has: biases take them back. Each unit
-    says which.
+    the number of steps alone: biases take them back. Each unit says which.
 
     Timing: one step a cycle, no stalls; a step is in the sum ``latency`` cycles after it is
     presented.

@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
-from amaranth.lib.data import StructLayout
+from amaranth.lib.data import StructLayout, View
 
+from tritone.spec.array_code import POWER_CODE
 from tritone.spec.fixed import NIBBLE_BITS
 from tritone_hw.adder_tree import accumulate, add_tree
-from tritone_hw.comparison.unit import ComparisonUnit
+from tritone_hw.layout import record_layout
+from tritone_hw.one_rail_unit import OneRailUnit
 from tritone_hw.platform.portable import Operand
 from tritone_hw.platform.target import form_for
 
 __all__ = ["PowerUnit"]
 
+_CODE = record_layout(POWER_CODE)
 # Shifts 0 to 3 by the form of the family, then by 4 or not.
 _NEAR_BITS = NIBBLE_BITS + 3
 _FAR = 4
@@ -21,8 +24,8 @@ _TERM_BITS = NIBBLE_BITS + 6
 _MOST = (1 << _TERM_BITS) - 1
 
 
-class PowerUnit(ComparisonUnit):
-    """Weights of code {sign, exponent[2:0]}: 2**exponent, and 0 for an exponent of 7.
+class PowerUnit(OneRailUnit):
+    """Weights as POWER_CODE: 2**exponent, and 0 for an exponent of 7.
 
     Terms of negative weights other than 0 are inverted in 10 bits: 1023 too much.
     """
@@ -32,12 +35,12 @@ class PowerUnit(ComparisonUnit):
     @staticmethod
     def decode(weight: Value) -> dict[str, Value]:
         """Return the two parts of the exponent, whether it is not 0, and the sign."""
-        exponent = weight[:3]
+        code = View(_CODE, weight)
         return {
-            "shift": exponent[:2],
-            "far": exponent[2],
-            "nonzero": ~exponent.all(),
-            "sign": weight[3],
+            "shift": code.exponent[:2],
+            "far": code.exponent[2],
+            "nonzero": ~code.exponent.all(),
+            "sign": code.sign,
         }
 
     @property
