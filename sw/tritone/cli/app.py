@@ -246,11 +246,16 @@ def sim_command(
         str | None,
         typer.Option("--address", help="of --cluster: a Ray; local: one of its own"),
     ] = None,
+    netlist: Annotated[
+        str | None,
+        typer.Option("--netlist", help="ecp5 or xc7: run the machine as synthesised for it"),
+    ] = None,
     build: BuildFolder = Path("build"),
 ) -> int:
     """Run test images through the Verilog and compare every value with the golden model."""
     from safetensors import safe_open
 
+    from tritone.cli.synth import synthesised_machine
     from tritone.cli.tables import comparison_table, simulation_table
     from tritone.spec.program import Program
     from tritone_sim.divergence import Divergence
@@ -276,7 +281,10 @@ def sim_command(
         else:
             processes = processes or (1 if waves else processes_for(images))
             workers = Processes(processes) if processes > 1 else None
-        report = simulate(run, shape, images, waves=waves, build=build, workers=workers)
+        made = synthesised_machine(shape, netlist, build) if netlist else None
+        report = simulate(
+            run, shape, images, waves=waves, build=build, workers=workers, netlist=made
+        )
     console = _console()
     if layers:
         console.print(comparison_table(report))

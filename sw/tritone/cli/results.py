@@ -22,6 +22,7 @@ from tritone.spec.storage import write_atomically, write_json
 
 __all__ = [
     "add_convolution",
+    "add_netlist",
     "add_run",
     "put_row",
     "put_training",
@@ -48,6 +49,21 @@ _ACCELERATOR = (
     "command",
 )
 _ACCELERATOR_TABLE = "accelerator"
+_NETLIST_KEY = ("network", "machine", "fingerprint", "netlist")
+_NETLIST = (
+    *_NETLIST_KEY,
+    "images",
+    "tensors",
+    "values",
+    "mismatches",
+    "cycles_per_image",
+    "rtl_cycles_per_image",
+    "predicted_cycles_per_image",
+    "build_seconds",
+    "simulation_seconds",
+    "command",
+)
+_NETLIST_TABLE = "netlist"
 # A convolution of its own has no classes, and is measured alone too.
 _CONVOLUTION = (
     *(name for name in _ACCELERATOR if name not in ("top1", "command")),
@@ -121,6 +137,39 @@ def add_convolution(row: Row, results: Path, command: str) -> Path:
     key = [name for name in _ACCELERATOR_KEY if name != "fingerprint"]  # of an older machine too
     put_row(path, {name: row[name] for name in _CONVOLUTION}, key)
     return path
+
+
+def add_netlist(report: Path, results: Path, command: str) -> list[Path]:
+    """Add a simulation of a netlist to ``results/netlist.json``; return that table in a list.
+
+    Parameters
+    ----------
+    report : ``sim-<family>.json`` of a run; ``sim.json`` beside it is that of the machine's own
+        Verilog with as many images.
+    results : folder of the tables.
+    command : what made both.
+
+    Raises
+    ------
+    FileNotFoundError : no sim.json beside the report.
+    ValueError : there are mismatches in it, or cycles or images differ.
+    """
+    found: Row = json.loads(report.read_text(encoding="utf-8"))
+    if found["mismatches"]:
+        raise ValueError(f"Netlist must have no mismatches, not {found['mismatches']}")
+    path = report.with_name("sim.json")
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} must be there; make it with: tritone sim")
+    own: Row = json.loads(path.read_text(encoding="utf-8"))
+    for name in ("fingerprint", "images", "cycles"):
+        if found[name] != own[name]:
+            raise ValueError(
+                f"Netlist must have the {name} of {path} ({own[name]}), not {found[name]}"
+            )
+    row = {**found, "rtl_cycles_per_image": own["cycles_per_image"], "command": command}
+    table = results / f"{_NETLIST_TABLE}.json"
+    put_row(table, {name: row[name] for name in _NETLIST}, _NETLIST_KEY)
+    return [table]
 
 
 def _adapts(run: Path) -> bool:

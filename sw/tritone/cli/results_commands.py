@@ -92,7 +92,8 @@ def report_command(
     run: Annotated[
         Path | None,
         typer.Argument(
-            help="run folder, or JSON of a synthesis; without one the pages are written again",
+            help="run folder, or JSON of a synthesis or of a simulated netlist; "
+            "without one the pages are written again",
             metavar="[RUN]",
         ),
     ] = None,
@@ -111,12 +112,14 @@ def report_command(
     ] = None,
 ) -> None:
     """Add what a run or a synthesis measured to the tables of results."""
-    from tritone.cli.results import add_run, write_pages
+    from tritone.cli.results import add_netlist, add_run, write_pages
 
     if run is None:
         tables = write_pages(results)
     elif command is None:
         raise ValueError("Report of a run must have --command, what makes it, not nothing")
+    elif run.match("sim-*.json"):
+        tables = add_netlist(require_path(run, "tritone sim --netlist"), results, command)
     elif run.suffix == ".json":
         from tritone.cli.hardware_results import add_synthesis
 

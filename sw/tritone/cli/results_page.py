@@ -70,6 +70,11 @@ accelerator count everything but the serial port that stands in for its buses.
 fps is fmax / cycles per image of the same machine: on paper. Rows marked published are what their
 authors say; a dash is not known."""
 
+_NETLIST_NOTE = """The netlist that place and route gets,
+in Verilator with yosys' models of its cells and, for block memories and ECP5's multipliers, those
+of `hw/tritone_hw/synthesis/cells`: every value of every tensor compared with the golden machine,
+cycles with those of the machine's own Verilog (rtl) and those predicted."""
+
 
 def trained_rows(table: Path) -> list[Row]:
     """Return the rows of trained networks that lie beside a table of hardware."""
@@ -147,7 +152,11 @@ def render(table: Path, rows: Sequence[Mapping[str, Any]]) -> str:
     if is_training(rows):
         lines += _training_page(table, rows)
     else:
-        note = _HARDWARE_NOTE if is_hardware(rows) else "Top-1 in % of the images that ran."
+        note = "Top-1 in % of the images that ran."
+        if is_hardware(rows):
+            note = _HARDWARE_NOTE
+        elif all("netlist" in row for row in rows):
+            note = _NETLIST_NOTE
         lines += [f"Rendered from {table.name} by `tritone report`. {note}", ""]
         if is_hardware(rows):
             lines += [f"![Sites for each multiply-accumulate a cycle]({table.stem}.svg)", ""]

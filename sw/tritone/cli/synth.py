@@ -18,6 +18,7 @@ from tritone.spec.storage import write_json
 
 if TYPE_CHECKING:
     from tritone_hw.synthesis.flow import Synthesis
+    from tritone_sim.simulate import Netlist
 
 __all__ = ["run_costs", "synth", "synthesis_report"]
 
@@ -122,3 +123,32 @@ def synthesis_report(
         "mapped": asdict(result.mapped),
         "blocks": {name: asdict(block) for name, block in result.blocks.items()},
     }
+
+
+def synthesised_machine(machine: MachineConfig, target: str, build: Path) -> Netlist:
+    """Return the machine as cells of a family, to be simulated.
+
+    Parameters
+    ----------
+    machine, target : of what, of which family's cells, by name.
+    build : folder for what is generated.
+
+    Raises
+    ------
+    FileNotFoundError : a tool is missing.
+    ValueError : the family has no cells of its own in the array.
+    RuntimeError : a tool failed.
+    """
+    from tritone_hw.platform.target import Target
+    from tritone_hw.synthesis.netlist import netlist_verilog
+    from tritone_sim.simulate import Netlist
+
+    names = [each.value for each in Target if each is not Target.PORTABLE]
+    if target not in names:
+        raise ValueError(f"Netlist must be one of {', '.join(names)}, not {target!r}")
+    title = f"{machine.name} in the cells of {target}"
+    with Console(stderr=True).status(title) as status:
+        verilog = netlist_verilog(
+            machine, Target(target), build, lambda stage: status.update(f"{title}: {stage}")
+        )
+    return Netlist(name=target, verilog=verilog)
