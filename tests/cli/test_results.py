@@ -211,7 +211,6 @@ def test_a_netlist_is_a_row_beside_its_verilog(tmp_path: Path) -> None:
         "cycles_per_image": 1234.5,
         "rtl_cycles_per_image": 1234.5,
         "predicted_cycles_per_image": 1234.5,
-        "build_seconds": 30.0,
         "simulation_seconds": 9.5,
         "command": "second",
     }

@@ -59,7 +59,6 @@ _NETLIST = (
     "cycles_per_image",
     "rtl_cycles_per_image",
     "predicted_cycles_per_image",
-    "build_seconds",
     "simulation_seconds",
     "command",
 )
