@@ -7,7 +7,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib.data import StructLayout, View
 
 from tritone.spec.array_code import POWER_CODE
-from tritone.spec.fixed import NIBBLE_BITS
+from tritone.spec.fixed import NIBBLE_BITS, POWER_TERM
 from tritone_hw.adder_tree import accumulate, add_tree
 from tritone_hw.layout import record_layout
 from tritone_hw.one_rail_unit import OneRailUnit
@@ -20,8 +20,6 @@ _CODE = record_layout(POWER_CODE)
 # Shifts 0 to 3 by the form of the family, then by 4 or not.
 _NEAR_BITS = NIBBLE_BITS + 3
 _FAR = 4
-_TERM_BITS = NIBBLE_BITS + 6
-_MOST = (1 << _TERM_BITS) - 1
 
 
 class PowerUnit(OneRailUnit):
@@ -56,7 +54,7 @@ class PowerUnit(OneRailUnit):
         for number, (activation, control) in enumerate(rows):
             near = Signal(_NEAR_BITS, name=f"near{number}", reset_less=True)
             held = Signal.like(control, name=f"held{number}", reset_less=True)
-            term = Signal(_TERM_BITS, name=f"term{number}", reset_less=True)
+            term = Signal(POWER_TERM.bits, name=f"term{number}", reset_less=True)
             nonzero = Signal(name=f"nonzero{number}", reset_less=True)
             # What a 0 has become fills up.
             fill = held.sign.replicate(_FAR)
@@ -66,7 +64,7 @@ class PowerUnit(OneRailUnit):
                 term.eq(Mux(held.far, Cat(fill, near), Cat(near, fill))),
                 nonzero.eq(held.nonzero),
             ]
-            words.append((Operand(term, _MOST, nonzero),))
+            words.append((Operand(term, POWER_TERM.high, nonzero),))
         words = add_tree(m, form, words, self._levels)
         accumulate(m, form, words, (self.even,), self.valid, self.clear, self.latency)
         return m
