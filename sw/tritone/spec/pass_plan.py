@@ -133,7 +133,9 @@ def _decompose(
     if any(level.odd for level in levels) and not array.odd_rail:
         return None
     for count in range(1, MAX_PASSES + 1):
-        for shifts in combinations_with_replacement(PASS_SHIFTS, count):
+        # Passes of one shift are accumulated before they are drained.
+        choices = combinations_with_replacement(PASS_SHIFTS, count)
+        for shifts in sorted(choices, key=lambda shifts: len(set(shifts))):
             sums = _sums(array, shifts)
             if all(level in sums for level in levels):
                 return shifts, {level: sums[level] for level in levels}
