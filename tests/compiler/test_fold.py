@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fine_networks import to_fine
 
 from tritone.compiler import compile_network
 from tritone.compiler.fold import Added, Layer, fold
@@ -172,19 +173,19 @@ def _with_node(network: Network, **changes: Any) -> Network:
 
 
 def test_what_no_machine_has_is_refused(spec: Any, random_network: Callable[..., Network]) -> None:
-    """Strides, clamps, sums and constants out of range, by name."""
+    """Strides, widths, sums and constants out of range, by name."""
     network = random_network((1, 9, 9), [spec(out=2, stride=3)])
     with pytest.raises(ValueError, match=r"^Layer layer0 must have a stride of 1 or 2, not 3$"):
         fold(network)
-    network = random_network((1, 4, 4), [spec(out=2)])
-    with pytest.raises(
-        ValueError, match=r"^Layer layer0 must clamp within 0\.\.255, not -1\.\.255$"
-    ):
-        fold(_with_node(network, low=-1))
-    with pytest.raises(
-        ValueError, match=r"^Layer layer0 must clamp within 0\.\.255, not 0\.\.256$"
-    ):
-        fold(_with_node(network, high=256))
+    specs = [spec(out=2, kernel=(2, 2)), spec(out=3, kernel=(2, 2), wide=True)]
+    network = to_fine(random_network((1, 4, 4), specs))
+    message = (
+        r"^Tensor tensor0 must have 8-bit codes, not 12-bit ones: machines keep a byte of each; "
+        r"train with stream_bits = 8$"
+    )
+    for machine in (preset("tiny"), preset("tiny-asq")):
+        with pytest.raises(ValueError, match=message):
+            compile_network(network, machine)
     network = random_network((1, 4, 4), [spec(kind=PoolKind.AVERAGE, kernel=(2, 2))])
     with pytest.raises(ValueError, match=r"^Layer layer0 must have D in 48 signed bits, not \d+"):
         fold(_with_node(network, shift=33))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fine_networks import to_fine
 
 from tritone.golden import fast, layers
 from tritone.graph import Convolution, Network
@@ -53,6 +54,20 @@ def test_fast_equals_layers_with_adaptive_steps(
     expected, result = layers.run(network, images), fast.run(network, images)
     for name, values in expected.items():
         assert (result[name] == values).all(), name
+
+
+@pytest.mark.parametrize("kind", ["chain", "residual", "adaptive", "joined"])
+@pytest.mark.parametrize("seed", range(12))
+def test_fast_equals_layers_with_codes_of_12_bits(
+    seed: int, kind: str, request: pytest.FixtureRequest
+) -> None:
+    """Every tensor is equal; codes reach beyond 8 bits."""
+    network = to_fine(request.getfixturevalue(f"random_{kind}")(seed))
+    images = _images(network, 5, seed)
+    expected, result = layers.run(network, images), fast.run(network, images)
+    for name, values in expected.items():
+        assert (result[name] == values).all(), name
+        assert (values.max() > 255) or network.tensors[name].stream_bits == 8
 
 
 def test_betas_of_random_networks_differ(random_adaptive: Callable[[int], Network]) -> None:

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fine_networks import to_fine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tritone.golden import layers
-from tritone.graph import Convolution, Network, Node, Pool, PoolKind
+from tritone.graph import Convolution, Network, Node, Pool, PoolKind, Tensor
 from tritone.spec.catalog import codebook
 
 
@@ -35,7 +36,7 @@ def _value(network: Network, node: Node, tensors: Any, channel: int, y: int, x: 
     """Output of ``node`` at one place, from the codes [C, H, W] of every tensor."""
     codes = tensors[node.input]
     source = network.tensors[node.input]
-    z, (top, left, _, _) = source.zero, node.window.pad
+    z, width, (top, left, _, _) = source.zero, source.stream_bits, node.window.pad
     places = [
         (ky, kx, y * node.window.stride + ky - top, x * node.window.stride + kx - left)
         for ky in range(node.window.kernel[0])
@@ -45,9 +46,9 @@ def _value(network: Network, node: Node, tensors: Any, channel: int, y: int, x: 
         if node.kind is PoolKind.MAX:
             return max(_pixel(codes, channel, py, px, 0) for _, _, py, px in places)
         total = sum(_pixel(codes, channel, py, px, z) - z for _, _, py, px in places)
-        return _median(-z, _round(total * node.multiplier, node.shift), 255 - z) + z
+        return _median(-z, _round(total * node.multiplier, node.shift), 2**width - 1 - z) + z
     gain = node.gain
-    r = 8 - node.bits - (gain.headroom if gain else 0)
+    r = width - node.bits - (gain.headroom if gain else 0)
     z_a, largest = z // 2**r, 2**node.bits - 1
     beta = int(tensors[gain.tensor].item()) if gain else 1024
     inverse = (2**18 + beta // 2) // beta  # 2**8 / beta
@@ -111,6 +112,18 @@ def test_adaptive_steps_are_by_definition(
     _check(random_adaptive(seed), seed)
 
 
+@pytest.mark.parametrize("kind", ["chain", "residual", "adaptive"])
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 1 << 30))
+def test_codes_of_12_bits_are_by_definition(
+    seed: int, kind: str, request: pytest.FixtureRequest
+) -> None:
+    """The same for tensors of 12-bit codes, some of them behind 8-bit ones."""
+    network = to_fine(request.getfixturevalue(f"random_{kind}")(seed))
+    assert any(tensor.stream_bits == 12 for tensor in network.tensors.values()) or kind == "chain"
+    _check(network, seed)
+
+
 def _check(network: Network, seed: int) -> None:
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 256, (2, *network.tensors["input"].shape), np.uint8)
@@ -126,14 +139,34 @@ def _check(network: Network, seed: int) -> None:
             assert result[(image, *place)] == expected, (node.name, image, place)
 
 
+@pytest.mark.parametrize("width", [8, 12])
 @pytest.mark.parametrize("bits", range(1, 9))
-def test_reading_every_code(bits: int) -> None:
-    """All codes and zeros: a is the nearest of the coarser steps, counted from the zero."""
-    r = 8 - bits
-    codes = np.arange(256)
-    for zero in range(0, 256, 1 << r):
-        expected = [_median(0, zero // 2**r + _round(u - zero, r), 2**bits - 1) for u in range(256)]
-        assert layers.read(codes, zero, bits).tolist() == expected
+def test_reading_every_code(bits: int, width: int) -> None:
+    """All codes and 17 zeros: a is the nearest of the coarser steps, counted from the zero."""
+    r, count = width - bits, 1 << width
+    for zero in {*range(0, count, max(1 << r, count >> 4)), count - (1 << r)}:
+        tensor = Tensor(name="t", shape=(1, 1, 1), zero=zero, step=1.0, stream_bits=width)
+        expected = [
+            _median(0, zero // 2**r + _round(u - zero, r), 2**bits - 1) for u in range(count)
+        ]
+        assert layers.read(np.arange(count), tensor, bits).tolist() == expected
+
+
+@pytest.mark.parametrize("width", [8, 12])
+@pytest.mark.parametrize("bits", [1, 4, 7, 8])
+def test_reading_every_code_with_beta(bits: int, width: int) -> None:
+    """All codes, betas at both ends and between: one rounding of the product with 1/beta."""
+    headroom, count = (1, 256) if width == 8 else (2, 4096)
+    if bits + headroom > width:
+        return
+    betas = (512, 777, 1024, 2048) if width == 8 else (256, 257, 777, 1024, 3001, 4095)
+    tensor = Tensor(name="t", shape=(1, 1, 1), zero=0, step=1.0, stream_bits=width)
+    for beta in betas:
+        inverse = (2**18 + beta // 2) // beta
+        shift = width - bits - headroom + 8
+        expected = [_median(0, _round(u * inverse, shift), 2**bits - 1) for u in range(count)]
+        found = layers.read_adapted(np.arange(count), tensor, np.array(beta), bits, headroom)
+        assert found.tolist() == expected
 
 
 def test_rails_are_exact_pairs(spec: Any, random_network: Callable[..., Network]) -> None:

@@ -10,80 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sample_network import convolution, network, pool, shortcut
 
-from tritone.graph import (
-    Convolution,
-    Gain,
-    Network,
-    Node,
-    Pool,
-    PoolKind,
-    Shortcut,
-    Tensor,
-    Window,
-)
-
-SEED = 20240
-
-
-def convolution(**change: Any) -> Convolution:
-    """Return a 3x3 POST4 convolution from 2 to 3 channels."""
-    generator = np.random.default_rng(SEED)
-    values: dict[str, Any] = {
-        "name": "conv",
-        "input": "image",
-        "output": "features",
-        "window": Window(kernel=(3, 3), stride=2, pad=(1, 1, 1, 1)),
-        "codebook": "post4",
-        "codes": generator.integers(0, 16, (3, 2, 3, 3)).astype(np.uint8),
-        "bits": 4,
-        "pad_code": 8,
-        "multiplier": np.array([-32768, 0, 32767], np.int64),
-        "offset": np.array([-(1 << 47), 0, (1 << 47) - 1], np.int64),
-        "shift": 20,
-        "low": 0,
-        "high": 255,
-    }
-    return Convolution(**(values | change))
-
-
-def shortcut(**change: Any) -> Shortcut:
-    """Return a shortcut from the image to the convolution, whose stride it has."""
-    values: dict[str, Any] = {"tensor": "image", "stride": 2, "multiplier": -7, "shift": 9}
-    return Shortcut(**(values | change))
-
-
-def pool(**change: Any) -> Pool:
-    """Return a 2x2 average pool behind the convolution."""
-    values: dict[str, Any] = {
-        "name": "pool",
-        "input": "features",
-        "output": "pooled",
-        "kind": PoolKind.AVERAGE,
-        "window": Window(kernel=(2, 2), stride=2),
-        "multiplier": 1 << 10,
-        "shift": 12,
-    }
-    return Pool(**(values | change))
-
-
-def network(
-    nodes: tuple[Node, ...] | None = None, tensors: dict[str, Tensor] | None = None, **change: Any
-) -> Network:
-    """Return image (2, 7, 8) -> conv -> features (3, 4, 4) -> pool -> pooled (3, 2, 2)."""
-    every = {
-        "image": Tensor(name="image", shape=(2, 7, 8), zero=128, step=1 / 64),
-        "features": Tensor(name="features", shape=(3, 4, 4), zero=16, step=0.1),
-        "pooled": Tensor(name="pooled", shape=(3, 2, 2), zero=16, step=0.1),
-    } | (tensors or {})
-    values: dict[str, Any] = {
-        "name": "sample",
-        "input": "image",
-        "output": "pooled",
-        "tensors": every,
-        "nodes": nodes if nodes is not None else (convolution(), pool()),
-    }
-    return Network(**(values | change))
+from tritone.graph import Convolution, Network, Tensor
 
 
 def assert_same(first: Network, second: Network) -> None:
@@ -156,7 +85,7 @@ def test_files_of_another_format_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"must be a file in the format tritone.network$"):
         Network.load(tmp_path)
     path.write_text(json.dumps(body | {"version": 1}))
-    with pytest.raises(ValueError, match=r"must have version 4, not 1$"):
+    with pytest.raises(ValueError, match=r"must have version 5, not 1$"):
         Network.load(tmp_path)
 
 
@@ -230,7 +159,7 @@ POOLED = network().tensors["pooled"]
                 ),
                 "tensors": renamed(FEATURES, zero=0, wide=True) | renamed(POOLED, shape=(3, 4, 4)),
             },
-            r"^Layer again must add 8-bit codes, not the wide tensor features$",
+            r"^Layer again must add codes, not the wide tensor features$",
         ),
         (
             {
@@ -239,7 +168,7 @@ POOLED = network().tensors["pooled"]
                     "image": Tensor(name="image", shape=(2, 7, 8), zero=0, step=1.0, wide=True)
                 },
             },
-            r"^Layer conv must read 8-bit codes, not the wide tensor image$",
+            r"^Layer conv must read codes, not the wide tensor image$",
         ),
         (
             {"tensors": renamed(POOLED, zero=3)},
@@ -254,8 +183,53 @@ POOLED = network().tensors["pooled"]
             r"^Tensor features must have the shape \(3, 4, 4\), not \(3, 4, 5\)$",
         ),
         (
+            {"tensors": renamed(FEATURES, stream_bits=12)},
+            r"^Layer pool must keep the 12-bit codes of features, not make 8-bit ones$",
+        ),
+        (
+            {
+                "tensors": {
+                    "image": Tensor(
+                        name="image", shape=(2, 7, 8), zero=128, step=1.0, stream_bits=12
+                    )
+                }
+            },
+            r"^Tensor image must have 8-bit codes, the bytes of an image, not 12$",
+        ),
+        (
+            {"nodes": (convolution(low=-1), pool())},
+            r"^Layer conv must clamp within 0\.\.255, not -1\.\.255$",
+        ),
+        (
+            {"nodes": (convolution(high=256), pool())},
+            r"^Layer conv must clamp within 0\.\.255, not 0\.\.256$",
+        ),
+        (
+            {
+                "nodes": (convolution(high=4096), pool()),
+                "tensors": renamed(FEATURES, stream_bits=12) | renamed(POOLED, stream_bits=12),
+            },
+            r"^Layer conv must clamp within 0\.\.4095, not 0\.\.4096$",
+        ),
+        (
+            {
+                "nodes": (
+                    convolution(),
+                    convolution(
+                        name="again",
+                        input="features",
+                        codes=np.zeros((3, 3, 3, 3), np.uint8),
+                        output="pooled",
+                        shortcut=shortcut(tensor="features", shift=28),
+                    ),
+                ),
+                "tensors": renamed(FEATURES, zero=0, stream_bits=12),
+            },
+            r"^Layer again must add 12-bit codes with t in 0\.\.27, not 28$",
+        ),
+        (
             {"tensors": renamed(FEATURES, zero=0, wide=True)},
-            r"^Layer pool must read 8-bit codes, not the wide tensor features$",
+            r"^Layer pool must read codes, not the wide tensor features$",
         ),
     ],
 )
@@ -272,72 +246,14 @@ def test_macs() -> None:
     assert sample.tensors["features"].size == 48
 
 
-def adaptive(**change: Any) -> Network:
-    """Return image -> beta (1, 1, 1), image -> result; ``change`` is of the layer of beta."""
-    beta = convolution(
-        name="beta",
-        output="beta",
-        window=Window(kernel=(7, 8)),
-        codes=np.zeros((1, 2, 7, 8), np.uint8),
-        multiplier=np.ones(1, np.int64),
-        offset=np.ones(1, np.int64),
-        low=512,
-        high=2048,
-        pad_code=0,
-    )
-    reader = convolution(
-        gain=Gain(tensor="beta", adapted=True),
-        multiplier=np.array([-5, 0, 5], np.int64),
-        pad_code=0,
-    )
-    tensors = {
-        "image": Tensor(name="image", shape=(2, 7, 8), zero=0, step=1.0),
-        "beta": Tensor(name="beta", shape=(1, 1, 1), zero=0, step=1 / 1024, wide=True),
-        "features": Tensor(name="features", shape=(3, 4, 4), zero=0, step=1.0),
-    }
-    return Network(
-        name="adaptive",
-        input="image",
-        output="features",
-        tensors=tensors | change.pop("tensors", {}),
-        nodes=(replace(beta, **change), reader),
-    )
-
-
-def test_a_gain_survives_a_file(tmp_path: Path) -> None:
-    """What is saved and loaded again reads with the same beta."""
-    adaptive().save(tmp_path)
-    node = Network.load(tmp_path).nodes[1]
+def test_codes_of_12_bits_survive_a_file(tmp_path: Path) -> None:
+    """Their width is that of their tensors, and r follows it."""
+    tensors = renamed(FEATURES, zero=4095, stream_bits=12)
+    saved = network(tensors=tensors | renamed(POOLED, zero=4095, stream_bits=12))
+    saved.save(tmp_path)
+    loaded = Network.load(tmp_path)
+    assert_same(saved, loaded)
+    assert loaded.tensors["features"].stream_bits == 12
+    node = loaded.nodes[0]
     assert isinstance(node, Convolution)
-    assert node.gain == Gain(tensor="beta", adapted=True, headroom=1)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"low": 511}, r"^Tensor beta must be a beta clamped within 512\.\.2048$"),
-        ({"high": 2049}, r"^Tensor beta must be a beta clamped within 512\.\.2048$"),
-        (
-            {"tensors": {"image": Tensor(name="image", shape=(2, 7, 8), zero=32, step=1.0)}},
-            r"^Layer conv must read codes with zero 0 and one wide beta, not zero 32 and beta of ",
-        ),
-        (
-            {"tensors": {"beta": Tensor(name="beta", shape=(1, 1, 1), zero=0, step=1.0)}},
-            r"^Layer conv must read codes with zero 0 and one wide beta, ",
-        ),
-    ],
-)
-def test_betas_are_checked(change: dict[str, Any], message: str) -> None:
-    """beta is one wide value in 1/2..2, and codes that it divides have no zero point."""
-    with pytest.raises(ValueError, match=message):
-        adaptive(**change)
-
-
-def test_beta_is_made_before_it_is_used() -> None:
-    """Nodes are in the order of execution."""
-    message = r"^Layer conv must take beta from a tensor made before it, not later$"
-    reader = convolution(
-        gain=Gain(tensor="later", adapted=False), pad_code=0, multiplier=np.zeros(3, np.int64)
-    )
-    with pytest.raises(ValueError, match=message):
-        network(nodes=(reader, pool()))
+    assert [node.read_shift(loaded.tensors[name]) for name in ("image", "features")] == [4, 8]

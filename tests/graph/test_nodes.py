@@ -7,45 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sample_network import convolution, pool
 
-from tritone.graph import Convolution, Gain, Pool, PoolKind, Shortcut, Tensor, Window
-
-SEED = 20240
-
-
-def convolution(**change: Any) -> Convolution:
-    """Return a 3x3 POST4 convolution from 2 to 3 channels."""
-    generator = np.random.default_rng(SEED)
-    values: dict[str, Any] = {
-        "name": "conv",
-        "input": "image",
-        "output": "features",
-        "window": Window(kernel=(3, 3), stride=2, pad=(1, 1, 1, 1)),
-        "codebook": "post4",
-        "codes": generator.integers(0, 16, (3, 2, 3, 3)).astype(np.uint8),
-        "bits": 4,
-        "pad_code": 8,
-        "multiplier": np.array([-32768, 0, 32767], np.int64),
-        "offset": np.array([-(1 << 47), 0, (1 << 47) - 1], np.int64),
-        "shift": 20,
-        "low": 0,
-        "high": 255,
-    }
-    return Convolution(**(values | change))
-
-
-def pool(**change: Any) -> Pool:
-    """Return a 2x2 average pool behind the convolution."""
-    values: dict[str, Any] = {
-        "name": "pool",
-        "input": "features",
-        "output": "pooled",
-        "kind": PoolKind.AVERAGE,
-        "window": Window(kernel=(2, 2), stride=2),
-        "multiplier": 1 << 10,
-        "shift": 12,
-    }
-    return Pool(**(values | change))
+from tritone.graph import Convolution, Gain, Shortcut, Tensor, Window
 
 
 @pytest.mark.parametrize(
@@ -145,6 +109,12 @@ def test_windows_and_tensors_are_checked() -> None:
         Tensor(name="t", shape=(1, 1, 1), zero=256, step=1.0)
     with pytest.raises(ValueError, match=r"^Tensor t must have a zero in 0..0, not 1$"):
         Tensor(name="t", shape=(1, 1, 1), zero=1, step=1.0, wide=True)
+    with pytest.raises(ValueError, match=r"^Tensor t must have codes of 8 or 12 bits, not 10$"):
+        Tensor(name="t", shape=(1, 1, 1), zero=0, step=1.0, stream_bits=10)
+    with pytest.raises(ValueError, match=r"^Tensor t must have codes of 8 bits, not 12$"):
+        Tensor(name="t", shape=(1, 1, 1), zero=0, step=1.0, wide=True, stream_bits=12)
+    with pytest.raises(ValueError, match=r"^Tensor t must have a zero in 0..4095, not 4096$"):
+        Tensor(name="t", shape=(1, 1, 1), zero=4096, step=1.0, stream_bits=12)
 
 
 def test_window_output() -> None:
@@ -157,21 +127,23 @@ def test_window_output() -> None:
 
 
 def test_gains_are_checked() -> None:
-    """Headroom leaves bits to read; M that follows beta needs a bit to spare."""
+    """Headroom leaves bits of the codes; padding is real 0."""
     with pytest.raises(ValueError, match=r"^Gain b must have a headroom in 0\.\.7, not 8$"):
         Gain(tensor="b", adapted=False, headroom=8)
     gain = Gain(tensor="b", adapted=True)
-    message = r"^Layer conv must have M in -16383\.\.16383 where M follows beta$"
+    message = r"^Layer conv must be padded with 0 with an adaptive step, not 1$"
     with pytest.raises(ValueError, match=message):
-        convolution(gain=gain, pad_code=0, multiplier=np.array([0, 0, -16384], np.int64))
-    half = np.array([0, -16383, 16383], np.int64)
-    assert convolution(gain=gain, pad_code=0, multiplier=half, bits=7).read_shift == 0
-    message = r"^Layer conv must read at most 7 bits, padded with 0, with an adaptive step, not "
-    for change in ({"bits": 8, "pad_code": 0}, {"bits": 4, "pad_code": 1}):
-        with pytest.raises(
-            ValueError, match=message + f"{change['bits']} and {change['pad_code']}$"
-        ):
-            convolution(gain=gain, multiplier=half, **change)
+        convolution(gain=gain, pad_code=1)
+
+
+@pytest.mark.parametrize("headroom", [None, 0, 1, 2])
+@pytest.mark.parametrize("width", [8, 12])
+def test_read_shift(width: int, headroom: int | None) -> None:
+    """What a reader drops: all bits of the codes but its own and the headroom."""
+    source = Tensor(name="image", shape=(2, 7, 8), zero=0, step=1.0, stream_bits=width)
+    gain = None if headroom is None else Gain(tensor="b", adapted=False, headroom=headroom)
+    node = convolution(gain=gain, pad_code=0, bits=3)
+    assert node.read_shift(source) == width - 3 - (headroom or 0)
 
 
 @pytest.mark.parametrize("shift", [-1, 32])

@@ -73,15 +73,22 @@ def test_joined_tensors_are_there_when_their_parts_are() -> None:
         (
             {"zero": 0},
             (
-                r"^Tensor both must have 8-bit codes with the zero and step of its parts features, "
-                r"others; give them one quantiser$"
+                r"^Tensor both must have codes with the width, zero and step of its parts features,"
+                r" others; give them one quantiser$"
             ),
         ),
         (
             {"step": 0.2},
             (
-                r"^Tensor both must have 8-bit codes with the zero and step of its parts features, "
-                r"others; give them one quantiser$"
+                r"^Tensor both must have codes with the width, zero and step of its parts features,"
+                r" others; give them one quantiser$"
+            ),
+        ),
+        (
+            {"stream_bits": 12},
+            (
+                r"^Tensor both must have codes with the width, zero and step of its parts features,"
+                r" others; give them one quantiser$"
             ),
         ),
         (

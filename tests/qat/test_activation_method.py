@@ -49,6 +49,11 @@ def test_options() -> None:
         asq = ActivationMethod(quantizer=ActivationKind.ASQ, dequantize=each)
         quantizer = build_activation_quantizer(asq, "t", SHAPE, 4)
         assert quantizer.adapted == (each is Dequantize.ADAPTED)
+    fine = ActivationMethod(quantizer=ActivationKind.ASQ, stream_bits=12)
+    for bits, signed in ((4, False), (8, False), (4, True)):
+        quantizer = build_activation_quantizer(fine, "t", SHAPE, bits, signed=signed)
+        assert quantizer.grid.form.bits == 12
+        assert quantizer.zero == 2048 * signed
 
 
 @pytest.mark.parametrize(
@@ -69,6 +74,14 @@ def test_options() -> None:
         (
             {"dequantize": Dequantize.STEP, "quantizer": ActivationKind.PACT},
             r"^Recipe activations dequantize must be left out without asq, not given with pact$",
+        ),
+        (
+            {"stream_bits": 12},
+            r"^Recipe activations stream_bits must be left out without asq, not given with lsq$",
+        ),
+        (
+            {"stream_bits": 10, "quantizer": ActivationKind.ASQ},
+            r"^Recipe activations stream_bits must be one of 8, 12, not 10$",
         ),
     ],
 )

@@ -22,20 +22,24 @@ from tritone.qat.activations import (
 )
 from tritone.qat.estimators import ElementwiseScaling
 from tritone.qat.streams import read
+from tritone.spec.fixed import FINE_STREAM, STREAMS
 
 
 @pytest.mark.parametrize("signed", [False, True])
-def test_stream_rounds_half_up_and_clamps(signed: bool) -> None:
-    """``u = clamp(floor(x/s + 1/2) + z, 0, 255)`` with z = 128 for signed tensors, else 0."""
-    quantizer = ActivationQuantizer(8, signed=signed)
+@pytest.mark.parametrize("width", [8, 12])
+def test_stream_rounds_half_up_and_clamps(width: int, signed: bool) -> None:
+    """``u = clamp(floor(x/s + 1/2) + z, 0, top)`` with z the middle for signed tensors, else 0."""
+    quantizer = ActivationQuantizer(8, signed=signed, form=STREAMS[width])
     quantizer.eval()
     quantizer.initialized.fill_(True)
     with torch.no_grad():
-        quantizer.grid_step.fill_(2**-5)
-    eighths = np.arange(-1200, 2400)
-    zero = 128 if signed else 0
+        quantizer.grid_step.fill_(2.0 ** (width - 13))
+    top = 2**width - 1
+    # All eighths of a step of 8-bit codes; of 12-bit ones every 19th, which meets them all.
+    eighths = np.arange(-5 * top, 10 * top, 1 if width == 8 else 19)
+    zero = 2 ** (width - 1) if signed else 0
     expected = [
-        min(max(floor(Fraction(int(k), 8) + Fraction(1, 2)) + zero, 0), 255) for k in eighths
+        min(max(floor(Fraction(int(k), 8) + Fraction(1, 2)) + zero, 0), top) for k in eighths
     ]
     stream = quantizer(torch.tensor(eighths / 8 * 2**-5, dtype=torch.float32))
     assert stream.codes.tolist() == expected
@@ -77,6 +81,30 @@ def test_activation_gradients(bits: int, signed: bool) -> None:
     total = (upstream * np.where(inside, a - v / 2**r, a)).sum()
     factor = np.float32((512 * (top_a - zero_a)) ** -0.5)
     assert quantizer.grid_step.grad.item() == np.float32(total) * factor
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_all_codes_of_12_bits_are_read_twice(bits: int, signed: bool) -> None:
+    """A reader of a grid and a shortcut, which takes the codes whole; both move the step."""
+    quantizer = ActivationQuantizer(bits, signed=signed, form=FINE_STREAM)
+    quantizer.initialized.fill_(True)
+    r, step, zero = 12 - bits, 2.0**-9, 2048 if signed else 0
+    with torch.no_grad():
+        quantizer.grid_step.fill_(step * 2**r)
+    u = np.arange(4096)
+    x = torch.tensor((u - zero) * step, dtype=torch.float32, requires_grad=True)
+    stream = quantizer(x)
+    stream.expect({bits, 12})
+    grid, whole = stream.values(bits), stream.values(12)
+    a = np.clip((zero >> r) + ((u - zero + 2**r // 2) >> r), 0, 2**bits - 1) - (zero >> r)
+    assert grid.tolist() == (a * 2**r * step).tolist()
+    assert whole.tolist() == x.tolist()
+    whole.sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [1.0] * 4096
+    # Whole codes are exact: the step moves nothing.
+    assert quantizer.grid_step.grad.item() == 0
 
 
 def test_step_starts_from_the_first_training_batch() -> None:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -20,6 +22,7 @@ from tritone.qat.method import Method
 from tritone.qat.models.digits import Digits
 from tritone.qat.modules import QuantizedModel
 from tritone.qat.precision import Precision
+from tritone.spec.fixed import FINE_STREAM, STREAM, STREAMS, StreamFormat
 
 SHAPE = (1, 8, 8)
 
@@ -72,16 +75,19 @@ def test_the_form_of_the_adapter() -> None:
         assert names == ["t.mean", *hidden, "t.beta"]
 
 
-def test_beta_starts_at_one_and_is_bounded() -> None:
-    """beta is about 1 at first, a multiple of 2**-10, in 1/2..2, with the gradient of the ReLU."""
+@pytest.mark.parametrize(
+    ("form", "low", "high"), [(STREAM, 0.5, 2.0), (FINE_STREAM, 0.25, 4095 / 1024)]
+)
+def test_beta_starts_at_one_and_is_bounded(form: StreamFormat, low: float, high: float) -> None:
+    """beta is about 1 at first, a multiple of 2**-10, in bounds, with the gradient of the ReLU."""
     torch.manual_seed(0)
-    quantizer = AdaptiveQuantizer("t", (16, 4, 4), 4)
+    quantizer = AdaptiveQuantizer("t", (16, 4, 4), 4, form=form)
     x = torch.rand(5, 16, 4, 4)
     stream = quantizer(x)
     assert stream.beta.shape == (5, 1, 1, 1)
     # Hidden units are below 1, four of them with weights of deviation 1/100.
     assert bool(((stream.beta - 1).abs() < 0.2).all())
-    for bias, expected, gradient in ((5.0, 2.0, 1.0), (0.1, 0.5, 1.0), (-1.0, 0.5, 0.0)):
+    for bias, expected, gradient in ((5.0, high, 1.0), (0.1, low, 1.0), (-1.0, low, 0.0)):
         with torch.no_grad():
             quantizer.adapter.last.bias.fill_(bias)
         quantizer.zero_grad()
@@ -119,6 +125,8 @@ METHODS = [
     ActivationMethod(quantizer=ActivationKind.ASQ),
     ActivationMethod(quantizer=ActivationKind.ASQ, dequantize=Dequantize.STEP),
 ]
+FINE = ActivationMethod(quantizer=ActivationKind.ASQ, stream_bits=12)
+METHODS += [FINE, replace(FINE, dequantize=Dequantize.STEP)]
 
 
 @pytest.mark.parametrize("method", METHODS, ids=str)
@@ -142,6 +150,14 @@ def test_frozen_graph_and_golden_models_agree(method: ActivationMethod) -> None:
     for gain in gains:
         assert len(np.unique(expected[gain.tensor])) > 3
         assert gain.adapted == (method.dequantize is Dequantize.ADAPTED)
+        assert gain.headroom == (2 if method.stream_bits == 12 else 1)
+    widths = {name: tensor.stream_bits for name, tensor in network.tensors.items()}
+    codes = [
+        name for name, tensor in network.tensors.items() if not tensor.wide and name != "input"
+    ]
+    assert {widths.pop(name) for name in codes} == {method.stream_bits}
+    assert set(widths.values()) == {8}
+    assert (expected["conv1"].max() > 255) == (method.stream_bits == 12)
 
 
 @pytest.mark.parametrize("method", METHODS, ids=str)
@@ -184,9 +200,10 @@ def test_dead_adapters_are_named() -> None:
     assert dead_adapters(model) == []
 
 
-def test_steps_are_fixed_at_the_mean_beta() -> None:
-    """What is left is LSQ with S times the mean; the model then needs no gain."""
-    model = trained(ActivationMethod(quantizer=ActivationKind.ASQ), spread=0.5)
+@pytest.mark.parametrize("method", [ActivationMethod(quantizer=ActivationKind.ASQ), FINE], ids=str)
+def test_steps_are_fixed_at_the_mean_beta(method: ActivationMethod) -> None:
+    """What is left is LSQ with S times the mean, of the same width; the model needs no gain."""
+    model = trained(method, spread=0.5)
     quantizer = model.nodes[0].output_quantizer
     seen = []
     hook = quantizer.adapter.register_forward_hook(lambda *made: seen.append(made[2]))
@@ -201,6 +218,7 @@ def test_steps_are_fixed_at_the_mean_beta() -> None:
     assert set(betas) == {"conv1", "conv2"}
     fixed = model.nodes[0].output_quantizer
     assert type(fixed) is ActivationQuantizer
+    assert fixed.grid.form is STREAMS[method.stream_bits]
     assert fixed.grid_step.item() == pytest.approx(step * mean, rel=2**-22)  # of a float32
     network = export(freeze(model, pictures), "static")
     assert not any(isinstance(node, Convolution) and node.gain for node in network.nodes)
@@ -219,3 +237,7 @@ def test_eight_bits_leave_no_headroom() -> None:
     message = r"^Activation bits must be in 1\.\.7 with an adaptive step, not 8$"
     with pytest.raises(ValueError, match=message):
         AdaptiveQuantizer("t", (4, 2, 2), 8)
+    quantizer = AdaptiveQuantizer("t", (4, 2, 2), 8, form=FINE_STREAM)
+    assert quantizer.read_shift == 2
+    with pytest.raises(ValueError, match=r"in 1\.\.8 with an adaptive step, not 9$"):
+        AdaptiveQuantizer("t", (4, 2, 2), 9, form=FINE_STREAM)

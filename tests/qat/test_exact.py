@@ -8,6 +8,7 @@ import copy
 import pytest
 import torch
 from branches import EVEN_SHAPE, SHAPE, Branches, random_images
+from joins import Joins
 from torch import Tensor, nn
 
 from tritone.golden import layers
@@ -95,13 +96,18 @@ def test_half_octaves_are_the_frozen_ones(
     require_equal(model, even_images)
 
 
+@pytest.mark.parametrize(
+    ("kind", "width"), [(Branches, 8), (Branches, 12), (Joins, 12)], ids=["8", "12", "12 joined"]
+)
 @pytest.mark.parametrize("rule", Dequantize)
-def test_adaptive_steps_are_the_frozen_ones(rule: Dequantize, images: Tensor) -> None:
+def test_adaptive_steps_are_the_frozen_ones(
+    rule: Dequantize, kind: type[nn.Module], width: int, images: Tensor
+) -> None:
     """Adapters are layers like others, and learn."""
-    activations = ActivationMethod(quantizer=ActivationKind.ASQ, dequantize=rule)
+    activations = ActivationMethod(quantizer=ActivationKind.ASQ, dequantize=rule, stream_bits=width)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
-        quantized = convert(Branches(), SHAPE, POST, Method(activations=activations))
+        quantized = convert(kind(), SHAPE, POST, Method(activations=activations))
     quantized.train()
     for seed in range(20, 23):
         quantized(random_images(64, SHAPE, seed))
@@ -109,6 +115,11 @@ def test_adaptive_steps_are_the_frozen_ones(rule: Dequantize, images: Tensor) ->
     before = copy.deepcopy(model.state_dict())
     train(model, images)
     require_equal(model, images)
+    assert {
+        tensor.stream_bits
+        for name, tensor in model.freeze().tensors.items()
+        if not tensor.wide and name != "input"
+    } == {width}
     adapters = [name for name in before if "adapter.last" in name and name.endswith("bias")]
     after = model.state_dict()
     assert any(not torch.equal(before[name], after[name]) for name in adapters)

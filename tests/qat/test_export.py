@@ -34,7 +34,8 @@ def test_graph_survives_a_file(frozen: FrozenModel, tmp_path: Path) -> None:
             assert (node.codes == source.codes.numpy()).all()
             assert node.multiplier.tolist() == source.multiplier.tolist()
             assert node.offset.tolist() == source.offset.tolist()
-            assert node.pad_code == frozen.tensors[node.input].zero >> node.read_shift
+            tensor = frozen.tensors[node.input]
+            assert node.pad_code == tensor.zero >> node.read_shift(tensor)
 
 
 @pytest.fixture(scope="module")

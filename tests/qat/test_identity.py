@@ -113,6 +113,12 @@ def test_descriptions(recipe: Recipe) -> None:
     assert describe_setting(replace(recipe, activations=asq))["activations"] == "asq"
     step = replace(asq, dequantize=Dequantize.STEP)
     assert describe_setting(replace(recipe, activations=step))["activations"] == "asq step"
+    fine = replace(asq, stream_bits=12)
+    described = describe_setting(replace(recipe, activations=fine))
+    assert described["activations"] == "asq 12-bit streams"
+    assert setting_digest(replace(recipe, activations=fine)) != setting_digest(
+        replace(recipe, activations=asq)
+    )
     ewgs = ActivationMethod(quantizer=ActivationKind.EWGS, estimator=EstimatorKind.EWGS)
     assert describe_setting(replace(recipe, activations=ewgs))["activations"] == "ewgs ewgs"
     half = replace(recipe.precision, multipliers=Multipliers.HALF_OCTAVE)

@@ -20,6 +20,7 @@ from tritone.qat.quantizers import build_weight_quantizer
 from tritone.qat.scales import ScaleRule
 from tritone.qat.streams import Stream
 from tritone.spec.catalog import codebook
+from tritone.spec.fixed import FINE_STREAM, STREAM, StreamFormat
 
 
 def test_real_input() -> None:
@@ -36,9 +37,13 @@ def test_average_constants() -> None:
     assert average_constants(49) == (21400, 20)
 
 
-@pytest.mark.parametrize("zero", [0, 128])
+@pytest.mark.parametrize(
+    ("form", "zero"), [(STREAM, 0), (STREAM, 128), (FINE_STREAM, 0), (FINE_STREAM, 2048)]
+)
 @pytest.mark.parametrize("kernel", [(2, 2), (3, 3), (7, 5)])
-def test_average_is_the_rounded_mean(kernel: tuple[int, int], zero: int) -> None:
+def test_average_is_the_rounded_mean(
+    kernel: tuple[int, int], form: StreamFormat, zero: int
+) -> None:
     """The mean of the codes about z, rounded half up by the integer formula; padding is z."""
     pad = (1, 0, 0, 1)
     pool = QuantizedPool(
@@ -48,9 +53,12 @@ def test_average_is_the_rounded_mean(kernel: tuple[int, int], zero: int) -> None
         kind=PoolKind.AVERAGE,
         window=Window(kernel=kernel, stride=2, pad=pad),
     )
-    codes = np.random.default_rng(1).integers(0, 256, (3, 2, 9, 8))
-    codes[0] = 255
-    result = pool(Stream(torch.tensor(codes).float(), torch.tensor(1.0), zero)).codes
+    top = 255 if form is STREAM else 4095
+    codes = np.random.default_rng(1).integers(0, top + 1, (3, 2, 9, 8))
+    codes[0] = top
+    pooled = pool(Stream(torch.tensor(codes).float(), torch.tensor(1.0), zero, form))
+    result = pooled.codes
+    assert pooled.form is form
     size = kernel[0] * kernel[1]
     multiplier, shift = average_constants(size)
     padded = np.full((3, 2, 10, 9), zero)
@@ -60,7 +68,7 @@ def test_average_is_the_rounded_mean(kernel: tuple[int, int], zero: int) -> None
             part = padded[:, :, 2 * y : 2 * y + kernel[0], 2 * x : 2 * x + kernel[1]]
             total = part.sum((2, 3)) - size * zero
             mean = (total * multiplier + (1 << shift >> 1)) >> shift
-            assert result[:, :, y, x].tolist() == (np.clip(mean, -zero, 255 - zero) + zero).tolist()
+            assert result[:, :, y, x].tolist() == (np.clip(mean, -zero, top - zero) + zero).tolist()
 
 
 def test_average_gradient_is_that_of_the_mean() -> None:
@@ -93,8 +101,10 @@ def test_maximum_pads_with_code_zero() -> None:
     assert (result.step.item(), result.zero) == (0.5, 128)
 
 
-@pytest.mark.parametrize("zero", [0, 128])
-def test_a_shortcut_is_added_to_the_code(zero: int) -> None:
+@pytest.mark.parametrize(
+    ("form", "zero"), [(STREAM, 0), (STREAM, 128), (FINE_STREAM, 0), (FINE_STREAM, 2048)]
+)
+def test_a_shortcut_is_added_to_the_code(form: StreamFormat, zero: int) -> None:
     """With a convolution of zeros and equal steps, the result is the shortcut's own codes.
 
     The gradient of the shortcut's step is sum G * (k - z) over what is added, here 1 for each.
@@ -114,9 +124,10 @@ def test_a_shortcut_is_added_to_the_code(zero: int) -> None:
         output_quantizer=None,
     )
     source = Stream(torch.zeros(2, 1, 5, 4), torch.tensor(1.0), 0)
-    codes = torch.randint(0, 256, (2, 3, 5, 4), generator=torch.Generator().manual_seed(1))
+    generator = torch.Generator().manual_seed(1)
+    codes = torch.randint(0, 1 << form.bits, (2, 3, 5, 4), generator=generator)
     step = torch.tensor(0.5, requires_grad=True)
-    result = node(source, Stream(codes.float(), step, zero))
+    result = node(source, Stream(codes.float(), step, zero, form))
     expected = np.zeros((2, 5, 3, 2))
     expected[:, 1:4] = 0.5 * (codes.numpy()[:, :, ::2, ::2] - zero)
     assert (result.detach().numpy() == expected).all()

@@ -17,15 +17,19 @@ import torch
 from tritone.qat import reading
 from tritone.qat.estimators import Blending, ElementwiseScaling, Estimator, StraightThrough
 from tritone.qat.reading import Grid, StepRule, compose, levels, read_values
+from tritone.spec.fixed import FINE_STREAM, STREAM
 
 GRIDS = [Grid(bits=bits, zero=0) for bits in range(1, 9)]
 GRIDS += [Grid(bits=bits, zero=128) for bits in range(2, 9)]
+GRIDS += [Grid(bits=bits, zero=0, form=FINE_STREAM) for bits in range(1, 9)]
+GRIDS += [Grid(bits=bits, zero=2048, form=FINE_STREAM) for bits in range(2, 9)]
 
 
 def read(v: Fraction, grid: Grid) -> int:
     """Return a - z_a of ``v`` stream steps, by the definition of docs/numerics.md."""
-    r = 8 - grid.bits
-    u = min(max(floor(v + Fraction(1, 2)) + grid.zero, 0), 255)
+    width = 8 if grid.form is STREAM else 12
+    r = width - grid.bits
+    u = min(max(floor(v + Fraction(1, 2)) + grid.zero, 0), 2**width - 1)
     z_a = grid.zero >> r
     a = z_a + ((u - grid.zero + (1 << r >> 1)) >> r)
     return min(max(a, 0), 2**grid.bits - 1) - z_a
@@ -34,8 +38,11 @@ def read(v: Fraction, grid: Grid) -> int:
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
 def test_levels_round_twice(grid: Grid) -> None:
     """Every eighth of a stream step in and around the range, and the floats beside the halves."""
-    eighths = np.arange(-1200, 2400)
-    halves = np.arange(-130, 260, dtype=np.float32) + np.float32(0.5)
+    fine = grid.form is FINE_STREAM
+    # Of 12-bit codes every 71st eighth, which meets all eighths of a step, and all halves.
+    eighths = np.arange(-18000, 36000, 71) if fine else np.arange(-1200, 2400)
+    first, last = (-2100, 4150) if fine else (-130, 260)
+    halves = np.arange(first, last, dtype=np.float32) + np.float32(0.5)
     near = [np.nextafter(halves, np.float32(end)) for end in (-np.inf, np.inf)]
     v = np.concatenate([eighths.astype(np.float32) / 8, *near])
     expected = [read(Fraction(float(each)), grid) for each in v]

@@ -279,6 +279,23 @@ def test_activations() -> None:
         parse_recipe(TEXT + table.replace('"pact"', '"dorefa"'))
 
 
+def test_stream_bits() -> None:
+    """12 with asq, which comes back from a file; no other width and no other quantiser."""
+    table = '\n[activations]\nquantizer = "asq"\nstream_bits = 12\n'
+    recipe = parse_recipe(TEXT + table)
+    assert recipe.activations.stream_bits == 12
+    assert parse_recipe(render_recipe(recipe)) == recipe
+    message = r"^Recipe activations stream_bits must be one of 8, 12, not 16$"
+    with pytest.raises(ValueError, match=message):
+        parse_recipe(TEXT + table.replace("12", "16"))
+    message = r"^Recipe activations stream_bits must be left out without asq, not given with ewgs$"
+    with pytest.raises(ValueError, match=message):
+        parse_recipe(TEXT + table.replace("asq", "ewgs"))
+    message = r"^Recipe activations\.stream_bits must be of type int, not '12'$"
+    with pytest.raises(TypeError, match=message):
+        parse_recipe(TEXT + table.replace("12", '"12"'))
+
+
 def test_refuses_types_of_methods() -> None:
     """Exceptions are a list of tables; a switch is not a number."""
     with pytest.raises(TypeError, match=r"^Recipe layers must be tables \[\[layers\]\], not {.*$"):

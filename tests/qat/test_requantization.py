@@ -16,22 +16,27 @@ import torch
 from tritone.qat import reading
 from tritone.qat.reading import Grid
 from tritone.qat.requantization import Constants, Requantized, read_codes
+from tritone.spec.fixed import FINE_STREAM, STREAM, StreamFormat
 
 GRIDS = [Grid(bits=bits, zero=0) for bits in range(1, 9)]
 GRIDS += [Grid(bits=bits, zero=128) for bits in range(2, 9)]
+GRIDS += [Grid(bits=bits, zero=0, form=FINE_STREAM) for bits in range(1, 9)]
+GRIDS += [Grid(bits=bits, zero=2048, form=FINE_STREAM) for bits in range(2, 9)]
 
 
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
 def test_every_code_is_read(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
     """``clamp(z_a + ((u - z + half(r)) >> r)) - z_a``; the gradient stops beyond the levels."""
     monkeypatch.setattr(reading, "BLOCK", 50)
-    u = np.arange(256)
-    r, z = 8 - grid.bits, grid.zero
+    width = 12 if grid in GRIDS[15:] else 8
+    count = 2**width
+    u = np.arange(count)
+    r, z = width - grid.bits, grid.zero
     a = np.clip((z >> r) + ((u - z + (1 << r >> 1)) >> r), 0, 2**grid.bits - 1)
-    codes = torch.arange(256.0).view(16, 2, 4, 2).requires_grad_()
+    codes = torch.arange(float(count)).view(16, 2, 4, -1).requires_grad_()
     found = read_codes(codes, grid)
     assert (found.detach().numpy().astype(int).ravel() == a - (z >> r)).all()
-    upstream = torch.arange(-128.0, 128.0).view_as(codes)
+    upstream = torch.arange(-count / 2, count / 2).view_as(codes)
     found.backward(upstream)
     inside = (u - z >= grid.low << r) & (u - z <= grid.high << r)
     expected = np.where(inside, upstream.numpy().ravel() / 2**r, 0)
@@ -39,12 +44,17 @@ def test_every_code_is_read(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None
     assert (codes.grad.numpy().ravel() == expected).all()
 
 
-def test_adaptive_reading() -> None:
+@pytest.mark.parametrize(
+    ("form", "r", "betas"),
+    [(STREAM, 3, [512, 777, 1024, 2048]), (FINE_STREAM, 6, [256, 777, 3000, 4095])],
+    ids=["8 bits", "12 bits"],
+)
+def test_adaptive_reading(form: StreamFormat, r: int, betas: list[int]) -> None:
     """G = (2**18 + beta/2) // beta, one rounding; du = da * 1024 / (beta * 2**r), dbeta by v."""
-    grid = Grid(bits=4, zero=0, headroom=1)  # r = 3
-    betas = [512, 777, 1024, 2048]
-    u = np.arange(256)
-    codes = torch.arange(256.0).view(1, 256, 1, 1).repeat(4, 1, 1, 1).requires_grad_()
+    grid = Grid(bits=4, zero=0, headroom=form.headroom, form=form)
+    count = 1 << form.bits
+    u = np.arange(count)
+    codes = torch.arange(float(count)).view(1, count, 1, 1).repeat(4, 1, 1, 1).requires_grad_()
     beta = torch.tensor(betas).float().view(4, 1, 1, 1).requires_grad_()
     found = read_codes(codes, grid, beta)
     found.sum().backward()
@@ -52,15 +62,15 @@ def test_adaptive_reading() -> None:
     assert beta.grad is not None
     for n, each in enumerate(betas):
         gain = ((1 << 18) + (each >> 1)) // each
-        expected = np.clip((u * gain + (1 << 10)) >> 11, 0, 15)
+        expected = np.clip((u * gain + (1 << r + 7)) >> r + 8, 0, 15)
         assert (found[n].detach().numpy().ravel() == expected).all()
-        v = u * 1024 / (each * 8)
+        v = u * 1024 / (each * 2**r)
         inside = v <= 15
-        slope = np.where(inside, 1024 / (each * 8), 0)
-        # Products and sums of float32 against float64: 256 terms of a relative 2**-22 each.
+        slope = np.where(inside, 1024 / (each * 2**r), 0)
+        # Products and sums of float32 against float64: terms of a relative 2**-22 each.
         assert np.allclose(codes.grad[n].numpy().ravel(), slope, rtol=2**-20, atol=0)
         assert math.isclose(
-            float(beta.grad[n]), -float((v * inside).sum()) / each, rel_tol=256 * 2**-22
+            float(beta.grad[n]), -float((v * inside).sum()) / each, rel_tol=count * 2**-22
         )
 
 
@@ -124,6 +134,28 @@ def test_requantisation(wide: bool, adapted: bool | None, monkeypatch: pytest.Mo
         assert gain.grad is not None
         wanted = (g * v * channel(multiplier) * unit * slope).sum((1, 2, 3)) / 1024
         assert (gain.grad.numpy().ravel() == wanted).all()
+
+
+def test_sums_of_12_bit_codes_are_bounded() -> None:
+    """M times the largest beta, and the largest code of the shortcut, count in full."""
+    one = torch.ones(1, dtype=torch.float64)
+    constants = Constants(
+        multiplier=one * 2**13,
+        shortcut=one * 2**32,
+        offset=one * 0,
+        scale=one,
+        low=0,
+        high=4095,
+        passing=(0, 4095),
+        adapted=True,
+        beta_high=4095,
+        shortcut_high=4095,
+    )
+    # 2**38 * 2**13 * 4095 / 1024 = 2**53 - 2**41, and 4095 * 2**32 = 2**44 - 2**32.
+    constants.require_exact("layer", 2**38 - 2**30)
+    for wrong in (2**38, 2**38 - 2**28):
+        with pytest.raises(ValueError, match=r"^Layer big must have v \* M \+ D below 2\*\*53"):
+            constants.require_exact("big", wrong)
 
 
 def test_refuses_sums_that_are_not_exact() -> None:

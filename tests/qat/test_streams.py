@@ -8,21 +8,34 @@ import torch
 
 from tritone.qat.estimators import ElementwiseScaling, NoiseProxy
 from tritone.qat.reading import Grid, StepRule
-from tritone.qat.streams import FreshStream, Stream, read
+from tritone.qat.streams import FreshStream, JoinedStream, Stream, read
+from tritone.spec.fixed import FINE_STREAM, STREAMS
 
 
-@pytest.mark.parametrize("zero", [0, 128])
+@pytest.mark.parametrize(("width", "zero"), [(8, 0), (8, 128), (12, 0), (12, 2048)])
 @pytest.mark.parametrize("bits", range(1, 9))
-def test_read_rounds_once_more(bits: int, zero: int) -> None:
-    """All 256 codes: ``a = clamp(z_a + ((u - z + half(r)) >> r), 0, 2**b - 1)``, less z_a."""
-    r = 8 - bits
+def test_read_rounds_once_more(bits: int, width: int, zero: int) -> None:
+    """All codes: ``a = clamp(z_a + ((u - z + half(r)) >> r), 0, 2**b - 1)``, less z_a."""
+    r, count = width - bits, 1 << width
     half = 2**r // 2
     expected = [
         min(max((zero >> r) + ((u - zero + half) >> r), 0), 2**bits - 1) - (zero >> r)
-        for u in range(256)
+        for u in range(count)
     ]
-    stream = Stream(torch.arange(256.0), torch.tensor(1.0), zero)
+    stream = Stream(torch.arange(float(count)), torch.tensor(1.0), zero, STREAMS[width])
     assert read(stream, bits).tolist() == expected
+    assert stream.values(bits).tolist() == [level * 2**r for level in expected]
+    assert stream.values(width).tolist() == [u - zero for u in range(count)]
+
+
+def test_concatenations_keep_the_width() -> None:
+    """What is read of channels of 12-bit codes is what is read of each."""
+    codes = torch.arange(4096.0).view(2, 2, 32, 32)
+    parts = [Stream(each[None], torch.tensor(0.5), 0, FINE_STREAM) for each in codes]
+    joined = JoinedStream(parts)
+    assert joined.form is FINE_STREAM
+    assert torch.equal(joined.values(4), torch.cat([each.values(4) for each in parts], 1))
+    assert float(joined.values(4).max()) == 15 * 256 * 0.5
 
 
 @pytest.mark.parametrize("rule", StepRule)

@@ -274,6 +274,6 @@ def test_the_rounding_constant(
     narrow = [
         node.name
         for node in every_operator.nodes
-        if isinstance(node, Convolution) and node.read_shift
+        if isinstance(node, Convolution) and node.read_shift(every_operator.tensors[node.input])
     ]
     assert named_layer(found) == narrow[0] != every_operator.nodes[0].name

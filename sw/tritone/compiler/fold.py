@@ -17,7 +17,6 @@ from tritone.graph import Convolution, Gain, Network, Pool, PoolKind, Shortcut, 
 from tritone.spec.catalog import codebook
 from tritone.spec.codebook import Codebook
 from tritone.spec.fixed import (
-    LOGIT,
     OFFSET,
     SQRT2_FRACTION,
     SQRT2_NUMERATOR,
@@ -234,7 +233,7 @@ def _convolution(node: Convolution, network: Network, kind: RequantizerKind) -> 
     weights = Weights(
         book=codebook(node.codebook), codes=node.codes, odd=node.odd, groups=node.groups
     )
-    zero, top = source.zero >> node.read_shift, (1 << node.bits) - 1
+    zero, top = source.zero >> node.read_shift(source), (1 << node.bits) - 1
     positive = weights.scaled.clip(min=0).sum(axis=(1, 2, 3))
     negative = weights.scaled.clip(max=0).sum(axis=(1, 2, 3))
     # A weight meets a - z_a, anything from -z_a to top - z_a. With v in 36 bits and M in 16 the
@@ -243,12 +242,6 @@ def _convolution(node: Convolution, network: Network, kind: RequantizerKind) -> 
     low = positive * -zero + negative * (top - zero)
     high = positive * (top - zero) + negative * -zero
     require_format(node.name, "sums", int(low.min()), int(high.max()), VALUE)
-    form = LOGIT if result.wide else STREAM
-    if not form.low <= node.low <= node.high <= form.high:
-        raise ValueError(
-            f"Layer {node.name} must clamp within {form.low}..{form.high}, "
-            f"not {node.low}..{node.high}"
-        )
     return Layer(
         name=node.name,
         weights=weights,
@@ -350,6 +343,13 @@ def fold(
         raise ValueError(
             f"Network {network.name} must end with the layer that makes {network.output}"
         )
+    for tensor in network.tensors.values():
+        if tensor.form is not STREAM:
+            raise ValueError(
+                f"Tensor {tensor.name} must have {STREAM.bits}-bit codes, not "
+                f"{tensor.stream_bits}-bit ones: machines keep a byte of each; train with "
+                f"stream_bits = {STREAM.bits}"
+            )
     return [
         _convolution(node, network, requantizer)
         if isinstance(node, Convolution)

@@ -21,7 +21,6 @@ from tritone.spec.fixed import (
     GAIN_FRACTION,
     SQRT2_FRACTION,
     SQRT2_NUMERATOR,
-    STREAM,
     half,
 )
 from tritone.spec.level import Level
@@ -105,7 +104,7 @@ def _read(
     node: Convolution, source: Tensor, codes: Codes, beta: Sums | None
 ) -> npt.NDArray[np.integer[Any]]:
     """Return a - z_a."""
-    shift, top = node.read_shift, (1 << node.bits) - 1
+    shift, top = node.read_shift(source), (1 << node.bits) - 1
     zero = source.zero >> shift
     if beta is None:
         static = zero + ((codes - source.zero + half(shift)) >> shift)
@@ -132,7 +131,7 @@ def _weights(node: Convolution) -> npt.NDArray[np.int64]:
 def _convolve(node: Convolution, source: Tensor, codes: Codes, beta: Sums | None) -> Sums:
     """Return v * M + D; ``beta`` is that of the gain, (1, image, 1, 1)."""
     weights = _weights(node)
-    top, zero = (1 << node.bits) - 1, source.zero >> node.read_shift
+    top, zero = (1 << node.bits) - 1, source.zero >> node.read_shift(source)
     activations = _read(node, source, codes, beta)
     kind = _exact_type(node, weights, max(zero, top - zero))
     padded = _pad(activations.astype(kind), node.window, node.pad_code - zero)
@@ -174,7 +173,7 @@ def _pool(node: Pool, source: Tensor, codes: Codes) -> Codes:
     size = node.window.kernel[0] * node.window.kernel[1]
     excess = windows.sum(axis=(1, 2), dtype=np.int64) - size * source.zero
     mean = (excess * node.multiplier + half(node.shift)) >> node.shift
-    clamped = mean.clip(-source.zero, STREAM.high - source.zero)
+    clamped = mean.clip(-source.zero, source.form.high - source.zero)
     return np.asarray(clamped + source.zero, np.int16)
 
 

@@ -10,7 +10,7 @@ from tritone.golden.arithmetic import Integers, clamp, multiply_add, round_shift
 from tritone.golden.batch import require_images
 from tritone.graph import Convolution, Network, Pool, PoolKind, Shortcut, Tensor, Window
 from tritone.spec.catalog import codebook
-from tritone.spec.fixed import BETA, GAIN_FRACTION, SQRT2_FRACTION, SQRT2_NUMERATOR, STREAM
+from tritone.spec.fixed import BETA, GAIN_FRACTION, SQRT2_FRACTION, SQRT2_NUMERATOR
 
 __all__ = ["convolve", "pool", "rail_sums", "read", "read_adapted", "run", "shortcut_term"]
 
@@ -41,16 +41,18 @@ def run(network: Network, images: npt.NDArray[np.uint8]) -> dict[str, Integers]:
     return tensors
 
 
-def read(codes: Integers, zero: int, bits: int) -> Integers:
-    """Return the activations of ``bits`` bits that ``codes`` of a tensor with that zero become."""
-    shift = STREAM.bits - bits
+def read(codes: Integers, source: Tensor, bits: int) -> Integers:
+    """Return the activations of ``bits`` bits that ``codes`` of the tensor ``source`` become."""
+    zero, shift = source.zero, source.stream_bits - bits
     return clamp((zero >> shift) + round_shift(codes - zero, shift), 0, (1 << bits) - 1)
 
 
-def read_adapted(codes: Integers, beta: Integers, bits: int, headroom: int) -> Integers:
+def read_adapted(
+    codes: Integers, source: Tensor, beta: Integers, bits: int, headroom: int
+) -> Integers:
     """Return the activations that ``codes`` become with the betas (image, 1, 1, 1), U2.10."""
     gain = ((1 << (BETA.frac + GAIN_FRACTION)) + (beta >> 1)) // beta
-    shift = STREAM.bits - bits - headroom + GAIN_FRACTION
+    shift = source.stream_bits - bits - headroom + GAIN_FRACTION
     return clamp(round_shift(codes * gain, shift), 0, (1 << bits) - 1)
 
 
@@ -109,11 +111,11 @@ def convolve(
     ``added`` is the term of its shortcut, ``beta`` the tensor of its gain.
     """
     by_channel = (slice(None), None, None)
-    zero, multiplier = source.zero >> node.read_shift, node.multiplier[by_channel]
+    zero, multiplier = source.zero >> node.read_shift(source), node.multiplier[by_channel]
     if node.gain is None or beta is None:
-        activations = read(codes, source.zero, node.bits)
+        activations = read(codes, source, node.bits)
     else:
-        activations = read_adapted(codes, beta, node.bits, node.gain.headroom)
+        activations = read_adapted(codes, source, beta, node.bits, node.gain.headroom)
         if node.gain.adapted:
             multiplier = round_shift(multiplier * beta, BETA.frac)
     even, odd = rail_sums(node, activations, zero)
@@ -140,7 +142,7 @@ def pool(node: Pool, source: Tensor, codes: Integers) -> Integers:
             else:
                 excess = (seen - zero).sum(axis=(2, 3))
                 mean = round_shift(excess * node.multiplier, node.shift)
-                result[:, :, y, x] = clamp(mean, -zero, STREAM.high - zero) + zero
+                result[:, :, y, x] = clamp(mean, -zero, source.form.high - zero) + zero
     return result
 
 

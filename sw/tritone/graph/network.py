@@ -26,12 +26,12 @@ from tritone.graph.nodes import (
     Window,
     require,
 )
-from tritone.spec.fixed import BETA_HIGH, BETA_LOW
+from tritone.spec.fixed import LOGIT, STREAM, FixedFormat
 from tritone.spec.storage import write_atomically
 
 __all__ = ["FORMAT_VERSION", "Network"]
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +54,12 @@ class Network:
             require(
                 tensor in self.tensors, f"Network {self.name} must describe its tensor {tensor}"
             )
+        image = self.tensors[self.input]
+        require(
+            image.form is STREAM,
+            f"Tensor {image.name} must have {STREAM.bits}-bit codes, the bytes of an image, "
+            f"not {image.stream_bits}",
+        )
         for node in self.nodes:
             require(
                 node.input in known,
@@ -70,7 +76,7 @@ class Network:
             source, result = self.tensors[node.input], self.tensors[node.output]
             require(
                 not source.wide,
-                f"Layer {node.name} must read 8-bit codes, not the wide tensor {node.input}",
+                f"Layer {node.name} must read codes, not the wide tensor {node.input}",
             )
             channels = source.shape[0]
             if isinstance(node, Convolution):
@@ -79,17 +85,10 @@ class Network:
                     f"Layer {node.name} must take {channels} input channels, "
                     f"not {node.codes.shape[1] * node.groups}",
                 )
-                require(
-                    source.zero % (1 << node.read_shift) == 0,
-                    f"Layer {node.name} must read a zero that is a multiple of "
-                    f"{1 << node.read_shift}, not {source.zero}",
-                )
+                _check_layer(node, source, result)
                 channels = node.codes.shape[0]
             else:
-                require(
-                    not result.wide and result.zero == source.zero,
-                    f"Layer {node.name} must keep the zero of {node.input}, {source.zero}",
-                )
+                _check_pool(node, source, result)
             shape = (channels, *node.window.output(*source.shape[1:]))
             require(
                 result.shape == shape,
@@ -113,10 +112,10 @@ class Network:
             f"Tensor {joined.name} must have the channels of {', '.join(joined.parts)} and their "
             f"pixels, {shape}, not {joined.shape}",
         )
-        codes = {(part.zero, part.step, part.wide) for part in (joined, *parts)}
+        codes = {(part.zero, part.step, part.stream_bits, part.wide) for part in (joined, *parts)}
         require(
-            codes == {(joined.zero, joined.step, False)},
-            f"Tensor {joined.name} must have 8-bit codes with the zero and step of its parts "
+            codes == {(joined.zero, joined.step, joined.stream_bits, False)},
+            f"Tensor {joined.name} must have codes with the width, zero and step of its parts "
             f"{', '.join(joined.parts)}; give them one quantiser",
         )
 
@@ -146,7 +145,13 @@ class Network:
         added, result = self.tensors[shortcut.tensor], self.tensors[node.output]
         require(
             not added.wide,
-            f"Layer {node.name} must add 8-bit codes, not the wide tensor {shortcut.tensor}",
+            f"Layer {node.name} must add codes, not the wide tensor {shortcut.tensor}",
+        )
+        most = added.form.shortcut_shift_max
+        require(
+            node.half_octaves is not None or shortcut.shift <= most,
+            f"Layer {node.name} must add {added.stream_bits}-bit codes with t in 0..{most}, "
+            f"not {shortcut.shift}",
         )
         require(
             shortcut.channel_offset + added.shape[0] <= result.shape[0],
@@ -164,16 +169,22 @@ class Network:
             gain.tensor in known,
             f"Layer {node.name} must take beta from a tensor made before it, not {gain.tensor}",
         )
-        beta, zero = self.tensors[gain.tensor], self.tensors[node.input].zero
+        beta, source = self.tensors[gain.tensor], self.tensors[node.input]
         require(
-            beta.wide and beta.shape == (1, 1, 1) and zero == 0,
-            f"Layer {node.name} must read codes with zero 0 and one wide beta, not zero {zero} "
-            f"and {gain.tensor} of {beta.shape}",
+            beta.wide and beta.shape == (1, 1, 1) and source.zero == 0,
+            f"Layer {node.name} must read codes with zero 0 and one wide beta, not zero "
+            f"{source.zero} and {gain.tensor} of {beta.shape}",
         )
         maker = next(each for each in self.nodes if each.output == gain.tensor)
+        low, high = source.form.beta_low, source.form.beta_high
         require(
-            isinstance(maker, Convolution) and BETA_LOW <= maker.low <= maker.high <= BETA_HIGH,
-            f"Tensor {gain.tensor} must be a beta clamped within {BETA_LOW}..{BETA_HIGH}",
+            isinstance(maker, Convolution) and low <= maker.low <= maker.high <= high,
+            f"Tensor {gain.tensor} must be a beta clamped within {low}..{high}",
+        )
+        largest = source.form.adapted_high
+        require(
+            not gain.adapted or bool((np.abs(node.multiplier) <= largest).all()),
+            f"Layer {node.name} must have M in -{largest}..{largest} where M follows beta",
         )
 
     def macs(self, node: Node) -> int:
@@ -275,6 +286,38 @@ class Network:
             tensors={tensor.name: tensor for tensor in tensors},
             nodes=tuple(nodes),
         )
+
+
+def _check_layer(node: Convolution, source: Tensor, result: Tensor) -> None:
+    """Check what a convolution reads of ``source`` and what codes it gives ``result``."""
+    shift = node.read_shift(source)
+    require(
+        shift >= 0,
+        f"Layer {node.name} must read at most {node.bits + shift} bits with an adaptive step, "
+        f"not {node.bits}",
+    )
+    require(
+        source.zero % (1 << shift) == 0,
+        f"Layer {node.name} must read a zero that is a multiple of {1 << shift}, not {source.zero}",
+    )
+    form: FixedFormat = LOGIT if result.wide else result.form
+    require(
+        form.low <= node.low and node.high <= form.high,
+        f"Layer {node.name} must clamp within {form.low}..{form.high}, not {node.low}..{node.high}",
+    )
+
+
+def _check_pool(node: Pool, source: Tensor, result: Tensor) -> None:
+    """Check that a pool keeps the codes of ``source``."""
+    require(
+        not result.wide and result.zero == source.zero,
+        f"Layer {node.name} must keep the zero of {node.input}, {source.zero}",
+    )
+    require(
+        result.form is source.form,
+        f"Layer {node.name} must keep the {source.stream_bits}-bit codes of {node.input}, "
+        f"not make {result.stream_bits}-bit ones",
+    )
 
 
 def _checksum(body: dict[str, Any]) -> str:

@@ -11,8 +11,6 @@ import numpy.typing as npt
 
 from tritone.spec.catalog import codebook
 from tritone.spec.fixed import (
-    BETA,
-    BETA_HIGH,
     HALF_OCTAVES_HIGH,
     HALF_OCTAVES_LOW,
     LOGIT,
@@ -22,6 +20,8 @@ from tritone.spec.fixed import (
     SHIFT_MAX,
     SHORTCUT_SHIFT_MAX,
     STREAM,
+    STREAMS,
+    StreamFormat,
 )
 
 __all__ = [
@@ -55,9 +55,10 @@ class Tensor:
     shape : channels, height, width.
     zero : code of real 0.
     step : real size of one code; for people and export checks, never used in integer arithmetic.
-    wide : signed 16-bit logits (zero 0) instead of unsigned 8-bit codes.
+    wide : signed 16-bit logits (zero 0) instead of unsigned codes.
     parts : the tensors whose channels it has, one behind the other (a concatenation); none for a
         tensor that a layer makes.
+    stream_bits : width of the codes, 8 or 12; 8 for a wide tensor too, which has none.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Tensor:
     step: float
     wide: bool = False
     parts: tuple[str, ...] = ()
+    stream_bits: int = STREAM.bits
 
     def __post_init__(self) -> None:
         require(
@@ -76,11 +78,22 @@ class Tensor:
             len(self.shape) == 3 and all(size >= 1 for size in self.shape),
             f"Tensor {self.name} must have a shape of three positive sizes, not {self.shape}",
         )
-        top = 0 if self.wide else STREAM.high
+        widths = (STREAM.bits,) if self.wide else tuple(STREAMS)
+        require(
+            self.stream_bits in widths,
+            f"Tensor {self.name} must have codes of {' or '.join(map(str, widths))} bits, "
+            f"not {self.stream_bits}",
+        )
+        top = 0 if self.wide else self.form.high
         require(
             0 <= self.zero <= top,
             f"Tensor {self.name} must have a zero in 0..{top}, not {self.zero}",
         )
+
+    @property
+    def form(self) -> StreamFormat:
+        """Format of the codes of a tensor that is not wide."""
+        return STREAMS[self.stream_bits]
 
     @property
     def size(self) -> int:
@@ -158,7 +171,8 @@ class Shortcut:
 class Gain:
     """An adaptive step (ASQ): a convolution reads its input divided by beta of the image.
 
-    beta is the one value of ``tensor``, in U2.10. With r = 8 - bits - headroom and F = 8,
+    beta is the one value of ``tensor``, in U2.10. With w the width of the input's codes,
+    r = w - bits - headroom and F = 8,
 
         a = clamp((u * G + half(r + F)) >> (r + F), 0, 2**bits - 1),
         G = ((1 << 18) + (beta >> 1)) // beta
@@ -267,14 +281,9 @@ class Convolution:
         )
         if self.gain is not None:
             require(
-                self.read_shift >= 0 and self.pad_code == 0,
-                f"Layer {self.name} must read at most {STREAM.bits - self.gain.headroom} bits, "
-                f"padded with 0, with an adaptive step, not {self.bits} and {self.pad_code}",
-            )
-            largest = MULTIPLIER.high // (BETA_HIGH >> BETA.frac)
-            require(
-                not self.gain.adapted or bool((np.abs(self.multiplier) <= largest).all()),
-                f"Layer {self.name} must have M in -{largest}..{largest} where M follows beta",
+                self.pad_code == 0,
+                f"Layer {self.name} must be padded with 0 with an adaptive step, "
+                f"not {self.pad_code}",
             )
 
     def _check_scales(self) -> None:
@@ -337,10 +346,9 @@ class Convolution:
         base = 0 if self.half_octaves is None else self.shifts
         return np.zeros_like(self.offset) + base + self.shortcut.shift
 
-    @property
-    def read_shift(self) -> int:
-        """r of the reader."""
-        return STREAM.bits - self.bits - (self.gain.headroom if self.gain else 0)
+    def read_shift(self, source: Tensor) -> int:
+        """Return r of the reader of ``source``, its input."""
+        return source.stream_bits - self.bits - (self.gain.headroom if self.gain else 0)
 
 
 class PoolKind(Enum):
@@ -352,11 +360,12 @@ class PoolKind(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Pool:
-    """Pooling on the 8-bit codes.
+    """Pooling on the codes.
 
     MAX: the largest code of the window, padding being code 0. AVERAGE: with n the size of the
     window, padding being z,
-    ``y = clamp(((sum - n * z) * multiplier + half(shift)) >> shift, -z, 255 - z) + z``.
+    ``y = clamp(((sum - n * z) * multiplier + half(shift)) >> shift, -z, top - z) + z``, top being
+    the largest code: 255, or 4095.
     """
 
     name: str

@@ -9,7 +9,7 @@ from enum import Enum
 from tritone.qat.activations import ActivationQuantizer, EwgsQuantizer, PactQuantizer
 from tritone.qat.adapters import AdaptiveQuantizer
 from tritone.qat.estimators import EstimatorKind, build_estimator
-from tritone.spec.fixed import ACTIVATION
+from tritone.spec.fixed import ACTIVATION, STREAM, STREAMS
 
 __all__ = ["ActivationKind", "ActivationMethod", "Dequantize", "build_activation_quantizer"]
 
@@ -40,6 +40,8 @@ class ActivationMethod:
     estimator : of the rounding on the consumers' grids; blending is for weights only.
     learn_lower : the quantizer ewgs learns its lower bound too, behind ReLUs.
     dequantize : of the quantizer asq.
+    stream_bits : width of the codes of all tensors but the image and the logits, 8, or 12 with the
+        quantizer asq, whose beta is in 1/4..4 then.
     weight_decay : L2 on the quantisers' parameters, as PACT has it on alpha.
     """
 
@@ -47,6 +49,7 @@ class ActivationMethod:
     estimator: EstimatorKind = EstimatorKind.STE
     learn_lower: bool = False
     dequantize: Dequantize = Dequantize.ADAPTED
+    stream_bits: int = STREAM.bits
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
@@ -59,9 +62,15 @@ class ActivationMethod:
             raise ValueError(
                 f"Recipe activations weight_decay must not be negative, not {self.weight_decay!r}"
             )
+        if self.stream_bits not in STREAMS:
+            raise ValueError(
+                f"Recipe activations stream_bits must be one of {', '.join(map(str, STREAMS))}, "
+                f"not {self.stream_bits!r}"
+            )
         for key, given, needs in (
             ("learn_lower", self.learn_lower, ActivationKind.EWGS),
             ("dequantize", self.dequantize is Dequantize.STEP, ActivationKind.ASQ),
+            ("stream_bits", self.stream_bits != STREAM.bits, ActivationKind.ASQ),
         ):
             if given and self.quantizer is not needs:
                 raise ValueError(
@@ -86,6 +95,7 @@ def build_activation_quantizer(
     have a fixed step with the quantizer asq.
     """
     estimator = build_estimator(method.estimator, seed)
+    form = STREAMS[method.stream_bits]
     match method.quantizer:
         case ActivationKind.PACT:
             return PactQuantizer(bits, signed, estimator)
@@ -93,6 +103,6 @@ def build_activation_quantizer(
             return EwgsQuantizer(bits, signed, estimator, method.learn_lower and not signed)
         case ActivationKind.ASQ if not (signed or shared) and bits < ACTIVATION.bits:
             adapted = method.dequantize is Dequantize.ADAPTED
-            return AdaptiveQuantizer(tensor, shape, bits, estimator, adapted)
+            return AdaptiveQuantizer(tensor, shape, bits, estimator, adapted, form)
         case _:
-            return ActivationQuantizer(bits, signed, estimator)
+            return ActivationQuantizer(bits, signed, estimator, form)

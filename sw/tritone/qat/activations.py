@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Quantisers of tensors: from real numbers to stream codes.
 
-All of them round to unsigned 8-bit stream codes, ``u = clamp(floor((x - l)/s + 1/2) + z, 0, 255)``.
-They differ in what is learnt, and in what a gradient does to it. A consumer's grid has the step
-``S = 2**r * s``, r = 8 - bits.
+All of them round to unsigned stream codes of w bits, 8 or 12, ``u = clamp(floor((x - l)/s + 1/2) +
+z, 0, 2**w - 1)``. They differ in what is learnt, and in what a gradient does to it. A consumer's
+grid has the step ``S = 2**r * s``, r = w - bits.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tritone.qat.estimators import (
 from tritone.qat.parallel import gather, size
 from tritone.qat.reading import Grid, StepRule
 from tritone.qat.streams import FreshStream, Stream
-from tritone.spec.fixed import STREAM, half
+from tritone.spec.fixed import ACTIVATION, STREAM, StreamFormat, half
 
 __all__ = ["ActivationQuantizer", "EwgsQuantizer", "PactQuantizer", "nearest_octave"]
 
@@ -50,24 +50,31 @@ class ActivationQuantizer(nn.Module):
     Parameters
     ----------
     bits : width of the consumer, 1..8.
-    signed : the tensor can be negative (no ReLU); z is 128 then and 0 otherwise, and what is
-        negative counts as 0.
+    signed : the tensor can be negative (no ReLU); z is the middle of the codes then and 0
+        otherwise, and what is negative counts as 0.
     estimator : of the rounding on the consumer's grid.
+    form : of the codes.
     """
 
     initialized: Tensor
     rule = StepRule.LSQ
 
-    def __init__(self, bits: int, signed: bool = False, estimator: Estimator | None = None) -> None:
+    def __init__(
+        self,
+        bits: int,
+        signed: bool = False,
+        estimator: Estimator | None = None,
+        form: StreamFormat = STREAM,
+    ) -> None:
         super().__init__()
-        if not 1 + signed <= bits <= STREAM.bits:
+        if not 1 + signed <= bits <= ACTIVATION.bits:
             raise ValueError(
-                f"Activation bits must be in {1 + signed}..{STREAM.bits} "
+                f"Activation bits must be in {1 + signed}..{ACTIVATION.bits} "
                 f"for a {'signed' if signed else 'non-negative'} tensor, not {bits!r}"
             )
         self.bits = bits
-        self.zero = half(STREAM.bits) if signed else 0
-        self.grid = Grid(bits=bits, zero=self.zero)
+        self.zero = half(form.bits) if signed else 0
+        self.grid = Grid(bits=bits, zero=self.zero, form=form)
         self.estimator = estimator or StraightThrough()
         self._add_parameters()
         self.register_buffer("initialized", torch.zeros((), dtype=torch.bool))

@@ -2,8 +2,8 @@
 """Streams that are read with an adaptive step (ASQ, arXiv 2504.17263).
 
 A consumer's grid has the step ``S * beta``, beta being one number for each image, exact in U2.10
-and in 1/2..2. With v = x/(S * beta), q the level and G the gradient of what is read, the equations
-of the paper hold for the value ``q * S * beta``:
+and in 1/2..2, or 1/4..4 on 12-bit streams. With v = x/(S * beta), q the level and G the gradient of
+what is read, the equations of the paper hold for the value ``q * S * beta``:
 
     D  = sum over an image of G * (q - v inside of the range, q outside)
     dx = G inside, 0 outside;   dS = sum of D * beta;   dbeta = D * S
@@ -25,7 +25,7 @@ from torch import Tensor
 from tritone.qat.estimators import Estimator, StraightThrough
 from tritone.qat.reading import Grid, block_size, flat, gradient_mask, layout
 from tritone.qat.streams import Stream
-from tritone.spec.fixed import BETA, GAIN_FRACTION, STREAM, half
+from tritone.spec.fixed import BETA, GAIN_FRACTION, STREAM, StreamFormat, half
 
 __all__ = ["Adapted", "AdaptedStream", "CodeMean", "adapted_levels", "compose"]
 
@@ -41,7 +41,8 @@ def adapted_levels(codes: Tensor, beta: Tensor, grid: Grid) -> Tensor:
     exact = (beta.detach() * (1 << BETA.frac)).to(torch.int64)
     gain = ((1 << (BETA.frac + GAIN_FRACTION)) + (exact >> 1)) // exact
     shift = grid.shift + GAIN_FRACTION
-    # u * G has 17 bits: float32 holds it, and the division by a power of two.
+    # u * G is at most 255 * 512, or 4095 * 1024: float32 holds it, the half, and the division by a
+    # power of two.
     codes.mul_(gain.to(codes.dtype)).add_(half(shift)).mul_(1 / (1 << shift))
     return codes.floor_().clamp_(grid.low, grid.high)
 
@@ -67,10 +68,10 @@ def compose(
     return estimator(smooth, exact, grid.low, grid.high) * (step * beta if adapted else step)
 
 
-def _stream_codes(x: Tensor, step: Tensor, out: Tensor | None = None) -> Tensor:
+def _stream_codes(x: Tensor, step: Tensor, form: StreamFormat, out: Tensor | None = None) -> Tensor:
     """Return u of real ``x`` for the step s of the stream, without a gradient."""
     codes = torch.div(x.detach(), step.detach(), out=out)
-    return codes.add_(0.5).floor_().clamp_(STREAM.low, STREAM.high)
+    return codes.add_(0.5).floor_().clamp_(form.low, form.high)
 
 
 def _image_count(tensor: Tensor) -> int:
@@ -98,7 +99,8 @@ class Adapted(torch.autograd.Function):
         first = 0
         for some, value in _images(x, values):
             chosen = slice(first, first := first + len(some))
-            adapted_levels(_stream_codes(some, fine, value), rows[chosen], grid)
+            codes = _stream_codes(some, fine, grid.form, value)
+            adapted_levels(codes, rows[chosen], grid)
             value.mul_(worth[chosen])
         ctx.save_for_backward(x, step, beta, values)
         ctx.grid, ctx.own = grid, own
@@ -109,7 +111,7 @@ class Adapted(torch.autograd.Function):
         """Return dx, dS and dbeta."""
         x, step, beta, values = ctx.saved_tensors
         if torch.is_grad_enabled():  # differentiated once more, for a Hessian
-            codes = _stream_codes(x, step / (1 << ctx.grid.shift))
+            codes = _stream_codes(x, step / (1 << ctx.grid.shift), ctx.grid.form)
             again = compose(
                 x / (step * beta), codes, step, beta, ctx.grid, StraightThrough(), ctx.own
             )
@@ -153,38 +155,40 @@ class CodeMean(torch.autograd.Function):
     """Mean over the pixels of stream codes; its gradient goes to x, as if nothing were rounded."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, step: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, step: Tensor, form: StreamFormat = STREAM) -> Tensor:
         """Return (N, C, 1, 1) sums of codes over the pixels, exact, by their number.
 
         Parameters
         ----------
         x : (N, C, H, W), real.
         step : s, a constant.
+        form : of the codes.
         """
         ctx.save_for_backward(x, step)
+        ctx.form = form
         pixels = x.shape[2] * x.shape[3]
         # Sums of whole numbers below 2**24 are exact in float32.
-        exact_type = torch.float32 if pixels * STREAM.high < 1 << 24 else torch.float64
+        exact_type = torch.float32 if pixels * form.high < 1 << 24 else torch.float64
         means = [
-            _stream_codes(some, step).sum((2, 3), keepdim=True, dtype=exact_type)
+            _stream_codes(some, step, form).sum((2, 3), keepdim=True, dtype=exact_type)
             for some in x.split(_image_count(x))
         ]
         return torch.cat(means)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         """Return dx: that of the clamp, by s."""
         x, step = ctx.saved_tensors
         share = gradient.to(x.dtype) / step
         mask = torch.ops.aten.hardtanh_backward
-        low, high = gradient_mask(STREAM.low, STREAM.high)
+        low, high = gradient_mask(ctx.form.low, ctx.form.high)
         if torch.is_grad_enabled():  # differentiated once more, for a Hessian
-            return mask(share.expand_as(x), x / step, low, high), None
+            return mask(share.expand_as(x), x / step, low, high), None, None
         dx = torch.empty_like(x)
         size = _image_count(x)
         for some, g, result in zip(*(t.split(size) for t in (x, share, dx)), strict=True):
             mask.grad_input(g.expand_as(some), some / step, low, high, grad_input=result)
-        return dx, None
+        return dx, None, None
 
 
 class AdaptedStream(Stream):
@@ -209,6 +213,7 @@ class AdaptedStream(Stream):
         x: Tensor | None = None,
     ) -> None:
         self.source, self.step, self.zero = source, source.step, source.zero
+        self.form = source.form
         self.beta, self.adapted = beta, adapted
         self._grid, self._estimator, self._x = grid, estimator, x
 

@@ -6,8 +6,8 @@
     C < 8:   beta = ReLU(w . z + b)
 
 The adapter is integer like every other layer: it averages stream codes, reads 8 bits, has int8
-weights, and its result is rounded to U2.10 in 1/2..2, straight-through. docs/numerics.md has the
-formats.
+weights, and its result is rounded to U2.10 in 1/2..2, or 1/4..4 on 12-bit streams,
+straight-through. docs/numerics.md has the formats.
 """
 
 from __future__ import annotations
@@ -28,11 +28,10 @@ from tritone.qat.reading import Grid
 from tritone.qat.scales import ScaleRule
 from tritone.qat.streams import FreshStream, Stream
 from tritone.spec.catalog import codebook
-from tritone.spec.fixed import ACTIVATION, BETA, BETA_HIGH, BETA_LOW, STREAM
+from tritone.spec.fixed import ACTIVATION, BETA, STREAM, StreamFormat
 
 __all__ = ["Adapter", "AdaptiveQuantizer", "adapts", "clear_counts", "dead_adapters", "fix_steps"]
 
-HEADROOM = 1
 REDUCTION = 4
 WEIGHTS = "int8"
 # Training images that beta's mean is taken over where it becomes a constant.
@@ -68,14 +67,18 @@ class Adapter(nn.Module):
     ----------
     tensor : its name, the first part of the names of the nodes.
     shape : channels, height and width.
+    form : of its codes and of those of the hidden layer.
     """
 
     images: Tensor
     silent: Tensor
     total: Tensor
 
-    def __init__(self, tensor: str, shape: tuple[int, int, int]) -> None:
+    def __init__(
+        self, tensor: str, shape: tuple[int, int, int], form: StreamFormat = STREAM
+    ) -> None:
         super().__init__()
+        self.form = form
         channels, height, width = shape
         mean = f"{tensor}.mean"
         self.mean = QuantizedPool(
@@ -90,9 +93,8 @@ class Adapter(nn.Module):
         if channels >= 2 * REDUCTION:
             first = nn.Linear(channels, channels // REDUCTION)
             source = f"{tensor}.hidden"
-            self.hidden = _linear(
-                source, mean, first.weight, first.bias, ActivationQuantizer(ACTIVATION.bits)
-            )
+            quantizer = ActivationQuantizer(ACTIVATION.bits, form=form)
+            self.hidden = _linear(source, mean, first.weight, first.bias, quantizer)
             channels //= REDUCTION
         weight = DEVIATION * torch.randn(1, channels)
         self.last = _linear(f"{tensor}.beta", source, weight, torch.ones(1), None)
@@ -113,14 +115,15 @@ class Adapter(nn.Module):
         x : real; the adapter sees its stream codes, and its gradient goes to x alone.
         step : s of the stream, without a gradient.
         """
-        total = CodeMean.apply(x, step)
+        total = CodeMean.apply(x, step, self.form)
         pixels = x.shape[2] * x.shape[3]
-        mean = self.mean.round_mean(total, total.to(x.dtype) / pixels, 0)
-        stream = Stream(mean, step, 0)
+        mean = self.mean.round_mean(total, total.to(x.dtype) / pixels, 0, self.form)
+        stream = Stream(mean, step, 0, self.form)
         if self.hidden is not None:
             stream = self.hidden(stream)
         raw = self.last(stream)
-        code = round_half_up(raw.detach() * (1 << BETA.frac)).clamp(BETA_LOW, BETA_HIGH)
+        code = round_half_up(raw.detach() * (1 << BETA.frac))
+        code = code.clamp(self.form.beta_low, self.form.beta_high)
         beta = straight_through(code / (1 << BETA.frac), raw)
         with torch.no_grad():
             self.images += len(raw)
@@ -137,16 +140,17 @@ class Adapter(nn.Module):
 class AdaptiveQuantizer(ActivationQuantizer):
     """LSQ with a step that an adapter multiplies by beta of the image.
 
-    The codes have a bit of headroom above the grid, so that beta can be 2. The gradient of S is
-    scaled as in LSQ, that of beta is not; the gradient of beta passes its bounds, but not the ReLU:
+    The codes have headroom above the grid: a bit, so that beta can be 2, or two for 4. The gradient
+    of S is scaled as in LSQ, that of beta is not; it passes the bounds of beta, but not the ReLU:
     an adapter whose result is 0 for all images is dead, see ``dead_adapters``.
 
     Parameters
     ----------
     tensor, shape : of what is quantised.
-    bits : width of the consumers that read with beta, 1..7.
+    bits : width of the consumers that read with beta, 1..7; 8 too of 12-bit codes.
     estimator : of their rounding.
     adapted : what they read is multiplied by S * beta, else by S.
+    form : of the codes.
     """
 
     def __init__(
@@ -156,16 +160,17 @@ class AdaptiveQuantizer(ActivationQuantizer):
         bits: int,
         estimator: Estimator | None = None,
         adapted: bool = True,
+        form: StreamFormat = STREAM,
     ) -> None:
-        if bits > STREAM.bits - HEADROOM:
+        most = min(form.bits - form.headroom, ACTIVATION.bits)
+        if bits > most:
             raise ValueError(
-                f"Activation bits must be in 1..{STREAM.bits - HEADROOM} with an adaptive step, "
-                f"not {bits!r}"
+                f"Activation bits must be in 1..{most} with an adaptive step, not {bits!r}"
             )
-        super().__init__(bits, estimator=estimator)
-        self.grid = Grid(bits=bits, zero=0, headroom=HEADROOM)
+        super().__init__(bits, estimator=estimator, form=form)
+        self.grid = Grid(bits=bits, zero=0, headroom=form.headroom, form=form)
         self.adapted = adapted
-        self.adapter = Adapter(tensor, shape)
+        self.adapter = Adapter(tensor, shape, form)
 
     def forward(self, x: Tensor, reference: Tensor | None = None) -> Stream:
         """Return ``x`` as a stream with the beta of its images."""
@@ -191,7 +196,7 @@ def _adaptive(model: QuantizedModel) -> Iterator[tuple[QuantizedConvolution, Ada
 def dead_adapters(model: QuantizedModel) -> list[str]:
     """Return the tensors whose adapter was 0 for every image since the counts were cleared.
 
-    beta is 1/2 then for all of them, and nothing moves the adapter any more.
+    beta is its smallest then for all of them, and nothing moves the adapter any more.
     """
     return [
         node.output
@@ -238,7 +243,9 @@ def fix_steps(model: QuantizedModel, images: Tensor) -> dict[str, float]:
     betas = {}
     for node, adaptive in found:
         beta = float(adaptive.adapter.total / adaptive.adapter.images)
-        fixed = ActivationQuantizer(adaptive.bits, estimator=adaptive.estimator)
+        fixed = ActivationQuantizer(
+            adaptive.bits, estimator=adaptive.estimator, form=adaptive.grid.form
+        )
         fixed.grid_step.copy_(adaptive.grid_step * beta)
         fixed.initialized.fill_(True)
         node.output_quantizer = fixed

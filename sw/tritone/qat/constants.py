@@ -116,7 +116,9 @@ def shortcut_octaves(name: str, ratio: float) -> int:
     return exponent - 1
 
 
-def shortcut_constants(name: str, ratio: float, shift: int) -> tuple[int, int]:
+def shortcut_constants(
+    name: str, ratio: float, shift: int, most: int = SHORTCUT_SHIFT_MAX
+) -> tuple[int, int]:
     """Return K and t of ``(k - z_k) * ratio`` added to a sum that is shifted by ``shift``.
 
     t is the smallest for which K = round(ratio * 2**(shift - t)) fits.
@@ -125,15 +127,16 @@ def shortcut_constants(name: str, ratio: float, shift: int) -> tuple[int, int]:
     ----------
     name : of the layer, for messages.
     ratio : step of the shortcut tensor over that of the result.
+    most : the largest t.
     """
     exact = Fraction(ratio) * (1 << shift)
-    for t in range(SHORTCUT_SHIFT_MAX + 1):
+    for t in range(most + 1):
         multiplier = math.floor(exact / (1 << t) + Fraction(1, 2))
         if multiplier <= MULTIPLIER.high:
             return multiplier, t
     raise ValueError(
         f"Layer {name} must add a shortcut of at most "
-        f"{MULTIPLIER.high << SHORTCUT_SHIFT_MAX >> shift} of its own steps, not {ratio:.3g}"
+        f"{MULTIPLIER.high << most >> shift} of its own steps, not {ratio:.3g}"
     )
 
 

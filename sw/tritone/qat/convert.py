@@ -24,7 +24,7 @@ from tritone.qat.parts import JoinPart, LayerPart, PoolPart, Shape
 from tritone.qat.precision import Multipliers, Precision
 from tritone.qat.quantizers import build_weight_quantizer
 from tritone.spec.catalog import codebook
-from tritone.spec.fixed import STREAM
+from tritone.spec.fixed import ACTIVATION
 
 __all__ = ["convert"]
 
@@ -114,16 +114,16 @@ def _grids(parts: Draft, bits: dict[str, int]) -> dict[str, int]:
     """Return the bits of every tensor's grid: those of its coarsest reader.
 
     A shortcut reads stream codes whatever the grid is; a tensor that only shortcuts read has the
-    finest one.
+    finest one, of 8 bits.
     """
     grids: dict[str, int] = {}
     for name, part in parts.layers.items():
         reads = [(part.input, bits[name])]
         if part.shortcut is not None:
-            reads.append((part.shortcut.tensor, STREAM.bits))
+            reads.append((part.shortcut.tensor, ACTIVATION.bits))
         for tensor, width in reads:
             origin = parts.origin(tensor)
-            grids[origin] = min(width, grids.get(origin, STREAM.bits))
+            grids[origin] = min(width, grids.get(origin, ACTIVATION.bits))
     return grids
 
 

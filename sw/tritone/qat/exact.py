@@ -36,7 +36,7 @@ from tritone.qat.modules import (
 from tritone.qat.reading import Grid
 from tritone.qat.requantization import Constants, Requantized, read_codes
 from tritone.qat.streams import Stream
-from tritone.spec.fixed import SQRT2, SQRT2_FRACTION
+from tritone.spec.fixed import SQRT2, SQRT2_FRACTION, STREAM
 
 __all__ = ["ExactModel"]
 
@@ -105,8 +105,8 @@ class ExactModel(nn.Module):
                 values[node.output] = _layer(node, own, frozen.tensors, values)
                 continue
             # Training's pools and concatenations work on codes, and are exact.
-            zero, step = frozen.tensors[node.output].zero, images.new_ones(())
-            streams = [Stream(values[name], step, zero) for name in node.reads]
+            made, step = frozen.tensors[node.output], images.new_ones(())
+            streams = [Stream(values[name], step, made.zero, made.form) for name in node.reads]
             values[node.output] = node(*streams).codes
         return values
 
@@ -131,9 +131,14 @@ def _layer(
     beside = None if node.shortcut is None else tensors[node.shortcut.tensor]
     gain = frozen.gain
     beta = None if gain is None else values[gain.tensor]
-    grid = Grid(bits=frozen.bits, zero=frozen.zero, headroom=gain.headroom if gain else 0)
+    grid = Grid(
+        bits=frozen.bits,
+        zero=frozen.zero,
+        headroom=gain.headroom if gain else 0,
+        form=frozen.form,
+    )
     read = read_codes(values[node.input], grid, beta)  # (N, C, H, W)
-    weight, unit = _weight(node, frozen, source, beside)
+    weight, unit = _weight(node, frozen, source.step * (1 << grid.shift), beside)
     bound = int(weight.detach().double().abs().flatten(1).sum(1).max()) * max(grid.high, -grid.low)
     if bound >= _EXACT_SINGLE or read.device.type != "cpu":
         read, weight = read.double(), weight.double()
@@ -148,7 +153,7 @@ def _layer(
     if node.shortcut is not None and beside is not None:
         codes = values[node.shortcut.tensor]
         added = node.shortcut.pick(codes - beside.zero if beside.zero else codes, sums.shape[1])
-    constants = _constants(node, frozen, unit)
+    constants = _constants(node, frozen, unit, beside)
     constants.require_exact(node.name, bound)
     written: Tensor = Requantized.apply(sums, _bias(node, result.step), added, beta, constants)
     return written
@@ -157,18 +162,19 @@ def _layer(
 def _weight(
     node: QuantizedConvolution,
     frozen: FrozenConvolution,
-    source: graph.Tensor,
+    worth: float,
     beside: graph.Tensor | None,
 ) -> tuple[Tensor, int]:
     """Return what weights count, whole numbers with the gradient of the latent ones, and of what.
 
-    That unit is the largest that all of them have in common in v.
+    That unit is the largest that all of them have in common in v. ``worth`` is the real size of an
+    activation that is read, ``beside`` the tensor of the shortcut.
     """
     unit = int(np.gcd.reduce(frozen.scaled.cpu().numpy(), axis=None)) or 1
     levels = frozen.scaled.to(frozen.codes.device) // unit
     exact = levels.gather(1, frozen.codes.flatten(1).long()).view_as(frozen.codes)
     quantizer = node.weight_quantizer
-    restriction = node.gain(source.step, None if beside is None else beside.step)
+    restriction = node.gain(worth, None if beside is None else beside.step)
     # What training multiplies levels by, and what v counts a level of 1: the factor between them.
     one = (quantizer.book.unit << SQRT2_FRACTION) / unit
     factor = one / quantizer.scales(node.weight, restriction)
@@ -191,7 +197,12 @@ def _bias(node: QuantizedConvolution, step: float) -> Tensor:
     return total / step
 
 
-def _constants(node: QuantizedConvolution, frozen: FrozenConvolution, unit: int) -> Constants:
+def _constants(
+    node: QuantizedConvolution,
+    frozen: FrozenConvolution,
+    unit: int,
+    beside: graph.Tensor | None,
+) -> Constants:
     shifts = frozen.shifts
     shortcut = None
     if frozen.shortcut is not None:
@@ -211,4 +222,6 @@ def _constants(node: QuantizedConvolution, frozen: FrozenConvolution, unit: int)
         passing=passing,
         unit=unit,
         adapted=frozen.gain is not None and frozen.gain.adapted,
+        beta_high=frozen.form.beta_high,
+        shortcut_high=STREAM.high if beside is None else beside.form.high,
     )

@@ -31,14 +31,12 @@ from tritone.qat.modules import (
 )
 from tritone.spec.fixed import (
     BETA,
-    BETA_HIGH,
-    BETA_LOW,
     INPUT_STEP,
     INPUT_ZERO,
     LOGIT,
     MULTIPLIER,
     SQRT2_FRACTION,
-    STREAM,
+    FixedFormat,
 )
 
 __all__ = ["LOGIT_HEADROOM", "freeze", "freeze_within", "largest_logit"]
@@ -128,8 +126,9 @@ class _Freezing:
             shape=(channels, *node.window.output(*size)),
             zero=source.zero,
             step=source.step,
+            stream_bits=source.stream_bits,
         )
-        self.nodes.append(_freeze_pool(node, source.zero))
+        self.nodes.append(_freeze_pool(node, source))
         if node.input in self.gains:
             self.gains[node.output] = self.gains[node.input]
 
@@ -146,19 +145,22 @@ class _Freezing:
         source, quantizer = self.tensors[node.input], node.output_quantizer
         added = None if node.shortcut is None else self.tensors[node.shortcut.tensor]
         step = node.output_step(None if added is None else added.step)
-        self.tensors[node.output] = graph.Tensor(
+        result = graph.Tensor(
             name=node.output,
             shape=(len(node.weight), *node.window.output(*source.shape[1:])),
-            zero=0 if quantizer is None else quantizer.zero,
+            zero=0,
             step=wide_step if step is None else step,
             wide=quantizer is None,
         )
+        if quantizer is not None:
+            result = replace(result, zero=quantizer.zero, stream_bits=quantizer.grid.form.bits)
+        self.tensors[node.output] = result
         gain, bits = self.gains.get(node.input, (None, 0))
         self.nodes.append(
             _freeze_convolution(
                 node,
                 source,
-                self.tensors[node.output],
+                result,
                 added,
                 gain if bits == node.bits else None,
             )
@@ -173,7 +175,8 @@ class _Freezing:
                 self.convolution(node, 1 / (1 << BETA.frac))
         beta = self.nodes[-1]
         assert isinstance(beta, FrozenConvolution)
-        beta.low, beta.high = BETA_LOW, BETA_HIGH
+        form = quantizer.grid.form
+        beta.low, beta.high = form.beta_low, form.beta_high
         gain = graph.Gain(
             tensor=beta.output, adapted=quantizer.adapted, headroom=quantizer.grid.headroom
         )
@@ -190,11 +193,12 @@ def _freeze_convolution(
 ) -> FrozenConvolution:
     quantizer = node.weight_quantizer
     book = quantizer.book
-    read_shift = node.read_shift - (gain.headroom if gain else 0)
-    restriction = node.gain(source.step, None if added is None else added.step)
+    read_shift = source.stream_bits - node.bits - (gain.headroom if gain else 0)
+    worth = source.step * (1 << read_shift)
+    restriction = node.gain(worth, None if added is None else added.step)
     # Real value of one unit of v.
     unit = quantizer.scales(node.weight, restriction).double() * (
-        source.step * (1 << read_shift) / (book.unit << SQRT2_FRACTION)
+        worth / (book.unit << SQRT2_FRACTION)
     )
     bias = torch.zeros_like(unit) if node.bias is None else node.bias.double()
     if node.norm is not None:
@@ -220,9 +224,9 @@ def _freeze_convolution(
             ratio,
             bias,
             result.zero,
-            MULTIPLIER.high // (BETA_HIGH >> BETA.frac if gain and gain.adapted else 1),
+            source.form.adapted_high if gain and gain.adapted else MULTIPLIER.high,
         )
-    limits = LOGIT if result.wide else STREAM
+    limits: FixedFormat = LOGIT if result.wide else result.form
     # The code of real 0, where ReLU clamps.
     floor = result.zero + math.floor(0.5 - lower / result.step)
     shortcut = None
@@ -231,7 +235,7 @@ def _freeze_convolution(
         factor, up = (
             (1, shortcut_octaves(node.name, by))
             if node.half_octaves
-            else shortcut_constants(node.name, by, shift)
+            else shortcut_constants(node.name, by, shift, added.form.shortcut_shift_max)
         )
         shortcut = graph.Shortcut(**vars(node.shortcut), multiplier=factor, shift=up)
     return FrozenConvolution(
@@ -247,6 +251,7 @@ def _freeze_convolution(
         ),
         bits=node.bits,
         zero=source.zero,
+        form=source.form,
         multiplier=multiplier,
         offset=offset,
         shift=shift,
@@ -260,7 +265,7 @@ def _freeze_convolution(
     )
 
 
-def _freeze_pool(node: QuantizedPool, zero: int) -> FrozenPool:
+def _freeze_pool(node: QuantizedPool, source: graph.Tensor) -> FrozenPool:
     multiplier, shift = 1, 0
     if node.kind is graph.PoolKind.AVERAGE:
         multiplier, shift = average_constants(node.window.kernel[0] * node.window.kernel[1])
@@ -270,7 +275,8 @@ def _freeze_pool(node: QuantizedPool, zero: int) -> FrozenPool:
         output=node.output,
         kind=node.kind,
         window=node.window,
-        zero=zero,
+        zero=source.zero,
+        form=source.form,
         multiplier=multiplier,
         shift=shift,
     )

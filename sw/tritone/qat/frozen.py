@@ -16,7 +16,7 @@ from torch.nn import functional
 from tritone import graph
 from tritone.graph import Gain, PoolKind, Shortcut, Window
 from tritone.qat.modules import INPUT
-from tritone.spec.fixed import BETA, GAIN_FRACTION, STREAM, SUM, half
+from tritone.spec.fixed import BETA, GAIN_FRACTION, SUM, StreamFormat, half
 
 __all__ = ["EXACT", "Evaluation", "FrozenConvolution", "FrozenModel", "FrozenPool"]
 
@@ -42,7 +42,7 @@ class FrozenConvolution(nn.Module):
     scaled : int64 (out, codes), what each code counts in v: 128 times its level, or sqrt 2 times
         that.
     bits : width of the activations that it reads.
-    zero : z of the input.
+    zero, form : z of the input and the format of its codes.
     multiplier, offset : M and D, int64, for each output channel.
     shift, low, high : S and the clamp.
     half_octaves : k of each output channel, int64, which is scaled by 2**(-k/2), M being 1 and S 0;
@@ -70,6 +70,7 @@ class FrozenConvolution(nn.Module):
         scaled: Tensor,
         bits: int,
         zero: int,
+        form: StreamFormat,
         multiplier: Tensor,
         offset: Tensor,
         shift: int,
@@ -88,7 +89,7 @@ class FrozenConvolution(nn.Module):
         self.shortcut, self.shortcut_zero = shortcut, shortcut_zero
         self.gain = gain
         self.codebook = codebook
-        self.bits, self.zero = bits, zero
+        self.bits, self.zero, self.form = bits, zero, form
         self.shift, self.low, self.high = shift, low, high
         self.register_buffer("codes", codes)
         self.register_buffer("scaled", scaled)
@@ -106,7 +107,7 @@ class FrozenConvolution(nn.Module):
     @property
     def read_shift(self) -> int:
         """r of the reader."""
-        return STREAM.bits - self.bits - (self.gain.headroom if self.gain else 0)
+        return self.form.bits - self.bits - (self.gain.headroom if self.gain else 0)
 
     @property
     def read_zero(self) -> int:
@@ -168,7 +169,7 @@ class FrozenPool(nn.Module):
     Parameters
     ----------
     name, input, output, kind, window : of the node.
-    zero : z of the input and the output.
+    zero, form : z and the format of the codes of input and output.
     multiplier, shift : Mp and Sp of an average.
     """
 
@@ -181,13 +182,15 @@ class FrozenPool(nn.Module):
         kind: PoolKind,
         window: Window,
         zero: int,
+        form: StreamFormat,
         multiplier: int,
         shift: int,
     ) -> None:
         super().__init__()
         self.name, self.input, self.output = name, input, output
         self.kind, self.window = kind, window
-        self.zero, self.multiplier, self.shift = zero, multiplier, shift
+        self.zero, self.form = zero, form
+        self.multiplier, self.shift = multiplier, shift
 
     def forward(self, codes: Tensor) -> Tensor:
         """Return the output codes of input codes (N, C, H, W), both int64."""
@@ -203,7 +206,8 @@ class FrozenPool(nn.Module):
             case PoolKind.AVERAGE:
                 centred = windows.sum((4, 5)) - height * width * self.zero
                 mean = (centred * self.multiplier + half(self.shift)) >> self.shift
-                return mean.clamp(STREAM.low - self.zero, STREAM.high - self.zero) + self.zero
+                low, high = self.form.low - self.zero, self.form.high - self.zero
+                return mean.clamp(low, high) + self.zero
 
 
 class FrozenModel(nn.Module):

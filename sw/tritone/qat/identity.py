@@ -12,6 +12,7 @@ from typing import Any
 from tritone.qat.activation_method import ActivationKind, Dequantize
 from tritone.qat.estimators import EstimatorKind
 from tritone.qat.recipe import Recipe
+from tritone.spec.fixed import STREAM
 
 __all__ = ["describe_setting", "setting_digest"]
 
@@ -34,14 +35,16 @@ def setting_digest(recipe: Recipe) -> str:
 def describe_setting(recipe: Recipe) -> dict[str, Any]:
     """Return what a table says of a setting beside model, codebook, bits and epochs.
 
-    ``activations``: quantiser of the tensors, with the rule and estimator where these are not the
-    usual ones; ``multipliers``: of the requantiser; ``distillation``: weight of the teacher's part
-    of the loss.
+    ``activations``: quantiser of the tensors, with rule, width of the codes and estimator where
+    these are not the usual ones; ``multipliers``: of the requantiser; ``distillation``: weight of
+    the teacher's part of the loss.
     """
     method = recipe.activations
     words = [method.quantizer.value]
     if method.quantizer is ActivationKind.ASQ and method.dequantize is not Dequantize.ADAPTED:
         words.append(method.dequantize.value)
+    if method.stream_bits != STREAM.bits:
+        words.append(f"{method.stream_bits}-bit streams")
     if method.estimator is not EstimatorKind.STE:
         words.append(method.estimator.value)
     return {

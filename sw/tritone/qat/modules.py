@@ -16,7 +16,14 @@ from tritone.qat.activations import ActivationQuantizer, nearest_octave
 from tritone.qat.estimators import straight_through
 from tritone.qat.quantizers import WeightQuantizer
 from tritone.qat.streams import JoinedStream, Stream
-from tritone.spec.fixed import INPUT_STEP, INPUT_ZERO, MULTIPLIER, SQRT2_FRACTION, STREAM, half
+from tritone.spec.fixed import (
+    INPUT_STEP,
+    INPUT_ZERO,
+    MULTIPLIER,
+    SQRT2_FRACTION,
+    StreamFormat,
+    half,
+)
 
 __all__ = [
     "INPUT",
@@ -134,11 +141,6 @@ class QuantizedConvolution(nn.Module):
         """The tensors that ``forward`` takes."""
         return (self.input,) if self.shortcut is None else (self.input, self.shortcut.tensor)
 
-    @property
-    def read_shift(self) -> int:
-        """r of the reader."""
-        return STREAM.bits - self.bits
-
     def output_step(self, added: float | None = None) -> float | None:
         """Return the real size of one code of the output; None for logits.
 
@@ -150,7 +152,7 @@ class QuantizedConvolution(nn.Module):
         return step if added is None or not self.half_octaves else nearest_octave(step, added)
 
     @torch.no_grad()
-    def gain(self, step: Tensor | float, added: float | None = None) -> Tensor | None:
+    def gain(self, worth: Tensor | float, added: float | None = None) -> Tensor | None:
         """Return each channel's multiplier over its scale, if it must become a power of sqrt 2.
 
         The statistics of batch norm are the running ones. A weight that the scale is moved for is
@@ -158,12 +160,13 @@ class QuantizedConvolution(nn.Module):
 
         Parameters
         ----------
-        step, added : real size of one code of the input, and of the shortcut's tensor.
+        worth : what an activation that it reads is worth, ``2**r * s``.
+        added : real size of one code of the shortcut's tensor.
         """
         quantizer = self.output_quantizer
         if not self.half_octaves or (quantizer is not None and not quantizer.initialized):
             return None
-        unit = step * (1 << self.read_shift) / (self.weight_quantizer.book.unit << SQRT2_FRACTION)
+        unit = worth / (self.weight_quantizer.book.unit << SQRT2_FRACTION)
         gain = torch.full((len(self.weight),), float(unit), dtype=torch.float64)
         gain = gain.to(self.weight.device)
         if self.norm is not None:
@@ -179,6 +182,7 @@ class QuantizedConvolution(nn.Module):
         ``added`` is the tensor of the shortcut.
         """
         beside = None if added is None else float(added.step.detach())
+        worth = stream.step * (1 << (stream.form.bits - self.bits))
         x = stream.values(self.bits)  # (N, C, H, W)
         top, left, bottom, right = self.window.pad
         padding = (top, left)
@@ -186,7 +190,7 @@ class QuantizedConvolution(nn.Module):
             x, padding = functional.pad(x, (left, right, top, bottom)), (0, 0)
         x = functional.conv2d(
             x,
-            self.weight_quantizer(self.weight, self.gain(stream.step, beside)),
+            self.weight_quantizer(self.weight, self.gain(worth, beside)),
             self.bias,
             stride=self.window.stride,
             padding=padding,
@@ -196,7 +200,7 @@ class QuantizedConvolution(nn.Module):
             x = self.norm(x)
         if self.shortcut is not None:
             assert added is not None, f"{self.name}: the shortcut is missing"
-            x = x + self.shortcut.pick(added.values(STREAM.bits), x.shape[1])
+            x = x + self.shortcut.pick(added.values(added.form.bits), x.shape[1])
         if self.output_quantizer is not None:
             if added is not None and self.half_octaves:
                 return self.output_quantizer(x, added.step)
@@ -237,32 +241,33 @@ class QuantizedPool(nn.Module):
                 padded = functional.pad(centred, around, value=float(-stream.zero))
                 pooled = functional.max_pool2d(padded, self.window.kernel, self.window.stride)
             case PoolKind.AVERAGE:
-                pooled = self._average(functional.pad(centred, around), stream.zero)
+                pooled = self._average(functional.pad(centred, around), stream)
         return stream.replace_codes(pooled + stream.zero)
 
-    def _average(self, centred: Tensor, zero: int) -> Tensor:
+    def _average(self, centred: Tensor, stream: Stream) -> Tensor:
         size = self.window.kernel[0] * self.window.kernel[1]
         mean = functional.avg_pool2d(centred, self.window.kernel, self.window.stride)
         with torch.no_grad():
             # Sums of whole numbers below 2**24 are exact in float32.
-            exact_type = torch.float32 if size * STREAM.high < 1 << 24 else torch.float64
+            exact_type = torch.float32 if size * stream.form.high < 1 << 24 else torch.float64
             total = functional.avg_pool2d(
                 centred.to(exact_type), self.window.kernel, self.window.stride, divisor_override=1
             )
-        return self.round_mean(total, mean, zero)
+        return self.round_mean(total, mean, stream.zero, stream.form)
 
-    def round_mean(self, total: Tensor, mean: Tensor, zero: int) -> Tensor:
+    def round_mean(self, total: Tensor, mean: Tensor, zero: int, form: StreamFormat) -> Tensor:
         """Return the average of codes less ``zero``, rounded; ``mean`` has the gradient.
 
         Parameters
         ----------
         total : exact sums over the window.
+        form : of the codes.
         """
         size = self.window.kernel[0] * self.window.kernel[1]
         multiplier, shift = average_constants(size)
-        # In float64 products are exact: 8 + 15 bits and the bits of the size.
+        # In float64 products are exact: 12 + 15 bits and the bits of the size.
         exact = torch.floor((total.detach().double() * multiplier + half(shift)) / (1 << shift))
-        exact = exact.clamp(STREAM.low - zero, STREAM.high - zero)
+        exact = exact.clamp(form.low - zero, form.high - zero)
         return straight_through(exact.to(mean.dtype), mean)
 
 
@@ -310,22 +315,25 @@ class QuantizedModel(nn.Module):
         super().__init__()
         self.shapes = dict(shapes)
         self.nodes = cast("Sequence[QuantizedNode]", nn.ModuleList(nodes))
-        # By tensor: what its layers and shortcuts read.
+        # By tensor what its layers read, and the tensors that shortcuts read, all bits of them.
         self._widths: dict[str, set[int]] = {}
+        self._added: set[str] = set()
         for node in nodes:
             if isinstance(node, QuantizedConvolution):
                 self._widths.setdefault(node.input, set()).add(node.bits)
                 if node.shortcut is not None:
-                    self._widths.setdefault(node.shortcut.tensor, set()).add(STREAM.bits)
+                    self._added.add(node.shortcut.tensor)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the real logits (N, classes) of raw bytes (N, C, H, W)."""
         step = torch.tensor(INPUT_STEP, device=images.device)
         values = {INPUT: Stream(raw_input(images), step, INPUT_ZERO)}
         for node in self.nodes:
-            values[node.output] = node(*(values[name] for name in node.reads))
+            made = values[node.output] = node(*(values[name] for name in node.reads))
             widths = self._widths.get(node.output, set())
+            if node.output in self._added:
+                widths = widths | {made.form.bits}
             if len(widths) > 1:
-                values[node.output].expect(sorted(widths))
+                made.expect(sorted(widths))
         logits: Any = values[self.nodes[-1].output]  # a plain tensor, of the last layer only
         return logits.flatten(1)

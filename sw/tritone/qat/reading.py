@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from tritone.qat.estimators import ElementwiseScaling, Estimator, StraightThrough
-from tritone.spec.fixed import STREAM, half
+from tritone.spec.fixed import STREAM, StreamFormat, half
 
 __all__ = [
     "Fused",
@@ -60,17 +60,19 @@ class StepRule(Enum):
 class Grid:
     """What a consumer of ``bits`` bits reads of a stream whose code of 0 is ``zero``.
 
-    ``headroom`` bits of the codes lie above the grid, for steps that adapt.
+    ``headroom`` bits of the codes, which have the format ``form``, lie above the grid, for steps
+    that adapt.
     """
 
     bits: int
     zero: int
     headroom: int = 0
+    form: StreamFormat = STREAM
 
     @property
     def shift(self) -> int:
         """r."""
-        return STREAM.bits - self.bits - self.headroom
+        return self.form.bits - self.bits - self.headroom
 
     @property
     def low(self) -> int:

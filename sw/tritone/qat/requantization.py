@@ -25,7 +25,7 @@ from tritone.qat.adaptation import adapted_levels
 from tritone.qat.estimators import straight_through
 from tritone.qat.frozen import EXACT
 from tritone.qat.reading import Grid, block_size, blocks, gradient_mask, layout
-from tritone.spec.fixed import BETA, STREAM, half
+from tritone.spec.fixed import BETA, BETA_HIGH, STREAM, half
 
 __all__ = ["Constants", "Requantized", "read_codes"]
 
@@ -91,6 +91,8 @@ class Constants:
     passing : gradients pass between them, in codes.
     unit : what one of the sums counts in v.
     adapted : M follows beta.
+    beta_high : the largest beta, in U2.10.
+    shortcut_high : the largest code of the shortcut's tensor.
     """
 
     multiplier: Tensor
@@ -102,6 +104,8 @@ class Constants:
     passing: tuple[float, float]
     unit: int = 1
     adapted: bool = False
+    beta_high: int = BETA_HIGH
+    shortcut_high: int = STREAM.high
 
     def slopes(self, beta: Tensor | None) -> Tensor:
         """Return what the sums are multiplied by, (C,), or (N, 1, 1, C) where M follows beta."""
@@ -119,10 +123,11 @@ class Constants:
         ----------
         name : of the layer.
         """
-        total = bound * self.unit * float(self.multiplier.abs().max()) * (2 if self.adapted else 1)
+        most = self.beta_high / (1 << BETA.frac) if self.adapted else 1
+        total = bound * self.unit * float(self.multiplier.abs().max()) * most
         total += float(self.offset.abs().max())
         if self.shortcut is not None:
-            total += STREAM.high * float(self.shortcut.max())
+            total += self.shortcut_high * float(self.shortcut.max())
         if total >= EXACT:
             raise ValueError(
                 f"Layer {name} must have v * M + D below 2**53 to be trained exactly, not "

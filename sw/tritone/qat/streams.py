@@ -18,7 +18,7 @@ from tritone.qat.reading import (
     read_together,
     read_values,
 )
-from tritone.spec.fixed import STREAM, half
+from tritone.spec.fixed import STREAM, StreamFormat, half
 
 __all__ = ["FreshStream", "JoinedStream", "Stream", "read"]
 
@@ -31,21 +31,22 @@ class Stream:
     codes : u as exact integers in float32, (N, C, H, W); the gradient is in units of codes.
     step : real size of a code, a scalar.
     zero : z, the code of real 0.
+    form : of the codes.
     """
 
-    def __init__(self, codes: Tensor, step: Tensor, zero: int) -> None:
-        self.codes, self.step, self.zero = codes, step, zero
+    def __init__(self, codes: Tensor, step: Tensor, zero: int, form: StreamFormat = STREAM) -> None:
+        self.codes, self.step, self.zero, self.form = codes, step, zero, form
 
     def replace_codes(self, codes: Tensor) -> Stream:
         """Return a stream of other codes, everything else being the same."""
-        return Stream(codes, self.step, self.zero)
+        return Stream(codes, self.step, self.zero, self.form)
 
     def expect(self, widths: Collection[int]) -> None:
         """Prepare for consumers of those widths; what they get is the same without."""
 
     def values(self, bits: int) -> Tensor:
         """Return the real values ``(a - z_a) * 2**r * step`` that a consumer of ``bits`` gets."""
-        return read(self, bits) * (self.step * (1 << (STREAM.bits - bits)))
+        return read(self, bits) * (self.step * (1 << (self.form.bits - bits)))
 
 
 class FreshStream(Stream):
@@ -66,14 +67,14 @@ class FreshStream(Stream):
         self._grid, self._rule, self._estimator = grid, rule, estimator
         self._expected: Collection[int] = ()
         self._ready: dict[int, Tensor] = {}
-        self.zero = grid.zero
+        self.zero, self.form = grid.zero, grid.form
         self.step = (grid_step.detach() if rule is StepRule.EWGS else grid_step) / (1 << grid.shift)
 
     @cached_property
     def codes(self) -> Tensor:  # type: ignore[override]  # an attribute of Stream
-        """``clamp(floor(x/s + 1/2) + z, 0, 255)``, the first rounding alone."""
+        """``clamp(floor(x/s + 1/2) + z)`` to the format, the first rounding alone."""
         step = self._grid_step / (1 << self._grid.shift)
-        low, high = STREAM.low - self.zero, STREAM.high - self.zero
+        low, high = self.form.low - self.zero, self.form.high - self.zero
         v = self._x / step
         if self._rule is StepRule.PACT:
             # Inside, what the consumer reads does not move the step: see tritone.qat.reading.
@@ -102,18 +103,18 @@ class FreshStream(Stream):
     def _reading(self, bits: int) -> Reading:
         own = bits == self._grid.bits
         return Reading(
-            grid=Grid(bits=bits, zero=self.zero),
+            grid=Grid(bits=bits, zero=self.zero, form=self.form),
             rule=self._rule,
             estimator=self._estimator if own else StraightThrough(),
         )
 
     def _scaled(self, bits: int) -> Tensor:
         """Return S of consumers of ``bits`` bits."""
-        return self._grid_step * 2.0 ** (STREAM.bits - bits - self._grid.shift)
+        return self._grid_step * 2.0 ** (self.form.bits - bits - self._grid.shift)
 
 
 class JoinedStream(Stream):
-    """Streams of one zero and one step, whose channels lie one behind the other.
+    """Streams of one format, one zero and one step, whose channels lie one behind the other.
 
     Parameters
     ----------
@@ -122,7 +123,8 @@ class JoinedStream(Stream):
 
     def __init__(self, streams: Sequence[Stream]) -> None:
         self._streams = streams
-        self.step, self.zero = streams[0].step, streams[0].zero
+        first = streams[0]
+        self.step, self.zero, self.form = first.step, first.zero, first.form
 
     @property
     def codes(self) -> Tensor:  # type: ignore[override]  # an attribute of Stream
@@ -140,7 +142,7 @@ def read(stream: Stream, bits: int) -> Tensor:
     ``a = clamp(z_a + ((u - z + half(r)) >> r), 0, 2**bits - 1)``; the real value is
     ``(a - z_a) * 2**r * step``.
     """
-    grid = Grid(bits=bits, zero=stream.zero)
+    grid = Grid(bits=bits, zero=stream.zero, form=stream.form)
     r = grid.shift
     # A division by a power of two is exact, so floor is the arithmetic shift.
     centred = stream.codes - stream.zero

@@ -13,6 +13,7 @@ __all__ = [
     "BETA_LOW",
     "BIAS",
     "EVEN_TERM",
+    "FINE_STREAM",
     "GAIN",
     "GAIN_FRACTION",
     "INPUT_STEP",
@@ -29,11 +30,13 @@ __all__ = [
     "SQRT2_FRACTION",
     "SQRT2_NUMERATOR",
     "STREAM",
+    "STREAMS",
     "SUM",
     "VALUE",
     "FixedFormat",
     "Overflow",
     "Rounding",
+    "StreamFormat",
     "half",
 ]
 
@@ -81,6 +84,33 @@ class FixedFormat:
         return f"{'s' if self.signed else 'u'}{self.bits}" + (f".{self.frac}" if self.frac else "")
 
 
+@dataclass(frozen=True, kw_only=True)
+class StreamFormat(FixedFormat):
+    """Codes of a tensor; an adaptive step (ASQ) is beta times its own, in 1/2**h..2**h."""
+
+    headroom: int  # h: what beta above 1 needs of the codes
+
+    @property
+    def beta_low(self) -> int:
+        """Smallest beta in U2.10."""
+        return 1 << (BETA.frac - self.headroom)
+
+    @property
+    def beta_high(self) -> int:
+        """Largest beta in U2.10, whose largest is 2**-10 less than 4."""
+        return min(1 << (BETA.frac + self.headroom), BETA.high)
+
+    @property
+    def adapted_high(self) -> int:
+        """Largest magnitude of an M that follows beta: ``(M * beta + 512) >> 10`` is an M too."""
+        return MULTIPLIER.high >> self.headroom
+
+    @property
+    def shortcut_shift_max(self) -> int:
+        """Largest t of a shortcut: ``((k - z_k) * K) << t`` takes 55 bits, and SUM holds it too."""
+        return SHORTCUT_SHIFT_MAX - (self.bits - STREAM.bits)
+
+
 def half(n: int) -> int:
     """Return half of 2**n, which makes a right shift by ``n`` round half up; 0 for n = 0."""
     return (1 << n) >> 1
@@ -91,7 +121,10 @@ SQRT2_NUMERATOR = 181
 SQRT2_FRACTION = 7
 SQRT2 = SQRT2_NUMERATOR / (1 << SQRT2_FRACTION)
 
-STREAM = FixedFormat(bits=8, signed=False)  # code of a tensor
+STREAM = StreamFormat(bits=8, signed=False, headroom=1)  # code of a tensor
+# A code of networks whose adaptive steps reach further: trained and evaluated, on no machine yet.
+FINE_STREAM = StreamFormat(bits=12, signed=False, headroom=2)
+STREAMS = {form.bits: form for form in (STREAM, FINE_STREAM)}
 ACTIVATION = FixedFormat(bits=8, signed=False)  # what a layer reads, at most; b bits of it
 NIBBLE_BITS = 4  # width of an activation in the array; wider ones take a pass per nibble
 EVEN_TERM = FixedFormat(bits=NIBBLE_BITS + 3, signed=False)  # a nibble times 1, 2, 4 or 8
@@ -104,17 +137,18 @@ VALUE = FixedFormat(bits=36, signed=True, overflow=Overflow.WRAP)  # v; the true
 SUM = FixedFormat(bits=56, signed=True, overflow=Overflow.REFUSE)  # v * M + D
 LOGIT = FixedFormat(bits=16, signed=True)  # result of the last layer
 SHIFT_MAX = 40  # S is in 0..40
-SHORTCUT_SHIFT_MAX = 31  # t is in 0..31: ((k - z_k) * K) << t takes 55 bits, and SUM holds it too
+SHORTCUT_SHIFT_MAX = 31  # t is in 0..31, less for wider codes: see shortcut_shift_max
 # Half octaves: a channel's scale is 2**(-k/2), k in -1..80, so that its S is in 0..40 here too.
 HALF_OCTAVES_LOW = -1
 HALF_OCTAVES_HIGH = 2 * SHIFT_MAX
 OCTAVES_MAX = 7  # a shortcut's step is the output's times 2**-7..2**7: beyond, nothing is added
 
-# Adaptive steps (ASQ): beta is in 1/2..2; the reciprocal that a reader multiplies by has 8 places.
+# Adaptive steps (ASQ): the reciprocal of beta that a reader multiplies by has 8 places.
 BETA = FixedFormat(bits=12, signed=False, frac=10)
-BETA_LOW = 1 << (BETA.frac - 1)
-BETA_HIGH = 1 << (BETA.frac + 1)
 GAIN_FRACTION = 8
+# On machines, whose streams have 8 bits: beta is in 1/2..2.
+BETA_LOW = STREAM.beta_low
+BETA_HIGH = STREAM.beta_high
 GAIN = FixedFormat(bits=10, signed=False, frac=GAIN_FRACTION)  # 128..512
 
 # A raw input byte u means (u - INPUT_ZERO) * INPUT_STEP.
