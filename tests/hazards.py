@@ -70,10 +70,12 @@ def _layer(machine: MachineConfig, opcode: Opcode, fields: Fields) -> Touched:
     touched.reads |= {("parameter", word) for word in words}
     if opcode is Opcode.CONVOLVE:
         for index in range(fields["pass_steps"]):
-            step = fields["steps"] >> PASS_STEP.bits * index & ((1 << PASS_STEP.bits) - 1)
-            base = fields["weight_base"]
-            base += PASS_STEP.unpack(step)["plane"] * fields["plane_words"]
-            words = range(base, base + groups * fields["group_words"])
+            word = fields["steps"] >> PASS_STEP.bits * index & ((1 << PASS_STEP.bits) - 1)
+            step = PASS_STEP.unpack(word)
+            base = fields["weight_base"] + step["plane"] * fields["plane_words"]
+            words = range(base, base + groups * fields["group_words"] // (1 << step["packing"]))
+            if step["packing"]:
+                touched.reads.add(("terms", fields["terms"]))
             touched.reads |= {("weight", word) for word in words}
     planes = -(-groups // fields["in_turn"]) * fields["in_channels"]
     touched.reads |= _planes(
@@ -108,7 +110,7 @@ def _load(machine: MachineConfig, fields: Fields) -> Touched:
     if fields["source"] == Base.PROGRAM:
         touched.reads |= {("program", fields["offset"] // 8 + n) for n in range(fields["beats"])}
     memory, first = MemoryId(fields["memory"]), fields["address"]
-    if memory in (MemoryId.WEIGHT, MemoryId.PARAMETER):
+    if memory in (MemoryId.WEIGHT, MemoryId.PARAMETER, MemoryId.TERMS):
         name = memory.name.lower()
         touched.writes |= {(name, word) for word in range(first, first + fields["words"])}
         return touched

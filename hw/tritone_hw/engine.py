@@ -5,18 +5,22 @@ from __future__ import annotations
 
 from amaranth import Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
+from amaranth.lib.data import View
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from tritone.spec.fixed import BETA
 from tritone.spec.isa import LAYER, Adaptation, MemoryId, Opcode
 from tritone.spec.machine import MachineConfig
+from tritone.spec.packing import TERM_WORDS, TERMS
 from tritone_hw.activation_reader import ActivationReader
 from tritone_hw.array import Array
 from tritone_hw.beta_registers import BetaRegisters
+from tritone_hw.code_unpacker import CodeUnpacker
 from tritone_hw.delay_line import DelayLine
 from tritone_hw.feature_memory import FeatureMemory
 from tritone_hw.layout import (
     MEMORY_WRITE,
+    PLANES_TERMS,
     feature_read_layout,
     feature_write_layout,
     record_layout,
@@ -25,7 +29,7 @@ from tritone_hw.loadable_memory import LoadableMemory
 from tritone_hw.pool import Pool
 from tritone_hw.requantizer import Requantizer
 from tritone_hw.shortcut_reader import ShortcutReader
-from tritone_hw.step_generator import StepGenerator, drain_layout, step_layout
+from tritone_hw.step_generator import WEIGHT_PART, StepGenerator, drain_layout, step_layout
 from tritone_hw.write_back import WriteBack, destination_layout
 
 __all__ = ["Engine"]
@@ -64,7 +68,7 @@ class Engine(wiring.Component):
     write_back_valid : Out(1)
         Results of a tile are written.
     memory_write : In(stream.Signature(MEMORY_WRITE))
-        Beats for the weight and parameter memory; never waits.
+        Beats for the memories of weights, parameters and terms; never waits.
     feature_write : In(stream.Signature(feature_write_layout(machine)))
         Words for the feature memory; waits while results go to the same group.
     feature_read : In(stream.Signature(feature_read_layout(machine)))
@@ -127,6 +131,31 @@ class Engine(wiring.Component):
         ]
         return memory.word
 
+    def _weights(self, m: Module, generator: StepGenerator, terms: Value) -> Value:
+        """Add the memory of weights and what unpacks them; return those of the array's step."""
+        machine = self._machine
+        memory = LoadableMemory(machine.weight_word_bits, machine.weight_words)
+        latency = self._reader.latency + Array.WEIGHTS_AFTER - generator.WEIGHT_LATENCY
+        if not machine.packing:
+            return self._memory(m, MemoryId.WEIGHT, memory, generator.weight, latency)
+        unpacker = CodeUnpacker(machine)
+        # It is told what to take in the cycle in which memory is asked for the word.
+        ahead = latency - CodeUnpacker.LATENCY
+        word = self._memory(m, MemoryId.WEIGHT, memory, generator.weight, ahead + memory.LATENCY)
+        m.submodules.code_unpacker = unpacker
+        m.submodules.weight_part = part = DelayLine(WEIGHT_PART, ahead)
+        words = LoadableMemory(TERMS.bits, TERM_WORDS)
+        found = self._memory(m, MemoryId.TERMS, words, terms, words.LATENCY)
+        planes = View(PLANES_TERMS, found[: PLANES_TERMS.size])
+        m.d.comb += [
+            part.input.eq(generator.part),
+            unpacker.selection.packing.eq(part.output.packing),
+            unpacker.selection.word.eq(part.output.word),
+            unpacker.selection.terms.eq(planes[part.output.plane]),
+            unpacker.word.eq(word),
+        ]
+        return unpacker.terms.as_value()
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
         machine = self._machine
@@ -165,13 +194,7 @@ class Engine(wiring.Component):
             reader.position.eq(step.position),
             self.array_step.eq(generator.valid & ~pooling),
         ]
-        weights = self._memory(
-            m,
-            MemoryId.WEIGHT,
-            LoadableMemory(machine.weight_word_bits, machine.weight_words),
-            generator.weight,
-            reader.latency + Array.WEIGHTS_AFTER - generator.WEIGHT_LATENCY,
-        )
+        weights = self._weights(m, generator, layer.terms)
         connect(m, reader.window, features.window)
         m.d.comb += reader.words.eq(features.words)
 

@@ -10,6 +10,7 @@ from amaranth.utils import ceil_log2
 from tritone.spec.fixed import NIBBLE_BITS
 from tritone.spec.isa import HEADER, INSTRUCTION_BITS, MAX_PASS_STEPS, PASS_STEP, RECORDS
 from tritone.spec.machine import BEAT_BITS, MachineConfig
+from tritone.spec.packing import TERMS
 from tritone.spec.pass_plan import TABLE_ENTRIES
 from tritone.spec.record import Record
 
@@ -18,6 +19,8 @@ __all__ = [
     "MEMORY_WRITE",
     "NO_COLLISIONS",
     "PASS_STEPS",
+    "PLANES_TERMS",
+    "PLANE_TERMS",
     "TABLE",
     "feature_read_layout",
     "feature_write_layout",
@@ -35,6 +38,10 @@ def record_layout(record: Record) -> StructLayout:
 
 # What a LOAD of weights translates nibbles by.
 TABLE = ArrayLayout(NIBBLE_BITS, TABLE_ENTRIES)
+
+# What the packed codes of a plane stand for; a TERMS record begins with those of all planes.
+PLANE_TERMS = StructLayout({"base": NIBBLE_BITS, "low": NIBBLE_BITS, "high": NIBBLE_BITS})
+PLANES_TERMS = ArrayLayout(PLANE_TERMS, TERMS.used_bits // PLANE_TERMS.size)
 
 PASS_STEPS = ArrayLayout(record_layout(PASS_STEP), MAX_PASS_STEPS)
 

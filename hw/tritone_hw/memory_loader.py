@@ -10,6 +10,7 @@ from amaranth.lib.wiring import Component, In, Out
 from tritone.spec.fixed import NIBBLE_BITS
 from tritone.spec.isa import LOAD, MemoryId
 from tritone.spec.machine import BEAT_BITS, MachineConfig
+from tritone.spec.packing import TERMS
 from tritone_hw.layout import MEMORY_WRITE, TABLE, record_layout
 from tritone_hw.lookup_unit import LookupUnit
 
@@ -20,10 +21,13 @@ _LOAD = record_layout(LOAD)
 
 def word_beats(machine: MachineConfig) -> dict[MemoryId, int]:
     """Return the beats of a word of each memory that is loaded by words."""
-    return {
+    beats = {
         MemoryId.WEIGHT: -(-machine.weight_word_bits // BEAT_BITS),
         MemoryId.PARAMETER: -(-machine.parameter_word_bits // BEAT_BITS),
     }
+    if machine.packing:
+        beats[MemoryId.TERMS] = -(-TERMS.bits // BEAT_BITS)
+    return beats
 
 
 class MemoryLoader(Component):

@@ -20,6 +20,7 @@ from tritone.spec.isa import (
     Base,
     MemoryId,
     Opcode,
+    Packing,
 )
 from tritone.spec.machine import BEAT_BITS, MachineConfig
 from tritone.spec.regmap import ErrorCode
@@ -280,6 +281,7 @@ class Sequencer(Component):
         steps = View(PASS_STEPS, layer.steps)
         last = Signal(range(MAX_PASS_STEPS))
         m.d.comb += last.eq(layer.pass_steps - 1)
+        packings = max(Packing) if self.machine.packing else Packing.NIBBLES
         m.d.sync += legal.eq(0)
         with m.Switch(word.header.opcode):
             with m.Case(Opcode.CHECK, Opcode.NEXT):
@@ -300,8 +302,9 @@ class Sequencer(Component):
                     & (load.across <= self.machine.gather_width)
                     & _nonzero(load, _LOAD_WINDOW_SIZES)
                 )
+                there = MemoryId.TERMS if self.machine.packing else MemoryId.FEATURE_1
                 m.d.sync += legal.eq(
-                    sizes & (load.memory <= max(MemoryId)) & ((load.kernel == 0) | windows)
+                    sizes & (load.memory <= there) & ((load.kernel == 0) | windows)
                 )
             with m.Case(Opcode.STORE):
                 m.d.sync += legal.eq(
@@ -315,6 +318,7 @@ class Sequencer(Component):
                     & ((layer.shortcut_groups == 0) | (layer.in_group != layer.out_group))
                     & steps[last].drain
                     & (self.machine.adaptive | (layer.adaptation == Adaptation.NONE))
+                    & Cat(step.packing <= packings for step in steps).all()
                 )
         return legal
 

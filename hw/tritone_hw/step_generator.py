@@ -14,6 +14,7 @@ from amaranth.utils import ceil_log2
 
 from tritone.spec.isa import LAYER
 from tritone.spec.machine import MachineConfig
+from tritone.spec.packing import Packing
 from tritone_hw.activation_reader import position_layout
 from tritone_hw.feature_memory import bank_index, bank_word
 from tritone_hw.layout import PASS_STEPS, record_layout
@@ -21,7 +22,11 @@ from tritone_hw.loop_nest import ROUNDS, Loop, LoopNest, RunningSum
 from tritone_hw.shortcut_reader import shortcut_place_layout
 from tritone_hw.write_back import destination_layout
 
-__all__ = ["StepGenerator", "drain_layout", "step_layout"]
+__all__ = ["WEIGHT_PART", "StepGenerator", "drain_layout", "step_layout"]
+
+# What a step takes of a weight word on a machine that packs them: ``word`` of its words of the
+# walk, whose codes stand for what the terms of ``plane`` say.
+WEIGHT_PART = StructLayout({"packing": 2, "word": max(Packing).words.bit_length() - 1, "plane": 2})
 
 
 def drain_layout(machine: MachineConfig) -> StructLayout:
@@ -73,7 +78,7 @@ class StepGenerator(wiring.Component):
     Timing: the first step comes ``START`` cycles after ``start``, then one each cycle without gaps
     between walks, tiles, rows or groups; only a step with ``drain`` waits until
     ``requantizer_slots`` cycles have passed since the one before it (or since the cycle before the
-    first step). ``weight`` belongs to the step of ``WEIGHT_LATENCY`` cycles ago.
+    first step). ``weight`` and ``part`` belong to the step of ``WEIGHT_LATENCY`` cycles ago.
 
     Parameters
     ----------
@@ -96,6 +101,8 @@ class StepGenerator(wiring.Component):
         The step.
     weight : Out(machine.weight_address_bits)
         Its weight word.
+    part : Out(WEIGHT_PART)
+        What it takes of it; only where the machine packs weights.
     """
 
     START = 2
@@ -113,6 +120,7 @@ class StepGenerator(wiring.Component):
                 "step": Out(step_layout(machine)),
                 "weight": Out(machine.weight_address_bits),
             }
+            | ({"part": Out(WEIGHT_PART)} if machine.packing else {})
         )
 
     @property
@@ -257,20 +265,36 @@ class StepGenerator(wiring.Component):
     def _weigh(self, m: Module, nest: LoopNest, pass_step: View) -> None:
         """Say which weight word each step takes: in its plane, word after word along the walk."""
         layer, bits = self.layer, self._machine.weight_address_bits
-        group = self._sum(
-            m, nest, "weight_group", bits, layer.weight_base, {Loop.GROUP: layer.group_words}
-        )
+        packing = self._machine.packing
+        if packing:
+            # Words of the walks, of which a memory word holds several.
+            bits += max(Packing)
+        # The group's words count from the plane on where only their number tells the memory word.
+        base = Const(0) if packing else layer.weight_base
+        group = self._sum(m, nest, "weight_group", bits, base, {Loop.GROUP: layer.group_words})
         walked = Signal(bits, reset_less=True)
         with m.If(nest.start | (nest.step & nest.ending[Loop.KERNEL_ROW])):
             m.d.sync += walked.eq(0)
         with m.Elif(nest.step):
             m.d.sync += walked.eq(walked + 1)
 
-        plane, word = Signal(bits, reset_less=True), Signal(bits, reset_less=True)
+        planes = _shifted_sum(layer.plane_words, pass_step.plane)
+        plane, word = (
+            Signal(self._machine.weight_address_bits, reset_less=True),
+            Signal(bits, reset_less=True),
+        )
+        if not packing:
+            m.d.sync += [plane.eq(group + planes), word.eq(walked), self.weight.eq(plane + word)]
+            return
+        taken = Signal.like(pass_step, reset_less=True)
         m.d.sync += [
-            plane.eq(group + _shifted_sum(layer.plane_words, pass_step.plane)),
-            word.eq(walked),
-            self.weight.eq(plane + word),
+            taken.eq(pass_step),
+            plane.eq(layer.weight_base + planes),
+            word.eq(group + walked),
+            self.weight.eq(plane + (word >> taken.packing)),
+            self.part.packing.eq(taken.packing),
+            self.part.word.eq(word),
+            self.part.plane.eq(taken.plane),
         ]
 
     def _deliver(self, m: Module, nest: LoopNest, word_ends: Value) -> None:

@@ -41,13 +41,15 @@ def test_constants_lie_one_behind_the_other(
     )
     constants = _plan(network, TINY)
     assert constants.slices == (Slice(0, 0, 2), Slice(1, 0, 1), Slice(2, 0, 1), Slice(3, 0, 1))
-    assert constants.weight_bases == [0, 10, 0, 4]
-    assert constants.plane_words == [5, 2, 0, 5]
+    assert constants.weight_bases == [(0, 5), (10,), (), (4, 9)]
     assert constants.parameter_bases == [0, 16, 24, 32]
     assert constants.weights == (Block(0, 3, 0, 12),)
     assert constants.parameters == (Block(0, 3, 0, 40),)
     assert constants.weight_runs == (
-        (WeightRun(codebook("int4"), (0, 3), 0, 5), WeightRun(codebook("post4"), (1,), 10, 2)),
+        (
+            WeightRun(codebook("int4"), (0, 3), (0, 5), (5, 5)),
+            WeightRun(codebook("post4"), (1,), (10,), (2,)),
+        ),
     )
 
 
@@ -86,7 +88,7 @@ def test_blocks_take_the_ends_of_memory_in_turn(
     # Slices of a block lie one behind the other; a plane has all of them.
     for block, runs in zip(constants.weights, constants.weight_runs, strict=True):
         (run,) = runs
-        assert (run.base, run.plane_words) == (block.base, block.words)
+        assert (run.bases, run.words) == ((block.base,), (block.words,))
         assert run.slices == tuple(range(block.first, block.last + 1))
     assert constants.parameters == (Block(0, len(slices) - 1, 0, 8 * sum(s[2] for s in slices)),)
 

@@ -18,6 +18,14 @@ from tritone.spec.machine import ArrayKind, MachineConfig, preset
 MACHINES = [preset("tiny-p2"), MachineConfig(name="few", rows=16, columns=8, pixels=2)]
 
 
+def _words(data: bytes, machine: MachineConfig) -> list[int]:
+    """Return the memory words that a LOAD fills."""
+    size = machine.weight_word_bits // 8
+    return [
+        int.from_bytes(data[start : start + size], "little") for start in range(0, len(data), size)
+    ]
+
+
 @pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
 @pytest.mark.parametrize("name", ["post4", "int8", "post5", "binary"])
 def test_weights_lie_where_the_machine_reads_them(
@@ -31,18 +39,14 @@ def test_weights_lie_where_the_machine_reads_them(
     rows, columns = machine.rows, machine.columns
     in_words = -(-18 // rows)
     groups = -(-13 // columns)
-    assert (tiled.groups, tiled.planes, tiled.walk) == (groups, len(plan.passes), 6 * in_words)
-    assert (tiled.group_words, tiled.plane_words) == (6 * in_words, 6 * in_words * groups)
-    stored = [
-        [int.from_bytes(word.tobytes(), "little") for word in words] for words in tiled.weight_words
-    ]
-    assert tiled.weight_words.shape == (
-        plan.planes,
-        tiled.plane_words,
-        machine.weight_word_bits // 8,
-    )
-    for g, plane, ky, kx, k in np.ndindex(groups, plan.planes, 2, 3, in_words):
-        word = stored[plane][g * tiled.group_words + (ky * 3 + kx) * in_words + k]
+    assert (tiled.groups, tiled.walk) == (groups, 6 * in_words)
+    storage = tiled.storage
+    assert storage.group_words == 6 * in_words
+    assert storage.memory_words == 6 * in_words * len(plan.passes)
+    stored = [_words(storage.stored(p, 0, groups), machine) for p in range(len(plan.passes))]
+    assert {len(words) for words in stored} == {6 * in_words * groups}
+    for g, p, ky, kx, k in np.ndindex(groups, len(plan.passes), 2, 3, in_words):
+        word, plane = stored[p][(g * 6 + ky * 3 + kx) * in_words + k], plan.passes[p].plane
         for c, r in np.ndindex(columns, rows):
             out, inner = g * columns + c, k * rows + r
             used = out < 13 and inner < 18
@@ -64,8 +68,9 @@ def test_pools_have_no_weights(spec: Any, random_network: Callable[..., Network]
     """A walk is the window of one channel word."""
     network = random_network((20, 6, 7), [spec(kind=PoolKind.MAX, kernel=(3, 2), stride=2)])
     tiled = tile(fold(network)[0], preset("tiny-p2"))
-    assert (tiled.walk, tiled.planes, tiled.plane_words, tiled.group_words) == (6, 0, 0, 0)
-    assert (tiled.groups, len(tiled.weight_words)) == (3, 0)
+    assert (tiled.walk, tiled.groups) == (6, 3)
+    storage = tiled.storage
+    assert (storage.packings, storage.memory_words, storage.group_words) == ((), 0, 0)
 
 
 def test_shortcuts_take_whole_output_groups(
@@ -123,9 +128,9 @@ def test_groups_walk_over_the_words_that_they_meet(
     network = random_network((channels, 3, 3), [layer])
     tiled = tile(fold(network)[0], preset("tiny"))
     assert tiled.reach == reach
-    assert (tiled.walk, tiled.group_words) == (2 * reach.words, 2 * reach.words)
+    assert (tiled.walk, tiled.storage.group_words) == (2 * reach.words, 2 * reach.words)
     codes, plan = network.nodes[0].codes, codebook("post4").plan(ArrayKind.POST)
-    words = [int.from_bytes(word.tobytes(), "little") for word in tiled.weight_words[0]]
+    words = _words(tiled.storage.stored(0, 0, tiled.groups), preset("tiny"))
     assert len(words) == tiled.groups * 2 * reach.words
     inputs, outputs = channels // groups, out // groups
     for g, ky, k in np.ndindex(tiled.groups, 2, reach.words):

@@ -50,7 +50,7 @@ def test_operands_sum_what_the_lanes_hand_on(kind: ArrayKind) -> None:
     rng = np.random.default_rng(5)
     weights = rng.integers(0, 16, (30, 4, 8)).astype(np.uint8)
     for _ in range(4):
-        operand = decode_operand(kind, weights, FIELDS, {"plane": 1})
+        operand = decode_operand(kind, weights, FIELDS, {"plane": 1, "packing": 0})
         nibbles = rng.integers(0, 16, (4, 8))  # word of the walk, row
         for group in range(2):
             for column in range(4):
@@ -72,7 +72,7 @@ def test_operands_sum_what_the_lanes_hand_on(kind: ArrayKind) -> None:
 
 def test_addresses_beyond_the_memories_are_refused() -> None:
     """The last word is 3 + 9 + 4 + 3."""
-    step = {"plane": 1}
+    step = {"plane": 1, "packing": 0}
     decode_operand(ArrayKind.POST, np.zeros((20, 4, 8), np.uint8), FIELDS, step)
     with pytest.raises(ValueError, match=r"^Layer must read 19 weight words, not 20$"):
         decode_operand(ArrayKind.POST, np.zeros((19, 4, 8), np.uint8), FIELDS, step)

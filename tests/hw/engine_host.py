@@ -73,6 +73,7 @@ class Host:
         beats = {
             MemoryId.WEIGHT: self.shape.weight_word_bits // BEAT_BITS,
             MemoryId.PARAMETER: self.shape.parameter_word_bits // BEAT_BITS,
+            MemoryId.TERMS: 1,
         }[memory]
         ctx.set(port.valid, 1)
         for address, word in enumerate(words):

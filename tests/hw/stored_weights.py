@@ -9,7 +9,7 @@ import numpy.typing as npt
 from tritone.spec.codebook import Codebook
 from tritone.spec.machine import ArrayKind, MachineConfig
 
-__all__ = ["weight_words"]
+__all__ = ["packed_words", "weight_words"]
 
 
 def weight_words(
@@ -46,3 +46,32 @@ def weight_words(
                                 word |= code << 4 * (column * shape.rows + row)
                         words.append(word)
     return words
+
+
+def packed_words(
+    words: list[int], walk: int, bits: int, table: tuple[int, ...], lanes: int
+) -> list[int]:
+    """Return words of term codes in 1 or 2 bits a weight.
+
+    Every walk begins with a word of its own. The j-th word of a walk, counted from the first one of
+    a memory word, has bit j of each nibble; with 2 bits bits j and j + 2.
+
+    Parameters
+    ----------
+    walk : words of a walk; as many walks follow each other in ``words``.
+    table : the term codes by their packed code.
+    lanes : term codes in a word.
+    """
+    held = 4 // bits
+    packed = []
+    for start in range(0, len(words), walk):
+        for first in range(start, start + walk, held):
+            word = 0
+            for j, terms in enumerate(words[first : min(first + held, start + walk)]):
+                for lane in range(lanes):
+                    code = table.index(terms >> 4 * lane & 15)
+                    word |= (code & 1) << 4 * lane + j
+                    if bits == 2:
+                        word |= (code >> 1) << 4 * lane + j + 2
+            packed.append(word)
+    return packed

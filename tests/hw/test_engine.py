@@ -141,6 +141,50 @@ ONE_RAIL = {
     )
 }
 
+PACKED = replace(TINY_P2, name="packed", packing=True)
+PACKED_NARROW = replace(NARROW, name="packed-narrow", packing=True)
+_BITS, _PAIRS = (1, (0, 8)), (2, (0, 8, 7))
+PACKED_CASES = {
+    # 18 words of a walk take 5 memory words.
+    "binary in bits": Layer(
+        channels=(16, 16),
+        size=(3, 4),
+        kernel=(3, 3),
+        pad=(1, 1, 1, 1),
+        codebook="binary",
+        stored=(_BITS,),
+    ),
+    "binary in pairs, with lanes that add nothing": Layer(
+        channels=(9, 11), size=(3, 5), kernel=(2, 2), codebook="binary", stored=(_PAIRS,), seed=3
+    ),
+    "ternary in pairs by 8 bit": Layer(
+        channels=(17, 16),
+        size=(4, 3),
+        kernel=(3, 1),
+        codebook="ternary",
+        bits=8,
+        zero=128,
+        stored=(_PAIRS,),
+        seed=5,
+    ),
+    "a pass in bits and one in pairs": Layer(
+        channels=(32, 24),
+        size=(2, 3),
+        kernel=(1, 3),
+        codebook="odd2",
+        stored=(_BITS, (2, (1, 10, 7))),
+        seed=14,
+    ),
+    "a pass in bits and one in nibbles": Layer(
+        channels=(16, 16), size=(2, 3), codebook="odd3", stored=(_BITS, (4, ())), seed=6
+    ),
+    "four terms in pairs": Layer(
+        channels=(16, 16), size=(3, 3), codebook="binary", stored=((2, (8, 0, 13, 5)),), seed=7
+    ),
+    "as any other": CASES["stride 2"],
+}
+
+
 # What depends on the ratios of rows, columns and pixels.
 SHAPED = [
     "3x3 with padding, odd width, codes behind the channels",
@@ -160,13 +204,15 @@ SHAPED = [
         (TINY_P2, CASES),
         (NARROW, [*SHAPED, "average"]),
         (NARROW_P4, SHAPED),
+        (PACKED, PACKED_CASES),
+        (PACKED_NARROW, PACKED_CASES),
         (HALF, [*SHAPED, "average", "a shortcut to each of several drains and wide results"]),
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
 def test_layers(shape: MachineConfig, names: Iterable[str]) -> None:
     """The results are stored, nothing else has changed, and the cycles obey the law."""
-    run(shape, {name: CASES[name] for name in names})
+    run(shape, {name: (CASES | PACKED_CASES)[name] for name in names})
 
 
 @pytest.mark.parametrize("shape", [UNIFORM, POT, HALF_UNIFORM], ids=lambda shape: shape.name)

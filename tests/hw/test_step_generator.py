@@ -16,7 +16,9 @@ from tritone_hw.step_generator import StepGenerator
 Fields = dict[str, int]
 
 
-def machine(rows: int, columns: int, pixels: int, slots: int) -> MachineConfig:
+def machine(
+    rows: int, columns: int, pixels: int, slots: int, packing: bool = False
+) -> MachineConfig:
     return MachineConfig(
         name="small",
         rows=rows,
@@ -26,11 +28,12 @@ def machine(rows: int, columns: int, pixels: int, slots: int) -> MachineConfig:
         feature_words=512,
         weight_words=2048,
         parameter_words=128,
+        packing=packing,
     )
 
 
-def draw(rng: random.Random, opcode: Opcode) -> tuple[Fields, list[Fields]]:
-    """Return a layer with all addresses random, and its pass steps."""
+def draw(rng: random.Random, opcode: Opcode, packings: int) -> tuple[Fields, list[Fields]]:
+    """Return a layer with all addresses random, and its pass steps, of so many packings."""
     count = 1 if opcode is Opcode.POOL else rng.randrange(1, 9)
     steps = [
         {
@@ -38,6 +41,7 @@ def draw(rng: random.Random, opcode: Opcode) -> tuple[Fields, list[Fields]]:
             "nibble": rng.randrange(2),
             "shift": rng.randrange(4),
             "drain": int(index == count - 1 or rng.random() < 0.4),
+            "packing": rng.randrange(packings),
         }
         for index in range(count)
     ]
@@ -80,6 +84,7 @@ def expected_steps(layer: Fields, steps: list[Fields], shape: MachineConfig) -> 
             for first in range(0, layer["out_width"], pixels):
                 drains = 0
                 for index, step in enumerate(steps):
+                    held = 1 << step["packing"]  # words of the walk in a memory word
                     walk = [
                         (ky, kx, k)
                         for ky in range(layer["kernel_height"])
@@ -101,9 +106,13 @@ def expected_steps(layer: Fields, steps: list[Fields], shape: MachineConfig) -> 
                             "nibble": step["nibble"],
                             "column_group": column_group,
                             "weight": layer["weight_base"]
-                            + group * layer["group_words"]
                             + step["plane"] * layer["plane_words"]
-                            + number,
+                            + (group * layer["group_words"] + number) // held,
+                            "part": (
+                                step["packing"],
+                                (group * layer["group_words"] + number) % 4,
+                                step["plane"],
+                            ),
                         }
                         if drain:
                             fields |= {
@@ -139,8 +148,14 @@ def expected_steps(layer: Fields, steps: list[Fields], shape: MachineConfig) -> 
 
 @pytest.mark.parametrize(
     "shape",
-    [machine(8, 8, 1, 8), machine(8, 8, 2, 4), machine(16, 4, 4, 4), machine(8, 4, 8, 4)],
-    ids=lambda shape: f"{shape.rows}x{shape.columns}x{shape.pixels}",
+    [
+        machine(8, 8, 1, 8),
+        machine(8, 8, 2, 4),
+        machine(16, 4, 4, 4),
+        machine(8, 4, 8, 4),
+        machine(8, 8, 2, 4, packing=True),
+    ],
+    ids=lambda shape: f"{shape.rows}x{shape.columns}x{shape.pixels}{'-packed' * shape.packing}",
 )
 def test_steps_are_those_of_the_nested_loops(shape: MachineConfig) -> None:
     """Every field of every step, and the cycle of each: no gaps but those between drains."""
@@ -180,17 +195,21 @@ def test_steps_are_those_of_the_nested_loops(shape: MachineConfig) -> None:
 
     async def bench(ctx) -> None:
         cycle = 0
-        weights: dict[int, int] = {}  # cycle: address
+        weights: dict[int, tuple[int, tuple[int, int, int]]] = {}  # cycle: address, part of it
 
         async def tick() -> None:
             nonlocal cycle
             await ctx.tick()
             cycle += 1
             if cycle in weights:
-                assert ctx.get(dut.weight) == weights.pop(cycle)
+                word, part = weights.pop(cycle)
+                assert ctx.get(dut.weight) == word
+                if shape.packing:
+                    found = ctx.get(dut.part)
+                    assert (found.packing, found.word, found.plane) == part
 
         for opcode in (Opcode.CONVOLVE, Opcode.CONVOLVE, Opcode.POOL):
-            layer, steps = draw(rng, opcode)
+            layer, steps = draw(rng, opcode, 3 if shape.packing else 1)
             ctx.set(dut.layer, layer)
             ctx.set(dut.start, 1)
             await tick()
@@ -204,7 +223,8 @@ def test_steps_are_those_of_the_nested_loops(shape: MachineConfig) -> None:
                     assert not ctx.get(dut.valid)
                     await tick()
                 assert ctx.get(dut.valid)
-                weights[cycle + StepGenerator.WEIGHT_LATENCY] = fields.pop("weight")
+                wanted = fields.pop("weight"), fields.pop("part")
+                weights[cycle + StepGenerator.WEIGHT_LATENCY] = wanted
                 assert observed(ctx) == fields
                 if fields["drain"]:
                     drained = cycle

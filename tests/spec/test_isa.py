@@ -17,10 +17,12 @@ from tritone.spec.isa import (
     PARAMETER,
     PASS_STEP,
     STORE,
+    TERMS,
     Adaptation,
     Base,
     MemoryId,
     Opcode,
+    Packing,
     PoolMode,
 )
 from tritone.spec.record import Record
@@ -58,7 +60,12 @@ FROZEN = [
     (LAYER, "shortcut_shift", 493, 5),
     (LAYER, "adaptation", 498, 2),
     (LAYER, "beta_register", 500, 2),
+    (LAYER, "terms", 502, 4),
     (PASS_STEP, "drain", 5, 1),
+    (PASS_STEP, "packing", 6, 2),
+    (TERMS, "plane0_base", 0, 4),
+    (TERMS, "plane1_low", 16, 4),
+    (TERMS, "plane3_high", 44, 4),
     (PARAMETER, "bias", 0, 40),
     (PARAMETER, "multiplier", 40, 16),
     (PARAMETER, "offset", 56, 48),
@@ -92,9 +99,11 @@ def test_numbers_of_enumerations_stay() -> None:
         "PARAMETER",
         "FEATURE_0",
         "FEATURE_1",
+        "TERMS",
     ]
     assert [each.name for each in Base] == ["PROGRAM", "IMAGE", "RESULT", "NEXT_IMAGE"]
     assert [each.name for each in PoolMode] == ["MAX", "SUM"]
+    assert [each.name for each in Packing] == ["NIBBLES", "PAIRS", "BITS"]
     assert [each.name for each in Adaptation] == ["NONE", "BETA", "STEP", "ADAPTED"]
 
 

@@ -26,6 +26,7 @@ OTHER: dict[str, dict[str, Any]] = {
     "even_bits": {"even_bits": 21},
     "requantizer": {"requantizer": RequantizerKind.HALF_OCTAVE},
     "adaptive": {"adaptive": True},
+    "packing": {"packing": True},
     "array": {"array": ArrayKind.POT},
 }
 

@@ -16,7 +16,7 @@ TINY_P2 = preset("tiny-p2")
 
 def layer(opcode: Opcode, drains: tuple[bool, ...], **fields: int) -> dict[str, int]:
     """Return a layer with a pass step for each entry of ``drains``."""
-    blank = dict.fromkeys(("plane", "nibble", "shift"), 0)
+    blank = dict.fromkeys(("plane", "nibble", "shift", "packing"), 0)
     steps = sum(
         PASS_STEP.pack({**blank, "drain": drain}) << PASS_STEP.bits * index
         for index, drain in enumerate(drains)

@@ -25,6 +25,8 @@ _BLOCKS = {
     "engine.feature_memory": "memories",
     "engine.weight_memory": "memories",
     "engine.parameter_memory": "memories",
+    "engine.terms_memory": "memories",
+    "engine.code_unpacker": "unpacker",
     "engine.requantizer": "requantiser",
     "engine.pool": "pool",
     "engine.shortcut_reader": "shortcut",

@@ -175,13 +175,24 @@ def program_table(program: Program) -> Group:
         f"predicted, {_size(cost.idle_cycles)} of them between layers;\n"
         f"{_percent(100 * cost.utilisation)} of the multiply-accumulates used, "
         f"{_percent(100 * cost.credited)} with each pass counted",
-        ("layer", "output", "MACs", "passes", "drains", "cycles", "used", "with passes"),
+        (
+            "layer",
+            "output",
+            "MACs",
+            "passes",
+            "bits a weight",
+            "drains",
+            "cycles",
+            "used",
+            "with passes",
+        ),
         (
             (
                 layer.layer,
                 _shape(layer.shape),
                 _size(layer.macs),
                 layer.passes,
+                layer.weight_bits or "-",
                 layer.drains,
                 _size(layer.cycles),
                 _percent(100 * layer.utilisation),

@@ -8,13 +8,16 @@ whose constants alone take more is cut into slices of its output groups, an inst
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, chain
 from math import lcm
 
 from tritone.compiler.tile import TiledLayer
+from tritone.spec.catalog import codebook
 from tritone.spec.codebook import Codebook
-from tritone.spec.machine import ArrayKind, MachineConfig
+from tritone.spec.machine import MachineConfig
+from tritone.spec.packing import TERM_WORDS, TERMS, Packing
 
 __all__ = ["Block", "Constants", "Slice", "WeightRun", "plan_constants"]
 
@@ -50,20 +53,20 @@ class Block:
 
 @dataclass(frozen=True)
 class WeightRun:
-    """The weights of a block in a codebook: its planes, each the slices one behind the other.
+    """The weights of a block that are stored alike: pass by pass, the slices behind each other.
 
     Parameters
     ----------
-    book : the codebook.
+    book : their codebook.
     slices : indices of the slices.
-    base : first word.
-    plane_words : words of a plane; pass p fills the words from ``base + p * plane_words`` on.
+    bases : first word of each pass.
+    words : of each pass.
     """
 
     book: Codebook
     slices: tuple[int, ...]
-    base: int
-    plane_words: int
+    bases: tuple[int, ...]
+    words: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,23 +78,42 @@ class Constants:
     slices : in the order of execution.
     weights, parameters : blocks in the order of their use; a single one stays for all images.
     weight_runs : of each block of weights, in the order of their words.
-    weight_bases, parameter_bases : first word of each slice.
-    plane_words : weight words from a plane to the next of each slice.
+    weight_bases : first word of each pass of each slice.
+    parameter_bases : first word of each slice.
+    terms : TERMS records, what packed weights stand for.
+    term_bases : which of these each slice has; 0 for one without packed weights.
     """
 
     slices: tuple[Slice, ...]
     weights: tuple[Block, ...]
     parameters: tuple[Block, ...]
     weight_runs: tuple[tuple[WeightRun, ...], ...]
-    weight_bases: Sequence[int]
+    weight_bases: Sequence[tuple[int, ...]]
     parameter_bases: Sequence[int]
-    plane_words: Sequence[int]
+    terms: Sequence[int]
+    term_bases: Sequence[int]
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """A memory of constants.
+
+    Parameters
+    ----------
+    thing : what it holds.
+    words : words that are there.
+    sizes : words that an output group of each layer takes.
+    packed : the same on a machine that packs weights, if that could be any less.
+    """
+
+    thing: str
+    words: int
+    sizes: Sequence[int]
+    packed: Sequence[int] = ()
 
 
 def _cut(
-    layers: Sequence[TiledLayer],
-    memories: Sequence[tuple[str, Sequence[int], int]],
-    unit_words: int,
+    layers: Sequence[TiledLayer], memories: Sequence[_Memory], unit_words: int
 ) -> tuple[Slice, ...]:
     """Return the slices of all layers.
 
@@ -100,12 +122,12 @@ def _cut(
 
     Parameters
     ----------
-    memories : name, words of each layer's output groups, and words that are there.
+    memories : of the constants.
     unit_words : output groups in a channel word.
     """
     totals = [
-        sum(each.groups * size for each, size in zip(layers, sizes, strict=True))
-        for _, sizes, _ in memories
+        sum(each.groups * size for each, size in zip(layers, memory.sizes, strict=True))
+        for memory in memories
     ]
     slices = []
     for index, tiled in enumerate(layers):
@@ -113,12 +135,15 @@ def _cut(
         unit = unit_words if turn >= tiled.groups else lcm(turn, unit_words)
         least = min(unit, tiled.groups)
         units = most = -(-tiled.groups // unit)
-        for (thing, sizes, there), total in zip(memories, totals, strict=True):
-            needed = least * sizes[index]
+        for memory, total in zip(memories, totals, strict=True):
+            needed, there = least * memory.sizes[index], memory.words
             if needed > there:
                 groups = "one output group" if least == 1 else f"{least} output groups"
+                packed = least * (memory.packed[index] if memory.packed else needed)
+                remedy = f"; packing = true makes them {packed}" if packed <= there else ""
                 raise ValueError(
-                    f"Layer {tiled.layer.name} must fit {there} {thing} with {groups}, not {needed}"
+                    f"Layer {tiled.layer.name} must fit {there} {memory.thing} with {groups}, "
+                    f"not {needed}{remedy}"
                 )
             if total > there and needed:
                 most = min(most, max(1, there // 2 // needed))
@@ -168,24 +193,69 @@ def _blocks(sizes: Sequence[int], there: int) -> tuple[Block, ...]:
 
 
 def _runs(
-    block: Block, slices: Sequence[Slice], layers: Sequence[TiledLayer], array: ArrayKind
+    block: Block, slices: Sequence[Slice], layers: Sequence[TiledLayer]
 ) -> tuple[WeightRun, ...]:
-    """Return where the weights of each codebook lie in a block: a pass of it takes one LOAD."""
-    members: dict[str, list[int]] = {}
-    books: dict[str, Codebook] = {}
+    """Return where the weights of each codebook lie in a block: a pass of it takes one LOAD.
+
+    Those of a codebook that are packed otherwise take another one.
+    """
+    members: dict[tuple[str, tuple[Packing, ...]], list[int]] = {}
     for index in range(block.first, block.last + 1):
-        weights = layers[slices[index].layer].layer.weights
-        if weights is not None:
-            books[weights.book.name] = weights.book
-            members.setdefault(weights.book.name, []).append(index)
+        tiled = layers[slices[index].layer]
+        if tiled.layer.weights is not None:
+            key = tiled.layer.weights.book.name, tiled.storage.packings
+            members.setdefault(key, []).append(index)
     runs, base = [], block.base
-    for name, indices in members.items():
-        words = sum(
-            slices[index].groups * layers[slices[index].layer].group_words for index in indices
+    for (name, packings), indices in members.items():
+        parts = [(layers[slices[index].layer].storage, slices[index].groups) for index in indices]
+        words = tuple(
+            sum(storage.pass_words(number, groups) for storage, groups in parts)
+            for number in range(len(packings))
         )
-        runs.append(WeightRun(books[name], tuple(indices), base, words))
-        base += words * len(books[name].plan(array).passes)
+        bases = tuple(base + before for before in accumulate((0, *words[:-1])))
+        runs.append(WeightRun(codebook(name), tuple(indices), bases, words))
+        base += sum(words)
     return tuple(runs)
+
+
+def _weight_bases(
+    runs: Iterable[WeightRun], slices: Sequence[Slice], layers: Sequence[TiledLayer]
+) -> list[tuple[int, ...]]:
+    """Return the first word of each pass of each slice."""
+    bases: list[tuple[int, ...]] = [()] * len(slices)
+    for run in runs:
+        tops = run.bases
+        for index in run.slices:
+            storage, groups = layers[slices[index].layer].storage, slices[index].groups
+            bases[index] = tops
+            tops = tuple(
+                top + storage.pass_words(number, groups) for number, top in enumerate(tops)
+            )
+    return bases
+
+
+def _terms(
+    layers: Sequence[TiledLayer], slices: Sequence[Slice]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the TERMS records of all packed layers, and which of these each slice has."""
+    records: list[int] = []
+    bases = []
+    for part in slices:
+        storage = layers[part.layer].storage
+        if not storage.packed:
+            bases.append(0)
+            continue
+        values = dict.fromkeys((field.name for field in TERMS.fields), 0)
+        for plane, each in enumerate(storage.terms):
+            for name, value in zip(("base", "low", "high"), each.fields, strict=True):
+                values[f"plane{plane}_{name}"] = value
+        record = TERMS.pack(values)
+        if record not in records:
+            records.append(record)
+        bases.append(records.index(record))
+    # The catalog has fewer codebooks that can be packed.
+    assert len(records) <= TERM_WORDS
+    return tuple(records), tuple(bases)
 
 
 def plan_constants(layers: Sequence[TiledLayer], machine: MachineConfig) -> Constants:
@@ -196,13 +266,18 @@ def plan_constants(layers: Sequence[TiledLayer], machine: MachineConfig) -> Cons
     ValueError : a memory holds not even those of the least slice of a layer; the message names the
         layer.
     """
-    weight_sizes = [each.planes * each.group_words for each in layers]
+    weight_sizes = [each.storage.memory_words for each in layers]
     parameter_sizes = [machine.requantizer_slots] * len(layers)
     slices = _cut(
         layers,
         (
-            ("weight words", weight_sizes, machine.weight_words),
-            ("parameter words", parameter_sizes, machine.parameter_words),
+            _Memory(
+                "weight words",
+                machine.weight_words,
+                weight_sizes,
+                [each.storage.packed_words for each in layers],
+            ),
+            _Memory("parameter words", machine.parameter_words, parameter_sizes),
         ),
         machine.word_columns,
     )
@@ -211,23 +286,19 @@ def plan_constants(layers: Sequence[TiledLayer], machine: MachineConfig) -> Cons
     )
     counts = [each.groups * parameter_sizes[each.layer] for each in slices]
     parameters = _blocks(counts, machine.parameter_words)
-    runs = tuple(_runs(block, slices, layers, machine.array) for block in weights)
-    weight_bases, plane_words = [0] * len(slices), [0] * len(slices)
-    for run in (run for block in runs for run in block):
-        top = run.base
-        for index in run.slices:
-            weight_bases[index], plane_words[index] = top, run.plane_words
-            top += slices[index].groups * layers[slices[index].layer].group_words
+    runs = tuple(_runs(block, slices, layers) for block in weights)
+    terms, term_bases = _terms(layers, slices)
     return Constants(
         slices=slices,
         weights=weights,
         parameters=parameters,
         weight_runs=runs,
-        weight_bases=weight_bases,
+        weight_bases=_weight_bases(chain.from_iterable(runs), slices, layers),
         parameter_bases=[
             block.base + sum(counts[block.first : index])
             for block in parameters
             for index in range(block.first, block.last + 1)
         ],
-        plane_words=plane_words,
+        terms=terms,
+        term_bases=term_bases,
     )

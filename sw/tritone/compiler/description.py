@@ -10,6 +10,7 @@ from typing import Any
 from tritone.compiler.cycles import predict
 from tritone.spec.isa import LAYER, PASS_STEP, Opcode
 from tritone.spec.machine import MachineConfig
+from tritone.spec.packing import Packing
 from tritone.spec.program import Program
 from tritone.spec.timing import array_cycles, drain_steps, layer_cycles
 
@@ -33,6 +34,7 @@ class LayerCost:
     macs : useful multiply-accumulates; 0 for pools.
     array_cycles : cycles in which the array takes a step; 0 for pools.
     passes : walks over the window: codebook passes times activation nibbles.
+    weight_bits : bits of weight memory that a weight takes in all passes; 0 for pools.
     drains : hand-overs to the requantiser for each tile.
     cycles : from its acceptance to its end, of all its slices.
     capacity : multiply-accumulates of the machine in a cycle.
@@ -45,6 +47,7 @@ class LayerCost:
     macs: int
     array_cycles: int
     passes: int
+    weight_bits: int
     drains: int
     cycles: int
     capacity: int
@@ -110,15 +113,27 @@ def _input_bytes(machine: MachineConfig, fields: Fields) -> int:
     return pixels * machine.rows
 
 
-def _weight_bytes(machine: MachineConfig, fields: Fields) -> int:
-    """Return the bytes of the weights of an instruction."""
+def _packings(fields: Fields) -> dict[int, Packing]:
+    """Return how weight memory holds each plane of an instruction."""
     steps = (
         PASS_STEP.unpack(fields["steps"] >> (PASS_STEP.bits * index) & ((1 << PASS_STEP.bits) - 1))
         for index in range(fields["pass_steps"])
     )
-    planes = 1 + max(step["plane"] for step in steps)
-    words = planes * fields["out_channels"] * fields["group_words"]
-    return words * machine.weight_word_bits // 8
+    return {step["plane"]: Packing(step["packing"]) for step in steps}
+
+
+def _weight_bits(fields: Fields) -> int:
+    """Return the bits that a weight of an instruction takes in all passes; 0 for a pool."""
+    if fields["opcode"] != Opcode.CONVOLVE:
+        return 0
+    return sum(packing.bits for packing in _packings(fields).values())
+
+
+def _weight_bytes(machine: MachineConfig, fields: Fields) -> int:
+    """Return the bytes of the weights of an instruction."""
+    words = fields["out_channels"] * fields["group_words"]
+    memory_words = sum(words // packing.words for packing in _packings(fields).values())
+    return memory_words * machine.weight_word_bits // 8
 
 
 def _cost(machine: MachineConfig, entry: Mapping[str, Any], slices: Sequence[Fields]) -> LayerCost:
@@ -136,6 +151,7 @@ def _cost(machine: MachineConfig, entry: Mapping[str, Any], slices: Sequence[Fie
         macs=entry["macs"],
         array_cycles=sum(array_cycles(machine, fields) for fields in slices),
         passes=slices[0]["pass_steps"],
+        weight_bits=_weight_bits(slices[0]),
         drains=len(drain_steps(slices[0])),
         cycles=sum(layer_cycles(machine, fields) for fields in slices),
         capacity=machine.macs_per_cycle,

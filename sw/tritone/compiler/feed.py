@@ -11,7 +11,9 @@ from tritone.compiler.parameters import parameter_words
 from tritone.compiler.tile import TiledLayer
 from tritone.spec.fixed import NIBBLE_BITS
 from tritone.spec.isa import Base, MemoryId
-from tritone.spec.machine import BEAT_BYTES, MachineConfig
+from tritone.spec.machine import BEAT_BYTES, ArrayKind, MachineConfig
+from tritone.spec.packing import TERMS, Packing
+from tritone.spec.pass_plan import TABLE_ENTRIES
 
 __all__ = ["NO_WINDOWS", "Feed", "feed_constants"]
 
@@ -73,25 +75,62 @@ def _words(memory: MemoryId, position: int, data: bytes, address: int, words: in
     }
 
 
-def _plane(run: WeightRun, slices: Sequence[Slice], layers: Sequence[TiledLayer], p: int) -> bytes:
-    """Return what the passes over the stored nibble ``p`` load."""
-    parts = []
-    for index in run.slices:
-        part = slices[index]
-        tiled = layers[part.layer]
-        first = part.first * tiled.group_words
-        words = tiled.weight_words[p, first : first + part.groups * tiled.group_words]
-        parts.append(words.tobytes())
-    return b"".join(parts)
+def _pass(
+    run: WeightRun, slices: Sequence[Slice], layers: Sequence[TiledLayer], number: int
+) -> bytes:
+    """Return what a pass of a run loads."""
+    parts = (slices[index] for index in run.slices)
+    return b"".join(
+        layers[part.layer].storage.stored(number, part.first, part.groups) for part in parts
+    )
+
+
+def _feed_weights(
+    run: WeightRun,
+    slices: Sequence[Slice],
+    layers: Sequence[TiledLayer],
+    position: int,
+    array: ArrayKind,
+) -> tuple[list[Fields], bytes]:
+    """Return the LOADs of a run, whose data begin at ``position``, and the data.
+
+    Passes that look up the same nibble load it each for itself, through their own table. Packed
+    codes are not looked up on their way: each nibble becomes itself.
+    """
+    storage = layers[slices[run.slices[0]].layer].storage
+    loads: list[Fields] = []
+    data = b""
+    starts: dict[int, tuple[int, bytes]] = {}
+    for number, each in enumerate(run.book.plan(array).passes):
+        source = storage.sources[number]
+        if source not in starts:
+            stored = _pass(run, slices, layers, number)
+            starts[source] = position + len(data), stored
+            data += stored
+        load = _words(MemoryId.WEIGHT, *starts[source], run.bases[number], run.words[number])
+        table: Sequence[int] = each.table
+        if storage.packings[number] is not Packing.NIBBLES:
+            table = range(TABLE_ENTRIES)
+        entries = sum(code << (NIBBLE_BITS * n) for n, code in enumerate(table))
+        loads.append({**load, "table": entries})
+    return loads, data
+
+
+def _feed_terms(constants: Constants, position: int) -> tuple[Feed, bytes]:
+    """Return how the memory of terms is filled, and the data, which begin at ``position``."""
+    words = len(constants.terms)
+    data = b"".join(word.to_bytes(TERMS.bits // 8, "little") for word in constants.terms)
+    block = Block(0, len(constants.slices) - 1, 0, words)
+    loads = (_words(MemoryId.TERMS, position, data, 0, words),) if words else ()
+    return Feed(blocks=(block,), loads=(loads,)), data
 
 
 def feed_constants(
     layers: Sequence[TiledLayer], constants: Constants, machine: MachineConfig
-) -> tuple[tuple[Feed, Feed], bytes]:
-    """Return how the parameters and the weights are filled, and the data.
+) -> tuple[tuple[Feed, ...], bytes]:
+    """Return how parameters, terms and weights are filled, and the data.
 
-    Offsets count from the data's beginning. Passes that look up the same nibble load it each for
-    itself, through their own table.
+    Offsets count from the data's beginning.
     """
     records = [parameter_words(tiled, machine) for tiled in layers]
     of_group = machine.requantizer_slots * machine.parameter_word_bits // 8
@@ -105,19 +144,15 @@ def feed_constants(
         load = _words(MemoryId.PARAMETER, len(data), stored, block.base, block.words)
         parameter_loads.append((load,))
         data += stored
+    terms, stored = _feed_terms(constants, len(data))
+    data += stored
     for runs in constants.weight_runs:
         loads: list[Fields] = []
         for run in runs:
-            plan = run.book.plan(machine.array)
-            planes = [_plane(run, constants.slices, layers, p) for p in range(plan.planes)]
-            starts = [len(data) + len(planes[0]) * p for p in range(plan.planes)]
-            data += b"".join(planes)
-            for index, each in enumerate(plan.passes):
-                address = run.base + run.plane_words * index
-                start, stored = starts[each.plane], planes[each.plane]
-                load = _words(MemoryId.WEIGHT, start, stored, address, run.plane_words)
-                table = sum(code << (NIBBLE_BITS * n) for n, code in enumerate(each.table))
-                loads.append({**load, "table": table})
+            more, stored = _feed_weights(run, constants.slices, layers, len(data), machine.array)
+            loads += more
+            data += stored
         weight_loads.append(tuple(loads))
     parameters = Feed(blocks=constants.parameters, loads=tuple(parameter_loads))
-    return (parameters, Feed(blocks=constants.weights, loads=tuple(weight_loads))), data
+    weights = Feed(blocks=constants.weights, loads=tuple(weight_loads))
+    return (parameters, terms, weights), data

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from tritone.compiler.constants import Slice
 from tritone.compiler.feed import NO_WINDOWS
@@ -17,7 +18,15 @@ from tritone.compiler.tile import TiledLayer
 from tritone.spec.isa import WINDOW_KERNEL, MemoryId
 from tritone.spec.machine import BEAT_BYTES, MachineConfig
 
-__all__ = ["Fields", "View", "layer_fields", "load_pixels", "load_windows", "store_rows"]
+__all__ = [
+    "Fields",
+    "LayerConstants",
+    "View",
+    "layer_fields",
+    "load_pixels",
+    "load_windows",
+    "store_rows",
+]
 
 Fields = Mapping[str, int]
 
@@ -84,12 +93,40 @@ def _beta_fields(tiled: TiledLayer, registers: Mapping[str, int]) -> Fields:
     return {"adaptation": layer.adaptation, "beta_register": registers.get(beta, 0)}
 
 
+@dataclass(frozen=True, kw_only=True)
+class LayerConstants:
+    """Where the constants of an instruction's output groups lie.
+
+    Parameters
+    ----------
+    weights : first word of each pass; planes at equal distances. None for a pool.
+    parameters : first word.
+    terms : word of what packed weights stand for; 0 without these.
+    """
+
+    weights: tuple[int, ...]
+    parameters: int
+    terms: int
+
+    @property
+    def weight_base(self) -> int:
+        """First word of the first plane."""
+        return self.weights[0] if self.weights else 0
+
+    @property
+    def plane_words(self) -> int:
+        """Words from a plane to the next; 0 where there is none."""
+        distances = {after - before for before, after in pairwise(self.weights)} or {0}
+        assert len(distances) == 1
+        return distances.pop()
+
+
 def layer_fields(
     tiled: TiledLayer,
     part: Slice,
     stripe: Stripe,
     views: tuple[View, View, View | None],
-    constants: tuple[int, int, int],
+    constants: LayerConstants,
     registers: Mapping[str, int],
     machine: MachineConfig,
 ) -> Fields:
@@ -98,12 +135,11 @@ def layer_fields(
     Parameters
     ----------
     views : what it reads, what it makes, and what it adds, if anything.
-    constants : first weight word, words from a plane to the next, first parameter word.
+    constants : where they lie.
     registers : of the betas by the name of their tensor.
     """
     layer, steps = tiled.layer, tiled.schedule
     source, result, added = views
-    weight_base, plane_words, parameter_base = constants
     return {
         "in_group": source.group,
         "out_group": result.group,
@@ -131,12 +167,13 @@ def layer_fields(
         "read_offset": layer.read_zero,
         "read_max": (1 << layer.bits) - 1,
         "pad_code": layer.pad_code,
-        "weight_base": weight_base,
-        "plane_words": plane_words,
-        "group_words": tiled.group_words,
+        "weight_base": constants.weight_base,
+        "plane_words": constants.plane_words,
+        "group_words": tiled.storage.group_words,
         "pass_steps": len(steps.steps),
         "steps": steps.packed,
-        "parameter_base": parameter_base,
+        "parameter_base": constants.parameters,
+        "terms": constants.terms,
         "shift": layer.shift if layer.octaves is None else shortcut_places(tiled)[1],
         "low": layer.low,
         "high": layer.high,

@@ -17,6 +17,7 @@ from tritone.compiler.constants import Slice
 from tritone.compiler.gather import Windows
 from tritone.compiler.instructions import (
     Fields,
+    LayerConstants,
     View,
     layer_fields,
     load_pixels,
@@ -246,10 +247,13 @@ class LayerRun:
                 into,
                 added,
             ),
-            (
-                constants.weight_bases[number] + ahead * tiled.group_words,
-                constants.plane_words[number],
-                constants.parameter_bases[number] + ahead * machine.requantizer_slots,
+            LayerConstants(
+                weights=tuple(
+                    base + tiled.storage.pass_words(plane, ahead)
+                    for plane, base in enumerate(constants.weight_bases[number])
+                ),
+                parameters=constants.parameter_bases[number] + ahead * machine.requantizer_slots,
+                terms=constants.term_bases[number],
             ),
             self._allocation.beta_registers,
             machine,

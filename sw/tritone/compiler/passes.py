@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from tritone.compiler.fold import Integers, Layer, Weights
 from tritone.spec.fixed import EVEN_TERM, NIBBLE_BITS, ODD_TERM, POWER_TERM
 from tritone.spec.isa import MAX_PASS_STEPS, PASS_STEP, PoolMode
 from tritone.spec.machine import ArrayKind, MachineConfig
+from tritone.spec.packing import Packing
 from tritone.spec.pass_plan import MAX_PASSES, PassPlan
 
 __all__ = ["Schedule", "plan_passes"]
@@ -41,6 +43,14 @@ class Schedule:
     def drains(self) -> int:
         """Hand-overs to the requantiser for each tile."""
         return sum(step["drain"] for step in self.steps)
+
+    def stored(self, packings: Sequence[Packing]) -> Schedule:
+        """Return the same steps over planes that are packed so; a pool has none."""
+        steps = tuple(
+            {**step, "packing": packings[step["plane"]]} if packings else step
+            for step in self.steps
+        )
+        return replace(self, steps=steps)
 
     @property
     def packed(self) -> int:
@@ -97,6 +107,7 @@ def _walk(
         "nibble": nibble,
         "shift": shift // NIBBLE_BITS,
         "drain": 0,
+        "packing": Packing.NIBBLES,
     }
     return _Walk(step, bounds, complement)
 
@@ -136,11 +147,12 @@ def _plan_pool(layer: Layer, limits: dict[str, int]) -> Schedule:
     size = layer.window.kernel[0] * layer.window.kernel[1] if layer.pool_mode is PoolMode.SUM else 1
     most = np.array([size * ((1 << layer.bits) - 1)], np.int64)
     _require_accumulators(layer, {"even": most, "odd": np.zeros(1, np.int64)}, limits)
-    return Schedule(steps=({"plane": 0, "nibble": 0, "shift": 0, "drain": 1},), bias=layer.bias)
+    step = {"plane": 0, "nibble": 0, "shift": 0, "drain": 1, "packing": Packing.NIBBLES}
+    return Schedule(steps=(step,), bias=layer.bias)
 
 
 def plan_passes(layer: Layer, machine: MachineConfig, walk_steps: int) -> Schedule:
-    """Return the pass steps of ``layer`` in ascending total shift.
+    """Return the pass steps of ``layer`` in ascending total shift, over planes of nibbles.
 
     They drain wherever the shift changes or a sum might overflow.
 

@@ -5,13 +5,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from tritone.compiler.fold import Layer
 from tritone.compiler.passes import Schedule, plan_passes
+from tritone.compiler.weight_storage import WeightStorage, store_weights
 from tritone.graph import Tensor
-from tritone.spec.fixed import NIBBLE_BITS
 from tritone.spec.isa import Adaptation
 from tritone.spec.machine import MachineConfig
 
@@ -91,8 +88,7 @@ class TiledLayer:
     shortcut_groups : those that add the shortcut.
     tiles : tiles of P pixels in all rows of an output group.
     walk : steps of one walk: window size times the input channel words that it goes over.
-    planes : planes of weight memory, one for each pass of the codebook.
-    weight_words : bytes of the words that become a plane, (stored nibble, word, bytes).
+    storage : its weights as weight memory holds them.
     """
 
     layer: Layer
@@ -105,18 +101,7 @@ class TiledLayer:
     shortcut_groups: int
     tiles: int
     walk: int
-    planes: int
-    weight_words: npt.NDArray[np.uint8]
-
-    @property
-    def group_words(self) -> int:
-        """Weight words of a plane of an output group."""
-        return self.walk if self.planes else 0
-
-    @property
-    def plane_words(self) -> int:
-        """Weight words of a plane."""
-        return self.groups * self.group_words
+    storage: WeightStorage
 
 
 def _reach(layer: Layer, groups: int, machine: MachineConfig) -> Reach:
@@ -149,40 +134,6 @@ def _reach(layer: Layer, groups: int, machine: MachineConfig) -> Reach:
             ):
                 return reach
     return Reach(words, groups)
-
-
-def _weight_words(
-    layer: Layer, groups: int, reach: Reach, machine: MachineConfig
-) -> npt.NDArray[np.uint8]:
-    """Return the weight words of ``layer``, (stored nibble, word, bytes).
-
-    Nibble c * R + r, low nibble first.
-    """
-    if layer.weights is None:
-        return np.zeros((0, 0, machine.weight_word_bits // 8), np.uint8)
-    plan, codes = layer.weights.book.plan(machine.array), layer.weights.codes
-    outputs, inputs, height, width = codes.shape
-    made = outputs // layer.weights.groups
-    rows = reach.words * machine.rows
-    # Where each weight stands: (output channel, input channel of its group). Walks begin at
-    # the channel words of their turn.
-    channel = np.arange(outputs)
-    first = channel // machine.columns // reach.turn * rows
-    row = (channel // made * inputs - first)[:, None] + np.arange(inputs)
-    planes = []
-    for plane in range(plan.planes):
-        nibbles = np.full(
-            (groups * machine.columns, rows, height, width),
-            plan.idle[plane],
-            np.uint8,
-        )
-        stored = np.array([each[plane] for each in plan.nibbles], np.uint8)
-        nibbles[channel[:, None], row] = stored[codes]
-        split = nibbles.reshape(groups, machine.columns, reach.words, machine.rows, height, width)
-        # (group, ky, kx, channel word, column, row)
-        planes.append(split.transpose(0, 4, 5, 2, 1, 3))
-    flat = np.stack(planes).reshape(plan.planes, -1, machine.columns * machine.rows // 2, 2)
-    return np.asarray(flat[..., 0] | (flat[..., 1] << NIBBLE_BITS), np.uint8)
 
 
 def _shortcut_groups(layer: Layer, machine: MachineConfig) -> int:
@@ -221,9 +172,11 @@ def tile(layer: Layer, machine: MachineConfig) -> TiledLayer:
     kernel = layer.window.kernel[0] * layer.window.kernel[1]
     reach = _reach(layer, groups, machine)
     walk = kernel * reach.words
+    schedule = plan_passes(layer, machine, walk)
+    storage = store_weights(layer, groups, (reach.words, reach.turn), machine)
     return TiledLayer(
         layer=layer,
-        schedule=plan_passes(layer, machine, walk),
+        schedule=schedule.stored(storage.packings),
         input=source,
         output=result,
         shortcut=Region.of(layer.shortcut.tensor, machine) if layer.shortcut else None,
@@ -232,6 +185,5 @@ def tile(layer: Layer, machine: MachineConfig) -> TiledLayer:
         shortcut_groups=_shortcut_groups(layer, machine),
         tiles=height * -(-width // machine.pixels),
         walk=walk,
-        planes=len(layer.weights.book.plan(machine.array).passes) if layer.weights else 0,
-        weight_words=_weight_words(layer, groups, reach, machine),
+        storage=storage,
     )

@@ -34,6 +34,7 @@ class _Space(Enum):
     FEATURE_1 = auto()
     WEIGHT = auto()
     PARAMETER = auto()
+    TERMS = auto()
     PROGRAM = auto()
 
 
@@ -113,9 +114,13 @@ def _layer(opcode: Opcode, fields: Fields, machine: MachineConfig) -> _Use:
     end = first + groups * machine.requantizer_slots
     reads.append(_Extent(_Space.PARAMETER, first, end))
     if opcode is Opcode.CONVOLVE:
-        for plane in sorted({step["plane"] for step in _steps(fields)}):
+        steps = _steps(fields)
+        for plane, packing in sorted({(step["plane"], step["packing"]) for step in steps}):
             first = fields["weight_base"] + plane * fields["plane_words"]
-            reads.append(_Extent(_Space.WEIGHT, first, first + groups * fields["group_words"]))
+            words = groups * fields["group_words"] >> packing
+            reads.append(_Extent(_Space.WEIGHT, first, first + words))
+        if any(step["packing"] for step in steps):
+            reads.append(_Extent(_Space.TERMS, fields["terms"], fields["terms"] + 1))
     first = fields["out_base"]
     end = first + fields["stored_rows"] * fields["out_row_words"]
     return _Use(tuple(reads), (_Extent(_GROUPS[fields["out_group"]], first, end),))

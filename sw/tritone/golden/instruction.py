@@ -5,7 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tritone.spec.isa import HEADER, MAX_PASS_STEPS, PASS_STEP, RECORDS, Adaptation, Opcode
+from tritone.spec.isa import (
+    HEADER,
+    MAX_PASS_STEPS,
+    PASS_STEP,
+    RECORDS,
+    Adaptation,
+    Opcode,
+    Packing,
+)
 from tritone.spec.machine import MachineConfig
 
 __all__ = ["Fields", "decode", "pass_steps"]
@@ -61,6 +69,22 @@ def _require_layer(index: int, fields: Fields, machine: MachineConfig) -> None:
             f"Instruction {index} must have no adaptive step on a machine without them, "
             f"not {Adaptation(fields['adaptation']).name}"
         )
+    packings = max(Packing) if machine.packing else Packing.NIBBLES
+    wrong = [step["packing"] for step in _steps(fields) if step["packing"] > packings]
+    if wrong:
+        raise ValueError(
+            f"Instruction {index} must have packings of at most {int(packings)} on this machine, "
+            f"not {wrong[0]}"
+        )
+
+
+def _steps(fields: Fields) -> list[dict[str, int]]:
+    """Return all pass steps that a layer has room for."""
+    mask = (1 << PASS_STEP.bits) - 1
+    return [
+        PASS_STEP.unpack(fields["steps"] >> (PASS_STEP.bits * index) & mask)
+        for index in range(MAX_PASS_STEPS)
+    ]
 
 
 def pass_steps(fields: Fields) -> Sequence[Fields]:
@@ -68,11 +92,7 @@ def pass_steps(fields: Fields) -> Sequence[Fields]:
     count = fields["pass_steps"]
     if not 1 <= count <= MAX_PASS_STEPS:
         raise ValueError(f"Layer must have 1..{MAX_PASS_STEPS} pass steps, not {count}")
-    mask = (1 << PASS_STEP.bits) - 1
-    steps = [
-        PASS_STEP.unpack(fields["steps"] >> (PASS_STEP.bits * index) & mask)
-        for index in range(count)
-    ]
+    steps = _steps(fields)[:count]
     if not steps[-1]["drain"]:
         raise ValueError("Layer must drain with its last pass step")
     return steps

@@ -30,6 +30,7 @@ from tritone.spec.fixed import (
 )
 from tritone.spec.isa import (
     INSTRUCTION_BEATS,
+    TERM_WORDS,
     Adaptation,
     Base,
     MemoryId,
@@ -87,12 +88,14 @@ class GoldenMachine:
             )
         self._features = FeatureMemory(machine)
         shape = (machine.weight_words, machine.columns, machine.rows)
-        self._weights: Bytes = np.zeros(shape, np.uint8)  # a code of the array an element
+        self._weights: Bytes = np.zeros(shape, np.uint8)  # a nibble an element
         channels = machine.parameter_words, machine.slot_channels
         self._record = parameter_record(machine)
         self._parameters = {
             field.name: np.zeros(channels, np.int64) for field in self._record.fields
         }
+        # A TERMS record a word.
+        self._terms: npt.NDArray[np.uint64] = np.zeros(TERM_WORDS, np.uint64)
         self._betas = BetaRegisters()
         self._operands: dict[tuple[int, int], Operand] = {}
         self._next = 0
@@ -214,6 +217,8 @@ class GoldenMachine:
             case MemoryId.PARAMETER:
                 for name, values in read_parameters(self._record, data).items():
                     read_words(self._parameters[name], address, words, values)
+            case MemoryId.TERMS if self._machine.packing:
+                read_words(self._terms, address, words, np.frombuffer(data, "<u8"))
             case _:
                 raise ValueError(f"LOAD must name a memory, not {fields['memory']}")
 
@@ -279,7 +284,9 @@ class GoldenMachine:
         for number, step in enumerate(pass_steps(fields)):
             key = index, number
             if key not in self._operands:
-                self._operands[key] = decode_operand(machine.array, self._weights, fields, step)
+                self._operands[key] = decode_operand(
+                    machine.array, self._weights, fields, step, int(self._terms[fields["terms"]])
+                )
             operand = self._operands[key]
             nibble = ((lanes >> (NIBBLE_BITS * step["nibble"])) & _NIBBLE).astype(np.float64)
             for total, factors, constant in zip(

@@ -19,6 +19,7 @@ from tritone.golden.dump import Bytes
 from tritone.spec.array_code import ARRAY_CODES, CODE_LEVELS
 from tritone.spec.fixed import EVEN_TERM, NIBBLE_BITS, ODD_TERM, POWER_TERM
 from tritone.spec.machine import ArrayKind
+from tritone.spec.packing import TERMS, Packing
 
 __all__ = ["Operand", "decode_operand"]
 
@@ -63,28 +64,51 @@ def _of_step(kind: ArrayKind, rows: int) -> int:
     return ((1 << widest.bit_length()) - 1) << (NIBBLE_BITS - 1)
 
 
+def _walked(
+    weights: Bytes, fields: Mapping[str, int], step: Mapping[str, int], terms: int
+) -> Bytes:
+    """Return the term codes of a pass step: (output group, word of the walk, column, row)."""
+    walk = fields["kernel_height"] * fields["kernel_width"] * fields["in_channels"]
+    group = np.arange(fields["out_channels"])[:, None] * fields["group_words"]
+    packing = Packing(step["packing"])
+    word, part = np.divmod(group + np.arange(walk), packing.words)
+    word += fields["weight_base"] + step["plane"] * fields["plane_words"]
+    if int(word.max()) >= len(weights):
+        raise ValueError(f"Layer must read {len(weights)} weight words, not {int(word.max()) + 1}")
+    nibbles: Bytes = weights[word]
+    place = part[..., None, None].astype(np.uint8)
+    low = nibbles >> place & 1
+    match packing:
+        case Packing.NIBBLES:
+            return nibbles
+        case Packing.PAIRS:
+            high = nibbles >> place + 2 & 1
+        case Packing.BITS:
+            high = np.zeros_like(low)
+    meaning = TERMS.unpack(terms)
+    base, one, two = (meaning[f"plane{step['plane']}_{name}"] for name in ("base", "low", "high"))
+    return np.asarray(base ^ low * one ^ high * two, np.uint8)
+
+
 def decode_operand(
-    kind: ArrayKind, weights: Bytes, fields: Mapping[str, int], step: Mapping[str, int]
+    kind: ArrayKind,
+    weights: Bytes,
+    fields: Mapping[str, int],
+    step: Mapping[str, int],
+    terms: int = 0,
 ) -> Operand:
     """Return the operand of a pass step of the layer ``fields``.
 
     Parameters
     ----------
     kind : of the array.
-    weights : weight memory, a code an element: (word, column, row).
+    weights : weight memory, a nibble an element: (word, column, row).
+    terms : TERMS record of the layer; packed weights have one.
     """
-    walk = fields["kernel_height"] * fields["kernel_width"] * fields["in_channels"]
-    first = (
-        fields["weight_base"]
-        + np.arange(fields["out_channels"])[:, None] * fields["group_words"]
-        + step["plane"] * fields["plane_words"]
-    )
-    words = first + np.arange(walk)
-    if int(words.max()) >= len(weights):
-        raise ValueError(f"Layer must read {len(weights)} weight words, not {int(words.max()) + 1}")
     # (output group, word of the walk, column, row) -> (word of the walk, row; output group, column)
-    groups, columns, rows = len(words), weights.shape[1], weights.shape[2]
-    codes = weights[words].transpose(1, 3, 0, 2).reshape(walk * rows, groups * columns)
+    walked = _walked(weights, fields, step, terms)
+    groups, walk, columns, rows = walked.shape
+    codes = walked.transpose(1, 3, 0, 2).reshape(walk * rows, groups * columns)
     (even, even_constant), (odd, odd_constant) = _terms(kind)
     of_walk = walk * _of_step(kind, rows)
     return Operand(

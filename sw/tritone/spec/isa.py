@@ -22,6 +22,7 @@ from tritone.spec.fixed import (
     STREAM,
 )
 from tritone.spec.machine import BEAT_BITS, ISA_VERSION, MachineConfig, RequantizerKind
+from tritone.spec.packing import TERM_WORDS, TERMS, Packing
 from tritone.spec.pass_plan import TABLE_ENTRIES
 from tritone.spec.record import Field, Record
 
@@ -42,11 +43,14 @@ __all__ = [
     "PASS_STEP",
     "RECORDS",
     "STORE",
+    "TERMS",
+    "TERM_WORDS",
     "WINDOW_KERNEL",
     "Adaptation",
     "Base",
     "MemoryId",
     "Opcode",
+    "Packing",
     "PoolMode",
     "parameter_record",
 ]
@@ -83,6 +87,8 @@ class MemoryId(IntEnum):
     PARAMETER = 1
     FEATURE_0 = 2
     FEATURE_1 = 3
+    # What packed weights stand for, a TERMS record a word: needs a machine that unpacks them.
+    TERMS = 4
 
 
 class Base(IntEnum):
@@ -215,6 +221,13 @@ PASS_STEP = Record(
         Field(
             "drain", 1, "hand the accumulators to the requantiser behind this walk and clear them"
         ),
+        Field(
+            "packing",
+            2,
+            "log2 of the words of the walk in a weight memory word; not 0 needs a machine that "
+            "unpacks them",
+            choices=Packing,
+        ),
     ),
 )
 
@@ -274,7 +287,12 @@ LAYER = Record(
         Field("pad_code", 8, "activation outside the input"),
         Field("weight_base", 16, "first weight word"),
         Field("plane_words", 16, "weight words from a plane to the next"),
-        Field("group_words", 16, "weight words of an output group: window size * in_channels"),
+        Field(
+            "group_words",
+            16,
+            "words of an output group's walk: window size * in_channels, with packed weights "
+            "filled up to whole memory words",
+        ),
         Field("pass_steps", 4, "number of pass steps, 1..8"),
         Field("steps", 8 * MAX_PASS_STEPS, "PASS_STEP records, the first in the lowest byte"),
         Field("parameter_base", 16, "first parameter word; a group takes `slots` words"),
@@ -299,6 +317,11 @@ LAYER = Record(
         Field("adaptation", 2, "whether it makes a beta or reads with one", choices=Adaptation),
         Field(
             "beta_register", (BETA_REGISTERS - 1).bit_length(), "which beta; 0 without adaptation"
+        ),
+        Field(
+            "terms",
+            (TERM_WORDS - 1).bit_length(),
+            "word of the memory of terms; 0 without packed weights",
         ),
     ),
 )

@@ -68,6 +68,7 @@ _LATER: dict[str, object] = {
     "array": ArrayKind.POST,
     "requantizer": RequantizerKind.MULTIPLIER,
     "adaptive": False,
+    "packing": False,
 }
 
 
@@ -95,7 +96,7 @@ class MachineConfig:
     requantizer_slots : cycles that the C * P outputs of a tile take through the requantiser; its
         lanes are C * P / slots. At least 4, because a partial sum is read back no sooner.
     feature_words : words in each of the 2P banks of each of the two feature memory groups.
-    weight_words : words of R * C weight nibbles.
+    weight_words : words of R * C weight nibbles; a nibble may hold several packed weights.
     parameter_words : words of C / slots requantiser parameters.
     instruction_words : beats of instruction memory; an instruction takes 8.
     gather_width : columns, padding included, of the widest image whose windows a LOAD can write.
@@ -104,6 +105,7 @@ class MachineConfig:
     requantizer : what it scales by; half octaves leave the machine without a multiplier.
     adaptive : has what adaptive steps (ASQ) take: a multiplier for each of the R * P activations of
         a step and for each channel of a requantiser slot, and a divider.
+    packing : has what unpacks weights that are stored in 1 or 2 bits, behind weight memory.
     """
 
     name: str
@@ -120,6 +122,7 @@ class MachineConfig:
     array: ArrayKind = ArrayKind.POST
     requantizer: RequantizerKind = RequantizerKind.MULTIPLIER
     adaptive: bool = False
+    packing: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
@@ -143,8 +146,9 @@ class MachineConfig:
                 f"not {self.requantizer_slots}"
             )
         _require_integer("even_bits", self.even_bits)
-        if not isinstance(self.adaptive, bool):
-            raise TypeError(f"adaptive must be true or false, not {self.adaptive!r}")
+        for name in ("adaptive", "packing"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} must be true or false, not {getattr(self, name)!r}")
         if not 12 <= self.even_bits <= 28:
             raise ValueError(f"even_bits must be in 12..28, not {self.even_bits}")
         for name, kind in _KINDS.items():
@@ -295,6 +299,8 @@ PRESETS = {
         ),
         # Adaptive steps (ASQ), for tests.
         MachineConfig(name="tiny-asq", rows=8, columns=8, pixels=2, adaptive=True),
+        # Weights of few levels in 1 or 2 bits, for tests.
+        MachineConfig(name="tiny-packed", rows=8, columns=8, pixels=2, packing=True),
         # For weights that are integers, and for powers of two.
         MachineConfig(name="tiny_uniform", rows=8, columns=8, pixels=1, array=ArrayKind.UNIFORM),
         MachineConfig(

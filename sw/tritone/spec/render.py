@@ -46,6 +46,7 @@ from tritone.spec.isa import (
 )
 from tritone.spec.level import Level
 from tritone.spec.machine import BEAT_BITS, PRESETS, ArrayKind, MachineConfig
+from tritone.spec.packing import TERMS, Packing
 from tritone.spec.pass_plan import TABLE_ENTRIES
 from tritone.spec.program import CONTAINER_BYTES, CONTAINER_OFFSETS, CONTAINER_VERSION, MAGIC
 from tritone.spec.record import Record
@@ -64,6 +65,7 @@ _RECORDS = (
     PASS_STEP,
     PARAMETER,
     HALF_PARAMETER,
+    TERMS,
     *ARRAY_CODES.values(),
 )
 _ENUMS: tuple[type[IntEnum], ...] = (
@@ -72,6 +74,7 @@ _ENUMS: tuple[type[IntEnum], ...] = (
     Base,
     PoolMode,
     Adaptation,
+    Packing,
     ErrorCode,
 )
 _FLAGS = (Control, Status)
