@@ -22,6 +22,7 @@ from tritone.spec.program import Program
 
 SMALL = {
     "tiny": replace(preset("tiny-p2"), instruction_words=4096),
+    "packed": replace(preset("tiny-packed"), instruction_words=4096),
     # Two output groups share a channel word.
     "half": MachineConfig(
         name="half", rows=16, columns=8, pixels=1, requantizer_slots=4, instruction_words=4096
