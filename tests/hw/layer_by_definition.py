@@ -317,7 +317,7 @@ def _pack(
         terms |= (base | (base ^ one) << 4 | (base ^ two) << 8) << 12 * index
     for step in work.steps:
         step["packing"] = {4: 0, 2: 1, 1: 2}[layer.stored[step["plane"]][0]]
-    return sum(planes, []), terms, filled, len(planes[0])
+    return [word for plane in planes for word in plane], terms, filled, len(planes[0])
 
 
 def job(layer: Layer, shape: MachineConfig) -> Job:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
+from tritone.spec.fewest_codes import packed_bits
 from tritone.spec.fixed import NIBBLE_BITS
 from tritone.spec.machine import BEAT_BITS
 from tritone.spec.pass_plan import MAX_PASSES, PassPlan
@@ -53,8 +54,8 @@ class Packing(IntEnum):
 TERMS = Record(
     "terms",
     BEAT_BITS,
-    "A word of the memory of terms: what the packed codes of each plane stand for. Code c is `base` "
-    "with `low` exclusive or where bit 0 of c is set and `high` where bit 1 is.",
+    "A word of the memory of terms: what the packed codes of each plane stand for. Code c means "
+    "`base`, exclusive or `low` where bit 0 of c is set, exclusive or `high` where bit 1 is.",
     tuple(
         Field(f"plane{plane}_{name}", NIBBLE_BITS, f"{text} of plane {plane}")
         for plane in range(MAX_PASSES)
@@ -99,10 +100,8 @@ class PassTerms:
         ----------
         idle : lanes that are not used meet activations, so that they must add nothing.
         """
-        needed = {*self.used, self.nothing} if idle else {*self.used}
-        if needed <= {*self.table[:2]}:
-            return Packing.BITS
-        return Packing.PAIRS if needed <= {*self.table} else Packing.NIBBLES
+        bits = packed_bits({*self.used, self.nothing} if idle else {*self.used})
+        return next(packing for packing in Packing if packing.bits == bits)
 
 
 def find_terms(plan: PassPlan, codes: Iterable[int]) -> tuple[PassTerms, ...]:

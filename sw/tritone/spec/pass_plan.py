@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from itertools import combinations_with_replacement
+from itertools import combinations_with_replacement, product
 
 from tritone.spec.array_code import CODE_LEVELS, ZERO_CODES
+from tritone.spec.fewest_codes import fewest_codes
 from tritone.spec.fixed import NIBBLE_BITS
 from tritone.spec.level import Level
 from tritone.spec.machine import ArrayKind
@@ -138,8 +139,31 @@ def _decompose(
         for shifts in sorted(choices, key=lambda shifts: len(set(shifts))):
             sums = _sums(array, shifts)
             if all(level in sums for level in levels):
-                return shifts, {level: sums[level] for level in levels}
+                found = {level: sums[level] for level in levels}
+                return shifts, _narrowed(array, levels, shifts) or found
     return None
+
+
+@cache
+def _pairs(array: ArrayKind, shifts: tuple[int, int]) -> dict[Level, list[tuple[int, ...]]]:
+    """Return every sum of two codes with all such codes, those of small levels first."""
+    terms = {Level(0): ZERO_CODES[array], **_terms(array)}
+    pairs: dict[Level, list[tuple[int, ...]]] = {}
+    for (one, first), (two, second) in product(terms.items(), repeat=2):
+        pairs.setdefault((one << shifts[0]) + (two << shifts[1]), []).append((first, second))
+    return pairs
+
+
+def _narrowed(
+    array: ArrayKind, levels: set[Level], shifts: tuple[int, ...]
+) -> dict[Level, tuple[int, ...]] | None:
+    """Return the codes of each level in two passes of which one at least can be packed."""
+    if len(shifts) != 2:
+        return None
+    pairs = _pairs(array, (shifts[0], shifts[1]))
+    # Zero adds nothing in both, for the lanes that are not used.
+    sums = {level: pairs[level][:1] if level == Level(0) else pairs[level] for level in levels}
+    return fewest_codes(sums)
 
 
 def _nibble_passes(array: ArrayKind, plane: int, entries: _Levels) -> tuple[Pass, ...] | None:
