@@ -129,7 +129,8 @@ def test_network_and_program(random_network: Callable[..., Network], spec: Any) 
     assert shown["layer2"][4:6] == ["15", "3×1×1"]
     shown = rows(tables.program_table(compile_network(network, preset("tiny"))))
     # One pass and one drain for each of 4 pixels on the machine with P = 1.
-    assert shown["layer0"][:3] == ["5×2×2", "360", "1"]
+    assert shown["layer0"][:4] == ["5×2×2", "360", "1", "4"]
+    assert shown["layer1"][3] == "-"
 
 
 def test_data_set_and_machine(tmp_path: Path) -> None:

@@ -149,3 +149,26 @@ def test_output_groups_that_do_not_fit_are_refused(
     )
     with pytest.raises(ValueError, match=message):
         _plan(network, replace(TINY, **change))
+
+
+@pytest.mark.parametrize(
+    ("words", "packing", "message"),
+    [
+        (4, False, "4 weight words with one output group, not 9; packing = true makes them 3"),
+        # The other one takes 18 packed.
+        (16, False, "16 weight words with one output group, not 36"),
+        (16, True, "16 weight words with one output group, not 18"),
+    ],
+)
+def test_packing_is_offered_where_it_is_enough(
+    words: int,
+    packing: bool,
+    message: str,
+    spec: Any,
+    random_network: Callable[..., Network],
+) -> None:
+    """Binary weights of 9 words, and integers of 36 that take two passes of pairs."""
+    specs = [spec(out=8, codebook="binary"), spec(out=8, codebook="int3", kernel=(3, 6))]
+    network = random_network((8, 9, 9), specs)
+    with pytest.raises(ValueError, match=rf"^Layer layer\d must fit {message}$"):
+        _plan(network, replace(TINY, weight_words=words, packing=packing))

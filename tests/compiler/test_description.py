@@ -48,9 +48,22 @@ def test_costs_are_counted_by_walking(spec: Any, random_network: Callable[..., N
     assert first.bytes == 2 * (25 * 2 * 8) + 2 * 4 * walk * 32
     assert first.utilisation == first.macs / (8 * 8 * 2 * first.cycles)
     assert (first.passes, pool.passes, last.passes) == (8, 1, 1)
+    # Four planes of nibbles, one.
+    assert (first.weight_bits, pool.weight_bits, last.weight_bits) == (16, 0, 4)
     assert first.credited == 8 * first.utilisation
     credited = 8 * first.macs + last.macs
     assert cost.credited == credited / (8 * 8 * 2 * cost.cycles)
+
+
+def test_packed_weights_take_fewer_bytes(spec: Any, random_network: Callable[..., Network]) -> None:
+    """18 words of 8x8 weights in 2 bits, and of a walk of 9 words filled up to 12 in 1 bit."""
+    specs = [spec(out=8, codebook="ternary"), spec(out=8, codebook="binary")]
+    network = random_network((16, 9, 9), specs)
+    first, second = describe(compile_network(network, preset("tiny-packed"))).layers
+    assert (first.weight_bits, second.weight_bits) == (2, 1)
+    # 9x9 pixels of 2 words, 7x7 of one, 5x5 of one, 8 bytes each.
+    assert first.bytes == 81 * 16 + 49 * 8 + 9 * 32
+    assert second.bytes == 49 * 8 + 25 * 8 + 3 * 32
 
 
 def test_drains_follow_the_total_shifts(spec: Any, random_network: Callable[..., Network]) -> None:

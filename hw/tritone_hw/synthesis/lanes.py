@@ -7,21 +7,14 @@ blocks or logic.
 
 from __future__ import annotations
 
-import json
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 
 from tritone.spec.machine import RequantizerKind, preset
-from tritone_hw.emit import convert
 from tritone_hw.requantizer_lane import LANES
-from tritone_hw.synthesis.blocks import cells
-from tritone_hw.synthesis.script import STATISTICS
-from tritone_hw.synthesis.tools import YOSYS, log_tail, run_tool
+from tritone_hw.synthesis.part import part_cells
 
 __all__ = ["lane_cells", "main", "row"]
 
-_TOP = "lane"
 _HEAD = ("lane", "products in", "LUT4", "CCU2C", "LUT4 + 2 CCU2C", "MULT18X18D", "flip-flops")
 
 
@@ -39,19 +32,7 @@ def lane_cells(kind: RequantizerKind, dsp: bool) -> Mapping[str, int]:
     """
     machine = preset("ecp5_25")
     lane = LANES[kind](machine.even_bits, machine.odd_bits)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "lane.v").write_text(convert(lane, _TOP), encoding="utf-8")
-        script = (
-            "read_verilog lane.v\n"
-            f"synth_ecp5 -top {_TOP} {'' if dsp else '-nodsp'}\n"
-            f"tee -q -o {STATISTICS} stat -json\n"
-        )
-        (folder / "lane.ys").write_text(script, encoding="utf-8")
-        log = folder / "log"
-        if run_tool(YOSYS, ["-s", "lane.ys"], folder, log, lambda line: None):
-            raise RuntimeError(f"Yosys failed: {log_tail(log)}")
-        return cells(json.loads((folder / STATISTICS).read_text(encoding="utf-8")), _TOP)
+    return part_cells(lane, dsp=dsp)
 
 
 def row(kind: RequantizerKind, dsp: bool) -> str:

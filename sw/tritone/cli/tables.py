@@ -174,17 +174,18 @@ def program_table(program: Program) -> Group:
         f"instructions, {_size(len(program.payload))} bytes;\n{_size(cost.cycles)} cycles an image "
         f"predicted, {_size(cost.idle_cycles)} of them between layers;\n"
         f"{_percent(100 * cost.utilisation)} of the multiply-accumulates used, "
-        f"{_percent(100 * cost.credited)} with each pass counted",
+        f"{_percent(100 * cost.credited)} with each pass counted;\n"
+        "bits are those that a weight takes",
         (
             "layer",
             "output",
             "MACs",
             "passes",
-            "bits a weight",
+            "bits",
             "drains",
             "cycles",
             "used",
-            "with passes",
+            "with\npasses",
         ),
         (
             (

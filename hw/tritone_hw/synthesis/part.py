@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a part of the machine takes when it is mapped for ECP5 alone."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from amaranth.lib.wiring import Component
+
+from tritone_hw.emit import convert
+from tritone_hw.synthesis.blocks import cells
+from tritone_hw.synthesis.script import STATISTICS
+from tritone_hw.synthesis.tools import YOSYS, log_tail, run_tool
+
+__all__ = ["part_cells"]
+
+_TOP = "part"
+
+
+def part_cells(part: Component, *, dsp: bool = True) -> Counter[str]:
+    """Return the ECP5 cells of a component by their type.
+
+    Parameters
+    ----------
+    part : not elaborated yet.
+    dsp : products may take DSP blocks.
+
+    Raises
+    ------
+    FileNotFoundError : yosys is not installed.
+    RuntimeError : it failed.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "part.v").write_text(convert(part, _TOP), encoding="utf-8")
+        script = (
+            "read_verilog part.v\n"
+            f"synth_ecp5 -top {_TOP} {'' if dsp else '-nodsp'}\n"
+            f"tee -q -o {STATISTICS} stat -json\n"
+        )
+        (folder / "part.ys").write_text(script, encoding="utf-8")
+        log = folder / "log"
+        if run_tool(YOSYS, ["-s", "part.ys"], folder, log, lambda line: None):
+            raise RuntimeError(f"Yosys failed: {log_tail(log)}")
+        return cells(json.loads((folder / STATISTICS).read_text(encoding="utf-8")), _TOP)
