@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from raw_sums import step_excess, zero_sums
 from stored_tensors import Bytes, region, stored_pixels
-from stored_weights import packed_words, weight_words
+from stored_weights import PACKING, Stored, pack, weight_words
 
 from tritone.spec.catalog import codebook
 from tritone.spec.isa import PASS_STEP, Adaptation, MemoryId, Opcode, PoolMode, parameter_record
@@ -69,8 +69,7 @@ class Layer:
     makes_beta: tuple[int, int] | None = None  # beta, register: of channel 0, one output pixel
     groups: int = 1  # of channels
     reach: tuple[int, int] | None = None  # words of a walk, output groups of a turn; None: all
-    # Of each pass how weight memory holds it: 4, 2 or 1 bits a weight, and what the codes mean.
-    stored: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    stored: Stored = ()  # of each pass, if any is packed
     seed: int = 0
 
     @property
@@ -181,7 +180,7 @@ def _convolution(
                 "nibble": nibble,
                 "shift": shift,
                 "drain": final or layer.drain_each_walk,
-                "packing": 0,
+                "packing": PACKING[layer.stored[index][0]] if layer.stored else 0,
             }
         )
         # What raw sums have too much.
@@ -287,39 +286,6 @@ def _shortcut(
     return added * factors[:, None, None], fields, region(filled, shape, group, base)
 
 
-def _pack(
-    layer: Layer, shape: MachineConfig, work: Work, walk: int
-) -> tuple[list[int], int, int, int]:
-    """Return the weight words, packed as the layer says, and its TERMS record.
-
-    Then the words of a walk with those that fill it up, and from a plane to the next. Steps get
-    their packing.
-    """
-    if not layer.stored:
-        plane_words = len(work.weights) // max(1, 1 + max(step["plane"] for step in work.steps))
-        return work.weights, 0, walk, plane_words
-    densest = max(4 // bits for bits, _ in layer.stored)
-    filled = -(-walk // densest) * densest
-    count = len(work.weights) // len(layer.stored)
-    planes, terms = [], 0
-    for index, (bits, table) in enumerate(layer.stored):
-        words = work.weights[index * count : (index + 1) * count]
-        walks = [words[first : first + walk] for first in range(0, count, walk)]
-        lanes = shape.rows * shape.columns
-        if bits == 4:
-            # Nothing in the words that fill up is ever read.
-            planes.append([word for each in walks for word in each + [0] * (filled - walk)])
-            continue
-        packed = [packed_words(each, walk, bits, table, lanes) for each in walks]
-        own = filled * bits // 4
-        planes.append([word for each in packed for word in each + [0] * (own - len(each))])
-        base, one, two = (*table, table[0])[:3]
-        terms |= (base | (base ^ one) << 4 | (base ^ two) << 8) << 12 * index
-    for step in work.steps:
-        step["packing"] = {4: 0, 2: 1, 1: 2}[layer.stored[step["plane"]][0]]
-    return [word for plane in planes for word in plane], terms, filled, len(planes[0])
-
-
 def job(layer: Layer, shape: MachineConfig) -> Job:
     """Return the layer laid out for a machine, at random places of its memories."""
     rng = np.random.default_rng([layer.seed, shape.pixels])
@@ -341,8 +307,7 @@ def job(layer: Layer, shape: MachineConfig) -> Job:
     values = np.concatenate([work.values, np.zeros((unused, *layer.out_size), np.int64)])
     stored_width = layer.out_size[1] * (1 + layer.wide)
     out_row_words = -(-stored_width // shape.banks)
-    bases = map(int, rng.integers(0, 4, 4))
-    in_base, out_base, weight_base, parameter_base = bases
+    in_base, out_base, weight_base, parameter_base = map(int, rng.integers(0, 4, 4))
     place = {"out_base": out_base, "out_plane_words": layer.out_size[0] * out_row_words}
     out_group = 1 - layer.in_group if layer.out_group is None else layer.out_group
     if out_group == layer.in_group:
@@ -377,14 +342,11 @@ def job(layer: Layer, shape: MachineConfig) -> Job:
     channel_words, turn = _reach(layer, shape)
     walk = layer.kernel[0] * layer.kernel[1] * channel_words
     r = read_shift(layer) if layer.pool is None else 0
-    adaptation, beta_register = _adaptation(layer)
-    weights, terms, filled, plane_words = _pack(layer, shape, work, walk)
+    nibbles = ((4, ()),) * (1 + max(step["plane"] for step in work.steps))
+    weights, terms, filled = pack(work.weights, layer.stored or nibbles, walk, shape)
     fields = {
         "opcode": Opcode.CONVOLVE if layer.pool is None else Opcode.POOL,
-        "wait_load": 0,
-        "wait_store": 0,
-        "wait_layer": 0,
-        "reserved": 0,
+        **dict.fromkeys(("wait_load", "wait_store", "wait_layer", "reserved"), 0),
         "in_group": layer.in_group,
         "in_base": in_base,
         "in_width": layer.size[1],
@@ -411,7 +373,7 @@ def job(layer: Layer, shape: MachineConfig) -> Job:
         "read_max": (1 << layer.bits) - 1 if layer.pool is None else 255,
         "pad_code": {None: layer.pad_code, PoolMode.MAX: 0, PoolMode.SUM: layer.zero}[layer.pool],
         "weight_base": weight_base,
-        "plane_words": plane_words,
+        "plane_words": len(weights[0]),
         "group_words": filled,
         "pass_steps": len(work.steps),
         "steps": sum(PASS_STEP.pack(step) << 8 * n for n, step in enumerate(work.steps)),
@@ -421,20 +383,17 @@ def job(layer: Layer, shape: MachineConfig) -> Job:
         "wide": layer.wide,
         "pool_mode": layer.pool or 0,
         "out_group": out_group,
-        "adaptation": adaptation,
-        "beta_register": beta_register,
+        **dict(zip(("adaptation", "beta_register"), _adaptation(layer), strict=True)),
         "terms": layer.seed % 16,
         **shortcut,
     }
-    memories = {
-        MemoryId.WEIGHT: [0] * weight_base + weights,
-        MemoryId.PARAMETER: [0] * parameter_base + parameters,
-    }
-    if layer.stored:
-        memories[MemoryId.TERMS] = [0] * fields["terms"] + [terms]
     return Job(
         fields=fields,
-        memories=memories,
+        memories={
+            MemoryId.WEIGHT: [0] * weight_base + [word for plane in weights for word in plane],
+            MemoryId.PARAMETER: [0] * parameter_base + parameters,
+        }
+        | ({MemoryId.TERMS: [0] * fields["terms"] + [terms]} if layer.stored else {}),
         input=region(u, shape, layer.in_group, in_base) | tensor,
         output=region(stored, shape, out_group, place["out_base"]),
     )

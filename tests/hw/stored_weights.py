@@ -9,7 +9,12 @@ import numpy.typing as npt
 from tritone.spec.codebook import Codebook
 from tritone.spec.machine import ArrayKind, MachineConfig
 
-__all__ = ["packed_words", "weight_words"]
+__all__ = ["PACKING", "Stored", "pack", "weight_words"]
+
+# For each pass: 4, 2 or 1 bits a weight, and what the packed codes mean.
+Stored = tuple[tuple[int, tuple[int, ...]], ...]
+# Field of PASS_STEP by the bits.
+PACKING = {4: 0, 2: 1, 1: 2}
 
 
 def weight_words(
@@ -48,30 +53,47 @@ def weight_words(
     return words
 
 
-def packed_words(
-    words: list[int], walk: int, bits: int, table: tuple[int, ...], lanes: int
-) -> list[int]:
-    """Return words of term codes in 1 or 2 bits a weight.
+def _packed(words: list[int], bits: int, table: tuple[int, ...], lanes: int) -> list[int]:
+    """Return a walk of words of codes in 1 or 2 bits a weight.
 
-    Every walk begins with a word of its own. The j-th word of a walk, counted from the first one of
-    a memory word, has bit j of each nibble; with 2 bits bits j and j + 2.
-
-    Parameters
-    ----------
-    walk : words of a walk; as many walks follow each other in ``words``.
-    table : the term codes by their packed code.
-    lanes : term codes in a word.
+    The j-th word, counted from the first one of a memory word, has bit j of each nibble; with 2
+    bits bits j and j + 2.
     """
     held = 4 // bits
     packed = []
-    for start in range(0, len(words), walk):
-        for first in range(start, start + walk, held):
-            word = 0
-            for j, terms in enumerate(words[first : min(first + held, start + walk)]):
-                for lane in range(lanes):
-                    code = table.index(terms >> 4 * lane & 15)
-                    word |= (code & 1) << 4 * lane + j
-                    if bits == 2:
-                        word |= (code >> 1) << 4 * lane + j + 2
-            packed.append(word)
+    for first in range(0, len(words), held):
+        word = 0
+        for j, codes in enumerate(words[first : first + held]):
+            for lane in range(lanes):
+                code = table.index(codes >> 4 * lane & 15)
+                word |= (code & 1) << 4 * lane + j
+                if bits == 2:
+                    word |= (code >> 1) << 4 * lane + j + 2
+        packed.append(word)
     return packed
+
+
+def pack(
+    words: list[int], stored: Stored, walk: int, shape: MachineConfig
+) -> tuple[list[list[int]], int, int]:
+    """Return the words of each plane, the TERMS record, and the words of a filled walk.
+
+    Every walk, of ``walk`` words, begins with a word of its own in all planes.
+    """
+    densest = max(4 // bits for bits, _ in stored)
+    filled = -(-walk // densest) * densest
+    count = len(words) // len(stored)
+    planes, terms = [], 0
+    for index, (bits, table) in enumerate(stored):
+        plane = []
+        for first in range(index * count, (index + 1) * count, walk):
+            own = words[first : first + walk]
+            if bits < 4:
+                own = _packed(own, bits, table, shape.rows * shape.columns)
+            # Nothing reads the words that fill up.
+            plane += own + [0] * (filled * bits // 4 - len(own))
+        planes.append(plane)
+        if bits < 4:
+            base, one, two = (*table, table[0])[:3]
+            terms |= (base | (base ^ one) << 4 | (base ^ two) << 8) << 12 * index
+    return planes, terms, filled

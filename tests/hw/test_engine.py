@@ -172,7 +172,7 @@ PACKED_CASES = {
         size=(2, 3),
         kernel=(1, 3),
         codebook="odd2",
-        stored=(_BITS, (2, (1, 10, 7))),
+        stored=(_BITS, (2, (1, 9, 7))),
         seed=14,
     ),
     "a pass in bits and one in nibbles": Layer(

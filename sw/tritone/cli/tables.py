@@ -176,17 +176,7 @@ def program_table(program: Program) -> Group:
         f"{_percent(100 * cost.utilisation)} of the multiply-accumulates used, "
         f"{_percent(100 * cost.credited)} with each pass counted;\n"
         "bits are those that a weight takes",
-        (
-            "layer",
-            "output",
-            "MACs",
-            "passes",
-            "bits",
-            "drains",
-            "cycles",
-            "used",
-            "with\npasses",
-        ),
+        ("layer", "output", "MACs", "passes", "bits", "drains", "cycles", "used", "with\npasses"),
         (
             (
                 layer.layer,

@@ -259,6 +259,7 @@ def _machines() -> list[str]:
                 "weight KiB",
                 "parameter KiB",
                 "adaptive steps",
+                "packed weights",
                 "fingerprint",
             ),
             (
@@ -274,6 +275,7 @@ def _machines() -> list[str]:
                     _kib(machine.weight_words * machine.weight_word_bits),
                     _kib(machine.parameter_words * machine.parameter_word_bits),
                     "yes" if machine.adaptive else "no",
+                    "yes" if machine.packing else "no",
                     f"`{machine.fingerprint:016x}`",
                 )
                 for machine in PRESETS.values()
