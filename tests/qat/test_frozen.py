@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from tritone.golden import fast, layers
-from tritone.graph import Convolution
+from tritone.graph import Convolution, PoolKind, Window
 from tritone.qat.export import export
 from tritone.qat.freeze import freeze
-from tritone.qat.frozen import FrozenModel
+from tritone.qat.frozen import FrozenModel, FrozenPool
 from tritone.qat.modules import QuantizedModel
 from tritone.qat.streams import Stream
+from tritone.spec.fixed import FINE_STREAM, STREAM, StreamFormat
 
 
 def test_every_tensor_is_the_golden_one(frozen: FrozenModel, images: Tensor) -> None:
@@ -72,6 +73,30 @@ def test_half_octaves_are_the_golden_ones(
     assert set(every & 1) == {0, 1}
     octaves = {node.shortcut.shift for node in convolutions if node.shortcut}
     assert len(octaves) > 1
+
+
+@pytest.mark.parametrize(
+    ("form", "zero"), [(STREAM, 0), (STREAM, 128), (FINE_STREAM, 0), (FINE_STREAM, 2048)]
+)
+def test_an_average_is_clamped_to_the_codes(form: StreamFormat, zero: int) -> None:
+    """With constants that double what is above z, all codes end at both ends of their range."""
+    pool = FrozenPool(
+        name="pool",
+        input="a",
+        output="b",
+        kind=PoolKind.AVERAGE,
+        window=Window(kernel=(1, 1)),
+        zero=zero,
+        form=form,
+        multiplier=1 << 14,
+        shift=13,
+    )
+    top = 255 if form is STREAM else 4095
+    codes = np.arange(top + 1)
+    found = pool(torch.tensor(codes).view(1, 1, 1, -1)).flatten()
+    expected = [min(max(2 * (u - zero), -zero), top - zero) + zero for u in codes.tolist()]
+    assert found.tolist() == expected
+    assert expected[-1] == top
 
 
 def test_tensors_use_their_range(frozen: FrozenModel, images: Tensor) -> None:
