@@ -32,8 +32,8 @@ class AxiReader(Component):
     -------
     request : byte address (its lowest 3 bits are ignored) and beats, at least 1; ready when idle.
     busy : high from the cycle behind the request until the cycle behind the last beat.
-    error : for one cycle when a beat comes with an error response; at least a cycle before ``busy``
-        falls.
+    error : for one cycle, the one behind the first beat with an error response; at least a cycle
+        before ``busy`` falls.
     beat : high in each cycle in which a beat is taken from the bus.
     data : the beats in order.
     bus : AXI4 read channels.
@@ -100,9 +100,9 @@ class AxiReader(Component):
             self.data.valid.eq(bus.rvalid & (to_receive != 0) & ~refused),
             bus.rready.eq((to_receive != 0) & (self.data.ready | refused)),
             self.beat.eq(bus.rvalid & bus.rready),
-            self.error.eq(self.beat & bus.rresp[1] & ~failed),
         ]
-        with m.If(self.error):
+        m.d.sync += self.error.eq(self.beat & bus.rresp[1] & ~failed)
+        with m.If(self.beat & bus.rresp[1]):
             m.d.sync += failed.eq(1)
         m.d.sync += to_receive.eq(to_receive + Mux(issue, burst, 0) - self.beat)
 

@@ -24,6 +24,7 @@ from tritone_hw.memory_loader import MemoryLoader
 from tritone_hw.pixel_unpacker import PixelUnpacker
 from tritone_hw.region_streamer import RegionStreamer
 from tritone_hw.region_walker import REGION
+from tritone_hw.skid_buffer import SkidBuffer
 from tritone_hw.window_gatherer import GATHER_FIELDS, PIXEL_BITS, WindowGatherer
 
 __all__ = ["LOAD_FIELDS", "LOAD_REQUEST", "STORE_REQUEST", "Dma"]
@@ -102,6 +103,9 @@ class Dma(Component):
         connect(m, reader.bus, flipped(self.bus.read))
         connect(m, loader.writes, flipped(self.memory_write))
         m.submodules.gatherer = gatherer = WindowGatherer(self.machine)
+        # What keeps pixels waiting is known late: it does not reach the bus in the same cycle.
+        m.submodules.skid = skid = SkidBuffer(BEAT_BITS)
+        connect(m, skid.sink, unpacker.beats)
 
         request = self.load.p
         accepted = Signal()
@@ -116,7 +120,7 @@ class Dma(Component):
             reader.request.valid.eq(accepted),
             reader.request.p.address.eq(request.source),
             reader.request.p.beats.eq(request.beats),
-            self.loading.eq(reader.busy | unpacker.busy | gatherer.busy),
+            self.loading.eq(reader.busy | skid.full | unpacker.busy | gatherer.busy),
             self.read_error.eq(reader.error),
             self.read_beat.eq(reader.beat),
             loader.load.eq(accepted),
@@ -159,7 +163,7 @@ class Dma(Component):
         m.d.comb += [
             self.program_write.payload.eq(reader.data.payload),
             loader.beats.payload.eq(reader.data.payload),
-            unpacker.beats.payload.eq(reader.data.payload),
+            skid.source.payload.eq(reader.data.payload),
         ]
         with m.If(program):
             m.d.comb += [
@@ -168,8 +172,8 @@ class Dma(Component):
             ]
         with m.Elif(features):
             m.d.comb += [
-                unpacker.beats.valid.eq(reader.data.valid),
-                reader.data.ready.eq(unpacker.beats.ready),
+                skid.source.valid.eq(reader.data.valid),
+                reader.data.ready.eq(skid.source.ready),
             ]
         with m.Else():
             m.d.comb += [

@@ -88,7 +88,7 @@ def words_loaded(
 
 
 class PixelLoad:
-    """A LOAD into a feature memory: reader, unpacker, and the gatherer of windows.
+    """A LOAD into a feature memory: reader, a beat kept, unpacker, and the gatherer of windows.
 
     Parameters
     ----------
@@ -114,6 +114,7 @@ class PixelLoad:
         self._pixels_in_beat = max(1, BEAT_BYTES // size)
         self._beats_of_pixel = max(1, size // BEAT_BYTES)
         self._pixels = fields["rows"] * fields["width"]
+        self._kept = False
         self._filled = False
         self._pixel = 0
         self._part = 0
@@ -121,7 +122,7 @@ class PixelLoad:
 
     def busy(self, cycle: int) -> bool:
         """Return whether the load is under way in ``cycle``."""
-        reading = self._beats.left > 0 or cycle <= self._reading
+        reading = self._beats.left > 0 or cycle <= self._reading or self._kept
         gathering = self._gather is not None and self._gather.busy
         return reading or (self._filled and self._pixels > 0) or gathering
 
@@ -136,9 +137,13 @@ class PixelLoad:
             self._pixel = 0 if last_pixel else self._pixel + 1
             if last_pixel:
                 self._filled = False
-        if ready and self._beats.offers(cycle):
+        came = not self._kept and self._beats.offers(cycle)
+        if came:
             self._beats.take(cycle)
             self._reading = cycle + 1
+        beat = self._kept or came
+        self._kept = beat and not ready
+        if ready and beat:
             self._part += 1
             self._filled = self._part == self._beats_of_pixel
             if self._filled:
