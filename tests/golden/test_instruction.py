@@ -43,6 +43,20 @@ def test_layers_that_mean_nothing(changes: dict[str, int], message: str) -> None
         assert decode(3, word, preset("tiny-asq"))[1]["adaptation"] == 2
 
 
+def test_packed_weights() -> None:
+    """A machine that unpacks them takes both forms, no other one; any other machine none."""
+    packed = preset("tiny-packed")
+    for form, machine, most in ((1, TINY, 0), (2, TINY, 0), (3, packed, 2)):
+        word = LAYER.pack(PLAIN | {"steps": 1 << 5 | form << 14})
+        message = (
+            rf"^Instruction 3 must have packings of at most {most} on this machine, not {form}$"
+        )
+        with pytest.raises(ValueError, match=message):
+            decode(3, word, machine)
+    for form in (1, 2):
+        assert decode(3, LAYER.pack(PLAIN | {"steps": 1 << 5 | form << 6}), packed)
+
+
 def test_opcodes() -> None:
     """Cleared memory is none."""
     with pytest.raises(ValueError, match=r"^Instruction 5 must have a known opcode, not 0$"):

@@ -76,3 +76,33 @@ def test_addresses_beyond_the_memories_are_refused() -> None:
     decode_operand(ArrayKind.POST, np.zeros((20, 4, 8), np.uint8), FIELDS, step)
     with pytest.raises(ValueError, match=r"^Layer must read 19 weight words, not 20$"):
         decode_operand(ArrayKind.POST, np.zeros((19, 4, 8), np.uint8), FIELDS, step)
+
+
+def test_packed_words() -> None:
+    """Each bit of a nibble is one of four words, or two of them a code of two words.
+
+    The word before the first one of a memory word belongs to the output group before.
+    """
+    rng = np.random.default_rng(9)
+    weights = rng.integers(0, 16, (12, 4, 8)).astype(np.uint8)
+    fields = FIELDS | {"group_words": 8, "plane_words": 4, "weight_base": 1}
+    # Plane 1: code 0 means 5, 1 means 14, 2 means 7, and so 3 means 5 ^ 11 ^ 2.
+    terms, table = 5 << 12 | 11 << 16 | 2 << 20, (5, 14, 7, 12)
+    for packing, words in ((1, 2), (2, 4)):
+        found = decode_operand(
+            ArrayKind.POST, weights, fields, {"plane": 1, "packing": packing}, terms
+        )
+        plain = np.zeros((20, 4, 8), np.uint8)
+        for group, word in np.ndindex(2, 4):
+            at, part = divmod(group * 8 + word, words)
+            nibbles = weights[1 + 4 + at]
+            codes = nibbles >> part & 1
+            if packing == 1:
+                codes = codes + 2 * (nibbles >> part + 2 & 1)
+            plain[group * 4 + word] = np.array(table)[codes]
+        same = FIELDS | {"group_words": 4, "weight_base": 0}
+        expected = decode_operand(ArrayKind.POST, plain, same, {"plane": 0, "packing": 0})
+        for ours, theirs in zip(
+            found.factors + found.constants, expected.factors + expected.constants, strict=True
+        ):
+            assert (ours == theirs).all()

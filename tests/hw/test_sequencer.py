@@ -198,6 +198,9 @@ BAD_WINDOWS = [
     {"across": MACHINE.gather_width + 1},
     {"down": 0},
 ]
+# Weights packed in pairs, in a step that runs and in one that does not; their terms.
+PACKED_LAYERS = [LAYER | {"steps": DRAIN | 1 << place} for place in (6, 14, 63)]
+LOAD_TERMS = LOAD | {"memory": MemoryId.TERMS}
 ILLEGAL = [
     0,
     *range(7, 16),
@@ -206,6 +209,8 @@ ILLEGAL = [
     instruction(Opcode.CONVOLVE, **(LAYER | {"shortcut_groups": 1})),
     instruction(Opcode.CONVOLVE, **(LAYER | {"pass_steps": 8, "steps": DRAIN * 0x01010101010101})),
     *(instruction(Opcode.CONVOLVE, **fields) for fields in ADAPTIVE_LAYERS),
+    *(instruction(Opcode.CONVOLVE, **fields) for fields in PACKED_LAYERS),
+    instruction(Opcode.LOAD, **LOAD_TERMS),
     instruction(Opcode.LOAD, **(LOAD | {"beats": 0})),
     instruction(Opcode.LOAD, **(LOAD | {"words": 0})),
     instruction(Opcode.LOAD, **(LOAD | {"memory": 5})),
@@ -248,6 +253,21 @@ def test_adaptive_machines_take_adaptive_steps(simulate: Any) -> None:
     async def bench(ctx: Any) -> None:
         assert await around.run(ctx) is ErrorCode.NONE
         assert [kind for kind, _, _ in around.events] == ["load", *["layer"] * 4]
+
+    around.simulate(simulate, bench)
+
+
+def test_packing_machines_take_packed_weights(simulate: Any) -> None:
+    """And their terms; but no form of packing that there is not."""
+    code = [instruction(Opcode.LOAD, **LOAD_TERMS)]
+    code += [instruction(Opcode.CONVOLVE, **fields) for fields in PACKED_LAYERS]
+    around = Surroundings([*code, next_image()], machine=replace(MACHINE, packing=True))
+
+    async def bench(ctx: Any) -> None:
+        assert await around.run(ctx) is ErrorCode.NONE
+        assert [kind for kind, _, _ in around.events] == ["load", "load", *["layer"] * 3]
+        around.program = [instruction(Opcode.CONVOLVE, **(LAYER | {"steps": DRAIN | 3 << 14}))]
+        assert await around.run(ctx) is ErrorCode.ILLEGAL_INSTRUCTION
 
     around.simulate(simulate, bench)
 
