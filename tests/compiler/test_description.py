@@ -61,6 +61,7 @@ def test_packed_weights_take_fewer_bytes(spec: Any, random_network: Callable[...
     network = random_network((16, 9, 9), specs)
     first, second = describe(compile_network(network, preset("tiny-packed"))).layers
     assert (first.weight_bits, second.weight_bits) == (2, 1)
+    assert (first.weight_words, second.weight_words) == (9, 3)
     # 9x9 pixels of 2 words, 7x7 of one, 5x5 of one, 8 bytes each.
     assert first.bytes == 81 * 16 + 49 * 8 + 9 * 32
     assert second.bytes == 49 * 8 + 25 * 8 + 3 * 32

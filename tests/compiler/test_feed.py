@@ -130,3 +130,40 @@ def test_a_block_on_words_of_the_one_before_waits_for_its_last_layer(
     assert waits[0] == 0
     assert set(waits[1:]) == {1}
     assert len(waits) == 1 + 3 * 2
+
+
+def test_a_block_that_waits_gives_its_first_layer_what_it_needs_first(
+    spec: Any, random_network: Callable[..., Network]
+) -> None:
+    """1 and 9 words of two codebooks share the memory of 32 with 24 of a third layer.
+
+    Those of the first layer are loaded behind the third one, the others beside the first layer.
+    """
+    specs = [
+        spec(out=8, kernel=(1, 1)),
+        spec(out=8, codebook="ternary"),
+        spec(out=8, kernel=(4, 6)),
+    ]
+    network = random_network((8, 6, 8), specs)
+    program = compile_network(network, replace(preset("tiny-p2"), weight_words=32))
+    order = [
+        (opcode.name, fields.get("memory"), fields.get("words"), fields["wait_layer"])
+        for opcode, fields in decode(program)
+    ]
+    convolve, weight = ("CONVOLVE", None, None, 1), ("LOAD", MemoryId.WEIGHT)
+    assert order[1:13] == [
+        ("LOAD", MemoryId.PARAMETER, 24, 0),
+        (*weight, 1, 0),
+        ("LOAD", MemoryId.FEATURE_0, 0, 0),
+        convolve,
+        (*weight, 9, 0),
+        ("LOAD", MemoryId.FEATURE_0, 0, 0),
+        convolve,
+        (*weight, 24, 1),
+        convolve,
+        (*weight, 1, 0),  # on no word of the third layer
+        ("STORE", None, None, 1),
+        ("NEXT", None, None, 0),
+    ]
+    require_no_hazard(program)
+    _require_equal(program, network, 4)

@@ -4,13 +4,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tritone.compiler import compile_network, pack_images
 from tritone.compiler.fold import fold
 from tritone.compiler.weight_storage import WeightStorage, store_weights
+from tritone.golden import layers
+from tritone.golden.machine import GoldenMachine
 from tritone.graph import Network
 from tritone.spec.catalog import codebook
 from tritone.spec.machine import ArrayKind, preset
@@ -95,3 +99,28 @@ def test_other_machines_store_nibbles(spec: Any, random_network: Callable[..., N
     assert (storage.group_words, storage.memory_words, storage.packed_words) == (18, 36, 10)
     assert storage.sources == (0, 0)
     assert storage.stored(0, 0, 1) == storage.stored(1, 0, 1)
+
+
+@pytest.mark.parametrize("array", ["tiny-packed", "tiny_uniform", "tiny_pot", "tiny_half"])
+def test_packed_networks_are_equal(
+    array: str,
+    spec: Any,
+    random_network: Callable[..., Network],
+    half_octaves: Callable[..., Network],
+) -> None:
+    """Golden layers and golden machine agree, whatever the codes of the array mean."""
+    books = ["binary", "odd2", "ternary", "int3", "odd3", "fp4_e2m1", "binary"]
+    specs = [
+        spec(out=8 * (index % 3 + 1), kernel=(1, 1 + index % 2), codebook=book, pad=(0, 0, 0, 1))
+        for index, book in enumerate(books)
+    ]
+    specs += [spec(out=13, codebook="binary", bits=8), spec(out=5, codebook="ternary", wide=True)]
+    network = random_network((16, 5, 6), specs, seed=6)
+    if array == "tiny_half":
+        network = half_octaves(network)
+    program = compile_network(network, replace(preset(array), packing=True))
+    image = np.random.default_rng(2).integers(0, 256, (1, 16, 5, 6)).astype(np.uint8)
+    expected = layers.run(network, image)
+    found = GoldenMachine(program).run(pack_images(image, program))
+    for entry, tensor in zip(program.metadata["tensors"], found, strict=True):
+        assert (tensor == expected[entry["name"]][0]).all(), entry["name"]

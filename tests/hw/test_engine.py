@@ -215,6 +215,14 @@ def test_layers(shape: MachineConfig, names: Iterable[str]) -> None:
     run(shape, {name: (CASES | PACKED_CASES)[name] for name in names})
 
 
+def test_packed_integers() -> None:
+    """Codes are those of the array, whatever its kind: +-1 and +-3 are four of a pass."""
+    layer = Layer(channels=(16, 8), size=(3, 3), kernel=(1, 2), pad=(0, 0, 0, 1), seed=9)
+    stored = {"binary": ((1, (1, 15)),), "odd2": ((2, (1, 3, 13, 15)),)}
+    cases = {book: replace(layer, codebook=book, stored=form) for book, form in stored.items()}
+    run(replace(UNIFORM, name="packed-uniform", packing=True), cases)
+
+
 @pytest.mark.parametrize("shape", [UNIFORM, POT, HALF_UNIFORM], ids=lambda shape: shape.name)
 def test_layers_on_one_rail(shape: MachineConfig) -> None:
     """Weights of one nibble and of two, shortcuts and pools; the latency is the array's own."""

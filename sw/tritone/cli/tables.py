@@ -171,7 +171,9 @@ def program_table(program: Program) -> Group:
     machine, cost = program.machine, describe(program)
     return _grid(
         f"Program for {machine.name} ({machine.fingerprint:016x}): {program.instructions} "
-        f"instructions, {_size(len(program.payload))} bytes;\n{_size(cost.cycles)} cycles an image "
+        f"instructions, {_size(len(program.payload))} bytes;\n"
+        f"{_size(cost.weight_words)} words of weights, {_size(machine.weight_words)} there;\n"
+        f"{_size(cost.cycles)} cycles an image "
         f"predicted, {_size(cost.idle_cycles)} of them between layers;\n"
         f"{_percent(100 * cost.utilisation)} of the multiply-accumulates used, "
         f"{_percent(100 * cost.credited)} with each pass counted;\n"

@@ -35,6 +35,7 @@ class LayerCost:
     array_cycles : cycles in which the array takes a step; 0 for pools.
     passes : walks over the window: codebook passes times activation nibbles.
     weight_bits : bits of weight memory that a weight takes in all passes; 0 for pools.
+    weight_words : words of weight memory that its weights take.
     drains : hand-overs to the requantiser for each tile.
     cycles : from its acceptance to its end, of all its slices.
     capacity : multiply-accumulates of the machine in a cycle.
@@ -48,6 +49,7 @@ class LayerCost:
     array_cycles: int
     passes: int
     weight_bits: int
+    weight_words: int
     drains: int
     cycles: int
     capacity: int
@@ -83,6 +85,11 @@ class Description:
     def macs(self) -> int:
         """Useful multiply-accumulates."""
         return sum(cost.macs for cost in self.layers)
+
+    @property
+    def weight_words(self) -> int:
+        """Words of weight memory that all weights take."""
+        return sum(cost.weight_words for cost in self.layers)
 
     @property
     def array_cycles(self) -> int:
@@ -129,11 +136,10 @@ def _weight_bits(fields: Fields) -> int:
     return sum(packing.bits for packing in _packings(fields).values())
 
 
-def _weight_bytes(machine: MachineConfig, fields: Fields) -> int:
-    """Return the bytes of the weights of an instruction."""
+def _weight_words(fields: Fields) -> int:
+    """Return the words of weight memory that an instruction reads."""
     words = fields["out_channels"] * fields["group_words"]
-    memory_words = sum(words // packing.words for packing in _packings(fields).values())
-    return memory_words * machine.weight_word_bits // 8
+    return sum(words // packing.words for packing in _packings(fields).values())
 
 
 def _cost(machine: MachineConfig, entry: Mapping[str, Any], slices: Sequence[Fields]) -> LayerCost:
@@ -143,7 +149,7 @@ def _cost(machine: MachineConfig, entry: Mapping[str, Any], slices: Sequence[Fie
     inputs, weights = {}, {}
     for (word, row), fields in zip(entry["parts"], slices, strict=True):
         inputs[row, fields["in_base"]] = _input_bytes(machine, fields)
-        weights[word] = _weight_bytes(machine, fields)
+        weights[word] = _weight_words(fields)
     return LayerCost(
         layer=entry["layer"],
         kind=Opcode(slices[0]["opcode"]),
@@ -152,10 +158,13 @@ def _cost(machine: MachineConfig, entry: Mapping[str, Any], slices: Sequence[Fie
         array_cycles=sum(array_cycles(machine, fields) for fields in slices),
         passes=slices[0]["pass_steps"],
         weight_bits=_weight_bits(slices[0]),
+        weight_words=sum(weights.values()),
         drains=len(drain_steps(slices[0])),
         cycles=sum(layer_cycles(machine, fields) for fields in slices),
         capacity=machine.macs_per_cycle,
-        bytes=sum(inputs.values()) + sum(weights.values()) + entry["bytes"],
+        bytes=sum(inputs.values())
+        + sum(weights.values()) * machine.weight_word_bits // 8
+        + entry["bytes"],
     )
 
 

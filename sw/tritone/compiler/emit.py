@@ -93,7 +93,7 @@ class _Emission:
         features = self._allocation.features
         code = [Item(Opcode.CHECK, {"fingerprint": self._machine.fingerprint})]
         for feed in self._feeds:
-            code += [Item(Opcode.LOAD, fields) for fields in feed.loads[0]]
+            code += [Item(Opcode.LOAD, fields) for fields in feed.before]
         bodies = len(features.images) or 1
         images = [
             _load_image(place, self._image, self._windows, self._machine)
