@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tritone.spec.storage import write_atomically
 from tritone_sim.control_file import Probe, control_file
-from tritone_sim.runner import FastVerilator
+from tritone_sim.runner import FastVerilator, Trace
 from tritone_sim.toolchain import Toolchain, find_toolchain
 
 __all__ = [
@@ -57,14 +57,14 @@ class Model:
     folder : where it was built.
     top : name of the top module and of the executable.
     probes : signals inside that a bench may read.
-    waves : whether it can trace.
+    trace : what it can write of its signals.
     toolchain : what it was built with.
     """
 
     folder: Path
     top: str
     probes: tuple[Probe, ...]
-    waves: bool
+    trace: Trace
     toolchain: Toolchain
 
 
@@ -159,7 +159,7 @@ def build_model(
     top: str,
     *,
     probes: tuple[Probe, ...] = (),
-    waves: bool = False,
+    trace: Trace = Trace.NOTHING,
     cache: Path = Path("build/verilator"),
 ) -> Model:
     """Return the model of ``verilog``, built now or found in ``cache``.
@@ -169,7 +169,7 @@ def build_model(
     verilog : the text of the design.
     top : its top module.
     probes : signals inside that a bench may read, besides the ports.
-    waves : trace into FST.
+    trace : what the model can write of its signals.
     cache : folder of all builds.
 
     Raises
@@ -178,14 +178,14 @@ def build_model(
     ValueError : the design lacks the top module or a probe, or ``cache`` has a space in its path.
     RuntimeError : Verilator or the compiler failed; the message ends with their log.
     """
-    toolchain = find_toolchain(waves=waves)
+    toolchain = find_toolchain(waves=trace is Trace.WAVES)
     cache = cache.resolve()
     control = control_file(verilog, top, probes)
-    flags = (*VERILATOR_FLAGS, *MAKE_VARIABLES, waves)
+    flags = (*VERILATOR_FLAGS, *MAKE_VARIABLES, trace.value)
     runtime = cache / f"runtime-{_digest(_tools(cache, toolchain), flags)[:16]}"
 
     def model(folder: Path) -> Model:
-        return Model(folder=folder, top=top, probes=probes, waves=waves, toolchain=toolchain)
+        return Model(folder=folder, top=top, probes=probes, trace=trace, toolchain=toolchain)
 
     def build(folder: Path) -> None:
         _build(model(folder), verilog, control, runtime)
@@ -200,7 +200,7 @@ def _build(model: Model, verilog: str, control: str, runtime: Path) -> None:
     log = model.folder / "build.log"
     runner = FastVerilator(
         model.toolchain,
-        waves=model.waves,
+        trace=model.trace,
         make_variables=MAKE_VARIABLES,
         runtime_objects=sorted(runtime.glob("*.o")) if (runtime / _FINISHED).exists() else (),
     )

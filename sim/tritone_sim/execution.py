@@ -40,7 +40,7 @@ class Execution:
         self._thread.start()
 
     def _run(self) -> None:
-        runner = FastVerilator(self.model.toolchain, waves=self.model.waves)
+        runner = FastVerilator(self.model.toolchain, trace=self.model.trace)
         arguments: dict[str, Any] = {
             "test_module": _BENCH,
             "hdl_toplevel": self.model.top,

@@ -4,18 +4,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
 
 from cocotb_tools.runner import Verilator
 
 from tritone_sim.toolchain import Toolchain
 
-__all__ = ["JOBS", "FastVerilator"]
+__all__ = ["JOBS", "FastVerilator", "Trace"]
 
 # Compilers at once.
 JOBS = 2
 
-_WAVE_FILE = "dump.fst"
+
+class Trace(Enum):
+    """What a model writes of its signals: nothing, when they change, or how often they did."""
+
+    NOTHING = ""
+    WAVES = "fst"
+    TOGGLES = "saif"
+
+    @property
+    def file(self) -> str:
+        """Name of the file, in the folder of a simulation."""
+        return f"dump.{self.value}"
 
 
 class FastVerilator(Verilator):
@@ -26,8 +38,8 @@ class FastVerilator(Verilator):
     Parameters
     ----------
     toolchain : the tools.
-    waves : trace every signal into an FST file; the environment variable WAVES has no say here,
-        because a model is kept under a key that says whether it traces.
+    trace : what to write of every signal; the environment variable WAVES has no say here, because
+        a model is kept under a key that says what it traces.
     make_variables : further variables for verilated.mk, such as OPT_FAST.
     runtime_objects : objects of Verilator's runtime from an earlier build with the same flags.
     """
@@ -36,13 +48,13 @@ class FastVerilator(Verilator):
         self,
         toolchain: Toolchain,
         *,
-        waves: bool,
+        trace: Trace,
         make_variables: Sequence[str] = (),
         runtime_objects: Sequence[Path] = (),
     ) -> None:
         super().__init__()
         self.toolchain = toolchain
-        self.own_waves = waves
+        self.trace = trace
         self.make_variables = tuple(make_variables)
         self.runtime_objects = tuple(runtime_objects)
 
@@ -54,11 +66,14 @@ class FastVerilator(Verilator):
         self.env = self.toolchain.environment(self.env)
 
     def _build_command(self) -> list[list[str]]:
-        self.waves = self.own_waves
+        self.waves = self.trace is not Trace.NOTHING
         verilate, _ = super()._build_command()
         verilate = [str(part) for part in verilate if part != "--public-flat-rw"]
         if self.waves:
-            verilate.insert(1, "--trace-fst")
+            verilate.insert(1, f"--trace-{self.trace.value}")
+        if self.trace is Trace.TOGGLES:
+            # Verilator leaves out wide signals and, for people, names that begin like its own.
+            verilate[1:1] = ["--trace-max-width", "0", "--trace-underscore"]
         make = [str(self.toolchain.make), f"-j{JOBS}", "-C", str(self.build_dir), "-f", "Vtop.mk"]
         make += [*self.toolchain.make_variables(), *self.make_variables]
         commands = [verilate, make]
@@ -68,8 +83,8 @@ class FastVerilator(Verilator):
         return commands
 
     def _test_command(self) -> list[list[str]]:
-        self.waves = self.own_waves
+        self.waves = self.trace is not Trace.NOTHING
         return super()._test_command()
 
     def _waves_file(self) -> str:
-        return _WAVE_FILE
+        return self.trace.file

@@ -54,7 +54,7 @@ def serial_board(model: Model, folder: Path, divisor: int) -> Iterator[str]:
             "results_xml": str(folder / "results.xml"),
         }
         try:
-            FastVerilator(model.toolchain, waves=model.waves).test(**arguments)
+            FastVerilator(model.toolchain, trace=model.trace).test(**arguments)
         except (Exception, SystemExit) as failure:
             failures.append(failure)
 

@@ -25,6 +25,7 @@ from tritone_hw.emit import TOP, emit_verilog
 from tritone_sim.bare import build_bare
 from tritone_sim.build import Model, build_model
 from tritone_sim.control_file import Probe
+from tritone_sim.runner import Trace
 from tritone_sim.shares import Workers, verify_in_shares
 from tritone_sim.verification import Verification, verify
 
@@ -51,7 +52,7 @@ class Netlist:
 def machine_model(
     machine: MachineConfig,
     *,
-    waves: bool = False,
+    trace: Trace = Trace.NOTHING,
     build: Path = Path("build"),
     netlist: Netlist | None = None,
 ) -> Model:
@@ -60,7 +61,7 @@ def machine_model(
         emit_verilog(machine) if netlist is None else netlist.verilog,
         TOP,
         probes=(WRITE_BACK,),
-        waves=waves,
+        trace=trace,
         cache=build / "verilator",
     )
 
@@ -143,7 +144,8 @@ def simulate(
     columns = (TextColumn("{task.description}"), BarColumn(), _Rate(), TimeElapsedColumn())
     with Progress(*columns) as progress:
         building = progress.add_task("build the simulator", total=None)
-        model = machine_model(machine, waves=waves, build=build, netlist=netlist)
+        trace = Trace.WAVES if waves else Trace.NOTHING
+        model = machine_model(machine, trace=trace, build=build, netlist=netlist)
         progress.update(building, total=1, completed=1)
         built = time.perf_counter()
         running = progress.add_task("simulate", total=2 * images)

@@ -22,7 +22,7 @@ from tritone.spec.machine import ISA_VERSION, preset
 from tritone.spec.program import Program
 from tritone.spec.regmap import Status, register
 from tritone_hw.ip.package import write_ip
-from tritone_sim.runner import FastVerilator
+from tritone_sim.runner import FastVerilator, Trace
 
 EXERCISE = Path(__file__).resolve().parents[1] / "hw" / "ip" / "exercise.c"
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror")
@@ -50,7 +50,7 @@ def job(
         check=True,
     )
     model = machine_model(machine)
-    FastVerilator(model.toolchain, waves=False).test(
+    FastVerilator(model.toolchain, trace=Trace.NOTHING).test(
         test_module="driver_bench",
         hdl_toplevel=model.top,
         hdl_toplevel_lang="verilog",

@@ -11,7 +11,16 @@ from typing import Any
 
 from tritone.spec.device import Family
 
-__all__ = ["ACCELERATOR", "WRAPPER", "Area", "block_modules", "cells", "count_blocks"]
+__all__ = [
+    "ACCELERATOR",
+    "BLOCKS",
+    "WRAPPER",
+    "Area",
+    "block_modules",
+    "block_of",
+    "cells",
+    "count_blocks",
+]
 
 # Where the accelerator stands in the design that is placed.
 ACCELERATOR = "accelerator"
@@ -37,6 +46,9 @@ _BLOCKS = {
     "dma": "ports",
     "registers": "ports",
 }
+
+# The blocks in the order of a table.
+BLOCKS = tuple(dict.fromkeys(_BLOCKS.values()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +121,16 @@ _CELLS: Mapping[Family, Mapping[str, Area]] = {
 }
 
 
+def block_of(path: str) -> str:
+    """Return the block of an instance, by its path within the accelerator.
+
+    What stands in none is counted with the engine.
+    """
+    while path and path not in _BLOCKS:
+        path = path.rpartition(".")[0]
+    return _BLOCKS.get(path, "engine")
+
+
 def block_modules(verilog: str, accelerator: str) -> list[str]:
     """Return the modules of ``verilog`` that are counted for themselves.
 
@@ -139,10 +161,10 @@ def count_blocks(
     """
     top = accelerator.partition(".")[0]
     held = {name.lstrip("\\"): value for name, value in statistics["modules"].items()}
-    block_of = {
+    owner = {
         name: _BLOCKS.get(name.removeprefix(accelerator).lstrip("."), "engine") for name in modules
     }
-    block_of[top] = WRAPPER
+    owner[top] = WRAPPER
     found: dict[str, Area] = {}
 
     def walk(name: str, block: str) -> None:
@@ -150,12 +172,12 @@ def count_blocks(
             kind = kind.lstrip("\\")
             if kind in held:
                 for _ in range(count):
-                    walk(kind, block_of.get(kind, block))
+                    walk(kind, owner.get(kind, block))
             else:
                 found[block] = found.get(block, Area()) + _cell(family, kind) * count
 
     walk(top, WRAPPER)
-    order = [*dict.fromkeys(_BLOCKS.values()), WRAPPER]
+    order = [*BLOCKS, WRAPPER]
     return {name: found[name] for name in order if name in found}
 
 

@@ -75,6 +75,36 @@ def bench_sim_command(
     Console(highlight=False).print(speed_table(title, rows))
 
 
+@bench.command("toggles")
+def bench_toggles_command(
+    run: Annotated[Path, typer.Argument(help="run folder with a program", metavar="RUN")],
+    images: Annotated[
+        int, typer.Option("--images", min=2, help="images to run; the first does not count")
+    ] = 9,
+    results: Annotated[
+        Path | None, typer.Option("--results", help="folder of the tables to add a row to")
+    ] = None,
+    command: Annotated[
+        str | None, typer.Option("--command", help="of --results: the commands that made the run")
+    ] = None,
+    build: BuildFolder = Path("build"),
+) -> None:
+    """Count how often flip-flops change for an image, block by block: a proxy for power."""
+    from tritone.cli.toggles import add_toggles, measure, toggles_table
+    from tritone_sim.toolchain import find_toolchain
+
+    if (results is None) != (command is None):
+        raise ValueError("Bench must have both --results and --command, or neither")
+    find_toolchain(waves=False)
+    with Console(stderr=True).status("") as status:
+        row = measure(run, images, build, status.update)
+    console = Console(highlight=False)
+    console.print(toggles_table(row))
+    if results and command:
+        table = add_toggles(row, results, command)
+        console.print(f"table: {table} {table.with_suffix('.md')}", soft_wrap=True)
+
+
 @bench.command("conv")
 def bench_conv_command(
     machine: MachineName = "ecp5_85",

@@ -75,6 +75,11 @@ in Verilator with yosys' models of its cells and, for block memories and ECP5's 
 of `hw/tritone_hw/synthesis/cells`: every value of every tensor compared with the golden machine,
 cycles with those of the machine's own Verilog (rtl) and those predicted."""
 
+_TOGGLES_NOTE = """A proxy for power, to compare machines, in no
+unit of it: bits of registers, those behind the read ports of memories among them, that change for
+an image, in the simulation of the machine's portable Verilog, by block. Wires, what glitches there,
+the clock and the memories themselves are not in it."""
+
 
 def trained_rows(table: Path) -> list[Row]:
     """Return the rows of trained networks that lie beside a table of hardware."""
@@ -157,6 +162,8 @@ def render(table: Path, rows: Sequence[Mapping[str, Any]]) -> str:
             note = _HARDWARE_NOTE
         elif all("netlist" in row for row in rows):
             note = _NETLIST_NOTE
+        elif all("toggles" in row for row in rows):
+            note = _TOGGLES_NOTE
         lines += [f"Rendered from {table.name} by `tritone report`. {note}", ""]
         if is_hardware(rows):
             lines += [f"![Sites for each multiply-accumulate a cycle]({table.stem}.svg)", ""]
