@@ -34,7 +34,7 @@ def test_a_file(tmp_path: Path) -> None:
     [
         ("rows = ", ValueError, r"^Machine .*mine.toml must be TOML: "),
         ("row = 8", ValueError, r"^Machine key must be one of name, rows, .*, not 'row'$"),
-        ("rows = 8\npixels = 1", ValueError, r"^Machine .*mine.toml must have the key columns$"),
+        ("rows = 8\npixels = 1", ValueError, r"^Machine must have the key columns$"),
         ("rows = 9\ncolumns = 8\npixels = 1", ValueError, r"^rows must be a power of two in 8"),
         ("rows = 8.0\ncolumns = 8\npixels = 1", TypeError, r"^rows must be an integer, not 8.0$"),
         (

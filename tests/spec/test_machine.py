@@ -140,6 +140,17 @@ def test_kinds_must_be_kinds() -> None:
         MachineConfig.from_values(file | {"array": "fp4"})
 
 
+def test_parameters_must_be_known() -> None:
+    """A file of another version may have others: odd_bits follows from the kind of the array."""
+    file = {"name": "base", "rows": 16, "columns": 16, "pixels": 2, "odd_bits": 19}
+    message = r"^Machine key must be one of name, rows, .*, even_bits, array, .*, not 'odd_bits'$"
+    with pytest.raises(ValueError, match=message):
+        MachineConfig.from_values(file)
+    del file["odd_bits"], file["rows"]
+    with pytest.raises(ValueError, match=r"^Machine must have the key rows$"):
+        MachineConfig.from_values(file)
+
+
 def test_rails() -> None:
     """An odd term has a bit less than an even one; an array of one rail has no odd accumulator."""
     widths = {kind: replace(BASE, array=kind).odd_bits for kind in ArrayKind}

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import MISSING, fields
 from pathlib import Path
 
 from tritone.spec.machine import PRESETS, MachineConfig
@@ -40,11 +39,4 @@ def load_machine(name: str) -> MachineConfig:
     except ValueError as error:
         raise ValueError(f"Machine {path} must be TOML: {error}") from error
     values.setdefault("name", path.stem)
-    known = [field.name for field in fields(MachineConfig)]
-    for key in values:
-        if key not in known:
-            raise ValueError(f"Machine key must be one of {', '.join(known)}, not {key!r}")
-    for field in fields(MachineConfig):
-        if field.default is MISSING and field.name not in values:
-            raise ValueError(f"Machine {path} must have the key {field.name}")
     return MachineConfig.from_values(values)

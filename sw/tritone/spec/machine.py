@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from enum import StrEnum
 from typing import Any
 
@@ -170,10 +170,18 @@ class MachineConfig:
 
         Raises
         ------
-        ValueError : a kind that there is not; as the constructor does.
+        ValueError : a parameter that is missing, one or a kind that there is not; as the
+            constructor does.
         TypeError : as the constructor does.
         """
         values = dict(values)
+        known = [field.name for field in fields(cls)]
+        for key in values:
+            if key not in known:
+                raise ValueError(f"Machine key must be one of {', '.join(known)}, not {key!r}")
+        for field in fields(cls):
+            if field.default is MISSING and field.name not in values:
+                raise ValueError(f"Machine must have the key {field.name}")
         for name, kind in _KINDS.items():
             names = [each.value for each in kind]
             if name in values and values[name] not in names:
