@@ -60,6 +60,10 @@ class AxiWriter(Component):
         m = Module()
         bus = self.bus
         m.submodules.queue = queue = SyncFIFOBuffered(width=BEAT_BITS, depth=2 * BURST_BEATS)
+        # Beats in the queue, and beats to where bursts end: registers, for what decides on a burst
+        # is long enough.
+        level = Signal(range(2 * BURST_BEATS + 1))
+        span = Signal(range(BURST_BEATS + 1), init=BURST_BEATS)
         next_beat = Signal(ADDRESS_BITS - _OFFSET_BITS)
         ended = Signal()
         failed = Signal()
@@ -81,6 +85,7 @@ class AxiWriter(Component):
                 ended.eq(0),
                 failed.eq(0),
                 next_beat.eq(self.request.payload[_OFFSET_BITS:]),
+                span.eq(BURST_BEATS - self.request.payload[_OFFSET_BITS:][:_SPAN_BITS]),
             ]
 
         accepting = self.busy & ~ended
@@ -92,25 +97,25 @@ class AxiWriter(Component):
         with m.If(self.data.valid & self.data.ready & self.data.p.last):
             m.d.sync += ended.eq(1)
 
-        span = Signal(range(BURST_BEATS + 1))
+        m.d.sync += level.eq(level + (queue.w_en & queue.w_rdy) - (queue.r_en & queue.r_rdy))
+
         burst = Signal(range(BURST_BEATS + 1))
         whole = Signal()
         start = Signal()
         m.d.comb += [
-            span.eq(BURST_BEATS - next_beat[:_SPAN_BITS]),
-            whole.eq(queue.level >= span),
+            whole.eq(level >= span),
             start.eq(
                 (to_send == 0)
                 & ~bus.awvalid
                 & ~failed
                 & (responses != _RESPONSES)
-                & (whole | (ended & (queue.level != 0)))
+                & (whole | (ended & (level != 0)))
             ),
         ]
         with m.If(whole):
             m.d.comb += burst.eq(span)
         with m.Else():
-            m.d.comb += burst.eq(queue.level)
+            m.d.comb += burst.eq(level)
 
         with m.If(start):
             m.d.sync += [
@@ -119,6 +124,7 @@ class AxiWriter(Component):
                 bus.awlen.eq(burst - 1),
                 next_beat.eq(next_beat + burst),
                 to_send.eq(burst),
+                span.eq(BURST_BEATS),  # behind a shorter burst nothing follows
             ]
         with m.If(bus.awvalid & bus.awready):
             m.d.sync += bus.awvalid.eq(0)
@@ -146,6 +152,6 @@ class AxiWriter(Component):
         m.d.sync += responses.eq(responses + start - answered)
 
         # A burst that is answered has been taken whole.
-        with m.If(self.busy & ended & (queue.level == 0) & (responses == 0)):
+        with m.If(self.busy & ended & (level == 0) & (responses == 0)):
             m.d.sync += self.busy.eq(0)
         return m
