@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tritone.compiler.waits import find_waits
-from tritone.spec.isa import RECORDS, Base, MemoryId, Opcode
+from tritone.spec.isa import PASS_STEP, RECORDS, Base, MemoryId, Opcode
 from tritone.spec.machine import preset
 
 TINY = preset("tiny-p2")
@@ -82,6 +82,31 @@ def test_waits(code: list[Any], expected: list[str]) -> None:
     names = [" ".join(kind for kind in ("load", "layer", "store") if each[f"wait_{kind}"])
              for each in flags]  # fmt: skip
     assert names == [*expected, ""]
+
+
+@pytest.mark.parametrize(
+    ("memory", "address", "packing", "waits"),
+    [
+        # 20 words of a plane of nibbles from 30 on, 10 of pairs and 5 of bits; its terms in word 3.
+        (MemoryId.WEIGHT, 49, 0, 1),
+        (MemoryId.WEIGHT, 50, 0, 0),
+        (MemoryId.WEIGHT, 39, 1, 1),
+        (MemoryId.WEIGHT, 40, 1, 0),
+        (MemoryId.WEIGHT, 34, 2, 1),
+        (MemoryId.WEIGHT, 35, 2, 0),
+        (MemoryId.TERMS, 3, 1, 1),
+        (MemoryId.TERMS, 4, 1, 0),
+        (MemoryId.TERMS, 3, 0, 0),
+    ],
+)
+def test_packed_weights(memory: MemoryId, address: int, packing: int, waits: int) -> None:
+    """A layer waits for the memory words that hold its weights, and what these stand for."""
+    _, fields = _pool(0, 0, weight_base=10, plane_words=20, group_words=20, terms=3)
+    step = {"plane": 1, "nibble": 0, "shift": 0, "drain": 1, "packing": packing}
+    fields |= {"opcode": Opcode.CONVOLVE, "pass_steps": 1, "steps": PASS_STEP.pack(step)}
+    load = _load(address, memory=memory, words=1)
+    flags = find_waits([load, (Opcode.CONVOLVE, fields), NEXT], TINY)
+    assert (flags[1]["wait_load"], flags[0]["wait_layer"]) == (waits, waits)
 
 
 def test_a_load_that_may_be_skipped_ends_no_other() -> None:

@@ -266,7 +266,8 @@ def test_packing_machines_take_packed_weights(simulate: Any) -> None:
     async def bench(ctx: Any) -> None:
         assert await around.run(ctx) is ErrorCode.NONE
         assert [kind for kind, _, _ in around.events] == ["load", "load", *["layer"] * 3]
-        around.program = [instruction(Opcode.CONVOLVE, **(LAYER | {"steps": DRAIN | 3 << 14}))]
+        wrong = instruction(Opcode.CONVOLVE, **(LAYER | {"steps": DRAIN | 3 << 14}))
+        around.program = [wrong, next_image()]
         assert await around.run(ctx) is ErrorCode.ILLEGAL_INSTRUCTION
 
     around.simulate(simulate, bench)

@@ -98,5 +98,6 @@ def test_levels_and_positions_in_the_reference() -> None:
     assert "| `odd8` | 8 | 256 | 1, 3..255 | 1/255 | - | 3: 0:<<0, 1:<<4, 2:<<8 | - |" in text
     assert "| `odd3` | 3 | 8 | 1, 3..7 | 1/7 | 2: 0:<<0, 0:<<0 | 1: 0:<<0 | 2: " in text
     assert "4+√2, 4√2, 6" not in text, "long lists are abbreviated"
+    assert "| `odd2` | 1 + 1; 2 + 2 | 2; 4 | 1 + 1; 2 + 2 |" in text
     assert "| 358:295 | `steps` | 64 |" in text
     assert "| `0x38` | `cycles_low` | read |" in text

@@ -46,7 +46,7 @@ from tritone.spec.isa import (
 )
 from tritone.spec.level import Level
 from tritone.spec.machine import BEAT_BITS, PRESETS, ArrayKind, MachineConfig
-from tritone.spec.packing import TERMS, Packing
+from tritone.spec.packing import TERMS, Packing, choose_packing, find_terms
 from tritone.spec.pass_plan import TABLE_ENTRIES
 from tritone.spec.program import CONTAINER_BYTES, CONTAINER_OFFSETS, CONTAINER_VERSION, MAGIC
 from tritone.spec.record import Record
@@ -80,6 +80,8 @@ _ENUMS: tuple[type[IntEnum], ...] = (
 _FLAGS = (Control, Status)
 
 # More magnitudes than this are abbreviated.
+_LONG_WALK = 36  # whole memory words in every form
+
 _MANY = 16
 
 
@@ -128,6 +130,19 @@ def _plan(book: Codebook, array: ArrayKind) -> str:
     return f"{len(passes)}: " + ", ".join(f"{each.plane}:<<{each.shift}" for each in passes)
 
 
+def _packed(book: Codebook, array: ArrayKind) -> str:
+    """Return the bits that a weight takes in each pass where packing makes it fewer."""
+    if not book.runs(array):
+        return ""
+    used = [code for code, level in enumerate(book.levels) if level is not None]
+    terms = find_terms(book.plan(array), used)
+    forms = [choose_packing(terms, _LONG_WALK, idle=idle)[0] for idle in (False, True)]
+    if not any(map(any, forms)):
+        return ""
+    texts = (" + ".join(str(each.bits) for each in form) for form in forms)
+    return "; ".join(dict.fromkeys(texts))
+
+
 def _codebooks() -> list[str]:
     head = ("name", "bits", "levels", "magnitudes", "in units of")
     rows = [
@@ -149,6 +164,11 @@ def _codebooks() -> list[str]:
         if book.runs(array)
         for index, each in enumerate(book.plan(array).passes)
     ]
+    packed = [
+        (f"`{book.name}`", *(_packed(book, array) for array in ArrayKind))
+        for book in CATALOG.values()
+        if any(_packed(book, array) for array in ArrayKind)
+    ]
     return [
         "## Codebooks",
         "",
@@ -168,6 +188,10 @@ def _codebooks() -> list[str]:
         "(hexadecimal, entry 0 first):",
         "",
         *_table(("codebook", "array", "pass", "table"), tables),
+        "Packed weights: the bits of each pass in long walks, behind a semicolon where lanes are",
+        "idle. All others take 4.",
+        "",
+        *_table(("codebook", *(f"bits on `{array}`" for array in ArrayKind)), packed),
     ]
 
 
