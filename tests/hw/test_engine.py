@@ -223,6 +223,12 @@ def test_packed_integers() -> None:
     run(replace(UNIFORM, name="packed-uniform", packing=True), cases)
 
 
+def test_packed_weights_on_an_adaptive_machine() -> None:
+    """Its reader takes a cycle more, so weights are asked for a cycle later."""
+    case = "binary in pairs, with lanes that add nothing"
+    run(replace(ADAPTIVE, name="packed-asq", packing=True), {case: PACKED_CASES[case]})
+
+
 @pytest.mark.parametrize("shape", [UNIFORM, POT, HALF_UNIFORM], ids=lambda shape: shape.name)
 def test_layers_on_one_rail(shape: MachineConfig) -> None:
     """Weights of one nibble and of two, shortcuts and pools; the latency is the array's own."""
