@@ -21,6 +21,7 @@ from tritone.qat.evaluate import BATCH
 from tritone.qat.exact import ExactModel
 from tritone.qat.freeze import freeze
 from tritone.qat.frozen import FrozenConvolution, FrozenModel
+from tritone.qat.memory import keep_freed_memory
 from tritone.qat.modules import INPUT, QuantizedModel
 from tritone.qat.recipe import parse_recipe
 from tritone.qat.train import RECIPE, initial_model
@@ -124,6 +125,7 @@ def export_run(
     trained.load_state_dict(checkpoint.model)
     # As in training: the step of the logits comes from float sums.
     train_images = torch.from_numpy(dataset.train_images)
+    keep_freed_memory()
     with deterministic(recipe.threads):
         if static_steps:
             _fix_steps(run, model, train_images)
