@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from amaranth.sim import Simulator
 
 from tritone.spec.machine import preset
 from tritone_hw.code_unpacker import CodeUnpacker
+from tritone_hw.emit import convert
+from tritone_hw.engine import Engine
 
 SHAPE = preset("tiny-packed")
 LANES = SHAPE.rows * SHAPE.columns
@@ -72,3 +75,11 @@ def test_every_nibble_in_every_form() -> None:
 def test_machine_is_checked() -> None:
     with pytest.raises(TypeError, match=r"^Machine must be a MachineConfig, not 1$"):
         CodeUnpacker(1)
+
+
+@pytest.mark.parametrize("packing", [False, True])
+def test_other_machines_have_none(packing: bool) -> None:
+    """Neither it nor a memory of terms."""
+    text = convert(Engine(replace(preset("tiny"), packing=packing)), "engine")
+    for part in ("code_unpacker", "terms_memory"):
+        assert (f"engine.{part}" in text) == packing, part
