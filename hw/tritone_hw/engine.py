@@ -34,6 +34,9 @@ from tritone_hw.write_back import WriteBack, destination_layout
 
 __all__ = ["Engine"]
 
+# Of a word of weights, those that share an address register: up to 16 block memories of 18 Kbit.
+_SLICE_BEATS = 4
+
 
 class Engine(wiring.Component):
     """Step generator, memories, readers, array, pool, requantiser and write-back, wired.
@@ -118,7 +121,7 @@ class Engine(wiring.Component):
     ) -> Value:
         """Add a loadable memory; return the word at the address of ``latency`` cycles ago."""
         name = which.name.lower()
-        delay = DelayLine(len(memory.address), latency - memory.LATENCY)
+        delay = DelayLine(len(memory.address), latency - memory.latency)
         m.submodules[f"{name}_memory"] = memory
         m.submodules[f"{name}_address"] = delay
         m.d.comb += [
@@ -134,18 +137,20 @@ class Engine(wiring.Component):
     def _weights(self, m: Module, generator: StepGenerator, terms: Value) -> Value:
         """Add the memory of weights and what unpacks them; return those of the array's step."""
         machine = self._machine
-        memory = LoadableMemory(machine.weight_word_bits, machine.weight_words)
+        memory = LoadableMemory(
+            machine.weight_word_bits, machine.weight_words, slice_beats=_SLICE_BEATS
+        )
         latency = self._reader.latency + Array.WEIGHTS_AFTER - generator.WEIGHT_LATENCY
         if not machine.packing:
             return self._memory(m, MemoryId.WEIGHT, memory, generator.weight, latency)
         unpacker = CodeUnpacker(machine)
-        # It is told what to take in the cycle in which memory is asked for the word.
+        # It is told what to take in the cycle before the one in which the word is there.
         ahead = latency - CodeUnpacker.LATENCY
-        word = self._memory(m, MemoryId.WEIGHT, memory, generator.weight, ahead + memory.LATENCY)
+        word = self._memory(m, MemoryId.WEIGHT, memory, generator.weight, ahead + 1)
         m.submodules.code_unpacker = unpacker
         m.submodules.weight_part = part = DelayLine(WEIGHT_PART, ahead)
         words = LoadableMemory(TERMS.bits, TERM_WORDS)
-        found = self._memory(m, MemoryId.TERMS, words, terms, words.LATENCY)
+        found = self._memory(m, MemoryId.TERMS, words, terms, words.latency)
         planes = View(PLANES_TERMS, found[: PLANES_TERMS.size])
         m.d.comb += [
             part.input.eq(generator.part),
@@ -249,12 +254,9 @@ class Engine(wiring.Component):
             shortcuts.words.eq(features.line_words),
             requantizer.shortcut.eq(shortcuts.codes),
         ]
+        words = LoadableMemory(machine.parameter_word_bits, machine.parameter_words)
         parameters = self._memory(
-            m,
-            MemoryId.PARAMETER,
-            LoadableMemory(machine.parameter_word_bits, machine.parameter_words),
-            requantizer.parameter_address,
-            LoadableMemory.LATENCY,
+            m, MemoryId.PARAMETER, words, requantizer.parameter_address, words.latency
         )
 
         # From codes to memory.

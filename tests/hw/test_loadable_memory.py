@@ -12,16 +12,30 @@ from tritone.spec.machine import BEAT_BITS
 from tritone_hw.loadable_memory import LoadableMemory
 
 
-@pytest.mark.parametrize(("word_bits", "depth"), [(64, 4), (128, 8), (256, 16)])
-def test_words_are_the_beats_that_were_written(word_bits: int, depth: int) -> None:
+@pytest.mark.parametrize(
+    ("word_bits", "depth", "slice_beats", "latency"),
+    [
+        (64, 4, None, 1),
+        (128, 8, None, 1),
+        (256, 16, None, 1),
+        (64, 4, 4, 2),
+        (256, 8, 2, 2),
+        (320, 8, 2, 2),
+    ],
+)
+def test_words_are_the_beats_that_were_written(
+    word_bits: int, depth: int, slice_beats: int | None, latency: int
+) -> None:
     """Beats of words in random order, with gaps, while other words are read each cycle."""
-    dut = LoadableMemory(word_bits, depth)
+    dut = LoadableMemory(word_bits, depth, slice_beats)
+    assert dut.latency == latency
     rng = random.Random(word_bits)
     beats = word_bits // BEAT_BITS
     model = [0] * depth
 
     async def bench(ctx) -> None:
-        expected = None
+        # A beat is written by the end of the cycle in which its word may be asked for.
+        expected = [None] * latency
         for _ in range(40 * depth):
             address, beat = rng.randrange(depth), rng.randrange(beats)
             data, valid = rng.getrandbits(BEAT_BITS), rng.random() < 0.7
@@ -38,9 +52,9 @@ def test_words_are_the_beats_that_were_written(word_bits: int, depth: int) -> No
                 },
             )
             ctx.set(dut.address, asked)
-            if expected is not None:
-                assert ctx.get(dut.word) == expected
-            expected = model[asked]
+            if expected[0] is not None:
+                assert ctx.get(dut.word) == expected[0]
+            expected = [*expected[1:], model[asked]]
             if valid:
                 model[address] &= ~(((1 << BEAT_BITS) - 1) << beat * BEAT_BITS)
                 model[address] |= data << beat * BEAT_BITS
@@ -48,7 +62,7 @@ def test_words_are_the_beats_that_were_written(word_bits: int, depth: int) -> No
         ctx.set(dut.write.valid, 0)
         for address, word in enumerate(model):
             ctx.set(dut.address, address)
-            for _ in range(LoadableMemory.LATENCY):
+            for _ in range(latency):
                 await ctx.tick()
             assert ctx.get(dut.word) == word
 
@@ -75,3 +89,15 @@ def test_arguments_are_checked(
 ) -> None:
     with pytest.raises(error, match=message):
         LoadableMemory(word_bits, depth)
+
+
+@pytest.mark.parametrize(
+    ("slice_beats", "error", "message"),
+    [
+        ("4", TypeError, r"^Slice must be an integer, not '4'$"),
+        (0, ValueError, r"^Slice must be a positive number of beats, not 0$"),
+    ],
+)
+def test_slices_are_checked(slice_beats: object, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        LoadableMemory(64, 4, slice_beats)
