@@ -137,9 +137,9 @@ class Engine(wiring.Component):
     def _weights(self, m: Module, generator: StepGenerator, terms: Value) -> Value:
         """Add the memory of weights and what unpacks them; return those of the array's step."""
         machine = self._machine
-        memory = LoadableMemory(
-            machine.weight_word_bits, machine.weight_words, slice_beats=_SLICE_BEATS
-        )
+        # The unpacker takes the cycle that the slices' registers would.
+        slice_beats = None if machine.packing else _SLICE_BEATS
+        memory = LoadableMemory(machine.weight_word_bits, machine.weight_words, slice_beats)
         latency = self._reader.latency + Array.WEIGHTS_AFTER - generator.WEIGHT_LATENCY
         if not machine.packing:
             return self._memory(m, MemoryId.WEIGHT, memory, generator.weight, latency)
