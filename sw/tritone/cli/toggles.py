@@ -63,6 +63,7 @@ def measure(run: Path, images: int, build: Path, watch: Callable[[str], None]) -
     blocks: Counter[str] = Counter()
     for path, toggles in found.registers.items():
         blocks[block_of(path)] += toggles
+    toggles = round(sum(blocks.values()))
     macs = sum(network.macs(node) for node in network.nodes)
     row: Row = {
         "network": network.name,
@@ -72,8 +73,8 @@ def measure(run: Path, images: int, build: Path, watch: Callable[[str], None]) -
         "images": found.images,
         "cycles_per_image": found.cycles,
         **{name: round(blocks[name]) for name in BLOCKS},
-        "toggles": round(sum(blocks.values())),
-        "toggles_per_mac": round(round(sum(blocks.values())) / macs, 3),
+        "toggles": toggles,
+        "toggles_per_mac": round(toggles / macs, 3),
     }
     write_json(run / "toggles.json", row)
     return row
