@@ -10,18 +10,46 @@ from amaranth.hdl import Cat, Module, Signal, Value
 
 from tritone_hw.platform.portable import Operand, PortableForm, Sum
 
-__all__ = ["Word", "accumulate", "add_shifted", "add_tree"]
+__all__ = ["Word", "accumulate", "add_shifted", "add_tree", "flippable_words"]
 
 # A number for each field; the fields of words that are added lie in one carry chain.
 Word = tuple[Operand, ...]
 
 
+def flippable_words(form: PortableForm, count: int) -> list[bool]:
+    """Return which of ``count`` words without masks a tree takes with a ``flip``.
+
+    One that the first level leaves alone takes the place that it has in the next one.
+    """
+    if count < form.OPERANDS:
+        return [False] * count
+    sizes = [min(form.OPERANDS, count - first) for first in range(0, count, form.OPERANDS)]
+    found = [number >= size - form.flips(size) for size in sizes for number in range(size)]
+    if sizes[-1] == 1:
+        found[-1] = flippable_words(form, len(sizes))[-1]
+    return found
+
+
+def _wait(m: Module, form: PortableForm, word: Word, name: str) -> Word:
+    """Return a register of a word without masks."""
+    return tuple(
+        replace(
+            each,
+            value=form.copy(m, each.value, f"{name}_{number}"),
+            flip=None if each.flip is None else form.copy(m, each.flip, f"{name}_flip{number}"),
+        )
+        for number, each in enumerate(word)
+    )
+
+
 def _add_words(m: Module, form: PortableForm, words: Sequence[Word], name: str) -> Word:
     """Return a register of the sum of the words, field by field; ``name`` is its own."""
+    if len(words) == 1:
+        return _wait(m, form, words[0], name)
     fields = list(zip(*words, strict=True))
     mosts = [sum(each.most for each in field) for field in fields]
     sums = [Sum(field, most.bit_length()) for field, most in zip(fields, mosts, strict=True)]
-    values = form.add(m, sums) if len(words) > 1 else [field[0].value for field in fields]
+    values = form.add(m, sums)
     registers = [
         Signal(each.bits, name=f"{name}_{number}", reset_less=True)
         for number, each in enumerate(sums)
@@ -36,14 +64,16 @@ def add_tree(
     """Return what ``levels`` levels of adders, a register each, leave of ``2**levels`` words.
 
     That is one word, or two where adders take three, unless it must be a ``single`` one. Words may
-    have masks: the first level takes two at once, which leaves room for these. What a family adds
-    in fewer levels waits, so that all families have the same latency.
+    have masks: the first level takes two at once then, which leaves room for these; or flips as
+    ``flippable_words`` says. What a family adds in fewer levels waits, so that all families have
+    the same latency.
     """
     words = list(words)
+    masked = any(each.mask is not None for word in words for each in word)
     for level in range(levels):
         at_once = 1
         if len(words) >= form.OPERANDS:
-            at_once = form.OPERANDS if level else 2
+            at_once = 2 if masked and level == 0 else form.OPERANDS
         elif single:
             at_once = 2
         groups = [words[index : index + at_once] for index in range(0, len(words), at_once)]

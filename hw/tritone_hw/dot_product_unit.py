@@ -3,33 +3,29 @@
 
 from __future__ import annotations
 
-from amaranth import Cat, Module, Signal, Value
+from amaranth import Module, Value
 from amaranth.lib import wiring
 from amaranth.lib.data import ArrayLayout, StructLayout, View
 from amaranth.lib.wiring import In, Out
 
 from tritone.spec.array_code import TERM_CODE
 from tritone.spec.fixed import NIBBLE_BITS
-from tritone_hw.adder_tree import accumulate, add_tree
+from tritone_hw.adder_tree import accumulate, add_tree, flippable_words
 from tritone_hw.layout import record_layout
-from tritone_hw.platform.portable import Operand
+from tritone_hw.platform.portable import Rail
 from tritone_hw.platform.target import form_for
 
 __all__ = ["CONTROL", "DotProductUnit"]
 
-# A term, decoded: what to shift by, whether the even rail leaves it out, whether the odd one takes
-# it, whether it is negative.
-CONTROL = StructLayout({"shift": 2, "not_even": 1, "odd": 1, "sign": 1})
+# A term, decoded: what to shift by, whether the even rail and whether the odd one leaves it out,
+# whether it is negative.
+CONTROL = StructLayout({"shift": 2, "not_even": 1, "not_odd": 1, "sign": 1})
 
 _TERM = record_layout(TERM_CODE)
 _SHIFT_MAX = next(field.high for field in TERM_CODE.fields if field.name == "shift")
 # Bits of a term; a shift on the odd rail is one less at most.
 _EVEN_TERM_BITS = NIBBLE_BITS + _SHIFT_MAX
 _ODD_TERM_BITS = _EVEN_TERM_BITS - 1
-
-
-def _most(bits: int) -> int:
-    return (1 << bits) - 1
 
 
 class DotProductUnit(wiring.Component):
@@ -73,7 +69,7 @@ class DotProductUnit(wiring.Component):
             "sign": term.sign,
             "not_even": term.odd,
             # Odd with the largest shift adds nothing.
-            "odd": term.odd & ~term.shift.all(),
+            "not_odd": ~term.odd | term.shift.all(),
         }
 
     def __init__(self, rows: int, even_bits: int, odd_bits: int) -> None:
@@ -113,23 +109,16 @@ class DotProductUnit(wiring.Component):
 
         form = form_for(platform)
 
-        # Masks travel beside the terms and are applied in the first adders, which absorb them.
-        not_even = Signal(self._rows, reset_less=True)
-        odd_masks = Signal(self._rows, reset_less=True)
-        m.d.sync += [
-            not_even.eq(Cat(control.not_even for control in self.controls)),
-            odd_masks.eq(Cat(control.odd for control in self.controls)),
-        ]
         words = []
-        for row, control in enumerate(self.controls):
-            term = Signal(_EVEN_TERM_BITS, name=f"term{row}", reset_less=True)
-            m.d.sync += term.eq(form.shift(m, self.activations[row], control.shift, control.sign))
-            words.append(
-                (
-                    Operand(term, _most(_EVEN_TERM_BITS), not_even[row], on=0),
-                    Operand(term[:_ODD_TERM_BITS], _most(_ODD_TERM_BITS), odd_masks[row]),
-                )
+        for row, flippable in enumerate(flippable_words(form, self._rows)):
+            control = self.controls[row]
+            sign, flip = (None, control.sign) if flippable else (control.sign, None)
+            term = form.shift(m, self.activations[row], control.shift, sign)
+            rails = (
+                Rail(_EVEN_TERM_BITS, control.not_even),
+                Rail(_ODD_TERM_BITS, control.not_odd),
             )
+            words.append(form.hold(m, term, rails, f"term{row}", flip))
 
         words = add_tree(m, form, words, self._levels)
         accumulators = (self.even, self.odd)

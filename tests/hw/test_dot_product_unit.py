@@ -13,7 +13,7 @@ from tritone_hw.dot_product_unit import CONTROL, DotProductUnit
 
 EVEN_BITS, ODD_BITS = 20, 19
 CONTROLS = [
-    {"shift": shift, "not_even": not_even, "odd": odd, "sign": sign}
+    {"shift": shift, "not_even": not_even, "not_odd": 1 - odd, "sign": sign}
     for sign in range(2)
     for not_even, odd in ((1, 0), (0, 0), (1, 1))
     for shift in range(4 - odd)
@@ -25,7 +25,7 @@ def contribution(nibble: int, control: dict[str, int]) -> tuple[int, int]:
     product = nibble * 2 ** control["shift"]
     if not control["not_even"]:
         return (127 - product if control["sign"] else product), 0
-    if control["odd"]:
+    if not control["not_odd"]:
         return 0, (63 - product if control["sign"] else product)
     return 0, 0
 
@@ -79,7 +79,7 @@ def random_steps(rng: random.Random, rows: int, count: int) -> Iterator[Step]:
 @pytest.mark.parametrize("lane", [0, 1])
 def test_every_nibble_and_control(lane: int) -> None:
     """A single row adds exactly its term or its complement, and nothing to the other rail."""
-    nothing = dict.fromkeys(CONTROL.members, 0) | {"not_even": 1}
+    nothing = dict.fromkeys(CONTROL.members, 0) | {"not_even": 1, "not_odd": 1}
     steps: list[Step] = []
     for nibble in range(16):
         for control in CONTROLS:
@@ -99,7 +99,7 @@ def test_random_steps(rows: int, count: int) -> None:
 @pytest.mark.parametrize("rail", ["even", "odd"])
 def test_largest_sums_wrap_alone(rail: str) -> None:
     """The largest terms of all rows fill their rail, wrap there, and never reach the other one."""
-    control = {"shift": 0, "odd": rail == "odd", "not_even": rail == "odd", "sign": 1}
+    control = {"shift": 0, "not_odd": rail == "even", "not_even": rail == "odd", "sign": 1}
     # 8 rows of 127 (63) reach 2**20 (2**19) within 1041 steps.
     steps: list[Step] = [(True, False, [0] * 8, [control] * 8)] * 1045
     check(DotProductUnit(8, EVEN_BITS, ODD_BITS), steps)

@@ -66,8 +66,9 @@ class Ecp5Form(PortableForm):
     with cells; ``carry_trim`` takes them away.
     """
 
-    def shift(self, m: Module, activation: Value, shift: Value, sign: Value) -> Value:
+    def shift(self, m: Module, activation: Value, shift: Value, sign: Value | None) -> Value:
         bits = len(activation)
+        sign = _ZERO if sign is None else sign
         low, high = shift[0], shift[1]
 
         def tap(index: int) -> Value:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from amaranth.hdl import Cat, Const, Module, Signal, Value
 
-__all__ = ["Operand", "PortableForm", "Sum"]
+__all__ = ["Operand", "PortableForm", "Rail", "Sum"]
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class Operand:
     value : the number.
     most : what is added is no more than that.
     mask, on : bit that lets it through, and at which value.
+    flip : bit at which all bits of ``value`` are inverted; there is no mask then.
     inverted : all bits of ``value`` are inverted first; of a sum's operands at most one.
     shift : places that it is shifted up by, last.
     """
@@ -28,6 +29,7 @@ class Operand:
     most: int
     mask: Value | None = None
     on: int = 1
+    flip: Value | None = None
     inverted: bool = False
     shift: int = 0
 
@@ -44,19 +46,35 @@ class Operand:
         """Return what ``value`` has for that place, 0 if there is nothing."""
         return self.value[index - self.shift] if self.present(index) else Const(0, 1)
 
-    def added(self, index: int, bit: int, mask: int) -> int:
-        """Return what is added at that place, given ``bit(index)`` and the mask, 0 or 1."""
-        through = self.mask is None or mask == self.on
-        return int(self.present(index) and through and bit != self.inverted)
+    @property
+    def control(self) -> Value | None:
+        """The bit that decides on what is added: mask or flip."""
+        return self.flip if self.mask is None else self.mask
+
+    def added(self, index: int, bit: int, control: int) -> int:
+        """Return what is added at that place, given ``bit(index)`` and the control, 0 or 1."""
+        through = self.mask is None or control == self.on
+        flipped = self.inverted ^ (self.flip is not None and control)
+        return int(self.present(index) and through and bit != flipped)
 
     @property
     def effective(self) -> Value:
         """The number that is added."""
         value = ~self.value if self.inverted else self.value
+        if self.flip is not None:
+            value ^= self.flip.replicate(len(self.value))
         if self.mask is not None:
             mask = self.mask if self.on else ~self.mask
             value &= mask.replicate(len(self.value))
         return Cat(Const(0, self.shift), value[: len(self.value)])
+
+
+@dataclass(frozen=True)
+class Rail:
+    """Low bits of a term, as many as the rail has, or nothing where the bit ``off`` is 1."""
+
+    bits: int
+    off: Value
 
 
 @dataclass(frozen=True)
@@ -84,11 +102,40 @@ class PortableForm:
 
     OPERANDS = 2
 
-    def shift(self, m: Module, activation: Value, shift: Value, sign: Value) -> Value:
+    def shift(self, m: Module, activation: Value, shift: Value, sign: Value | None) -> Value:
         """Return ``activation << shift``, shift 0..3, all bits inverted if ``sign``."""
         bits = len(activation) + 3
+        if sign is None:
+            return (activation << shift)[:bits]
         # The complement shares a LUT with the shifter's second multiplexer: it costs nothing.
         return ((activation << shift) ^ sign.replicate(bits))[:bits]
+
+    def flips(self, operands: int) -> int:
+        """Return how many of the last operands of a sum of ``operands`` may have a ``flip``.
+
+        Those of the first adders, whose masks are in ``hold``.
+        """
+        return 0
+
+    def hold(
+        self, m: Module, term: Value, rails: Sequence[Rail], name: str, flip: Value | None
+    ) -> tuple[Operand, ...]:
+        """Return what a term adds to each rail, from the next cycle on.
+
+        Parameters
+        ----------
+        flip : bit at which it adds the complement in the rail's bits, unless it is off; only where
+            ``flips`` says so.
+        """
+        assert flip is None
+        # Masks travel beside the term and are applied in the first adders, which absorb them.
+        value = Signal(len(term), name=name, reset_less=True)
+        off = Signal(len(rails), name=f"{name}_off", reset_less=True)
+        m.d.sync += [value.eq(term), off.eq(Cat(rail.off for rail in rails))]
+        return tuple(
+            Operand(value[: rail.bits], (1 << rail.bits) - 1, mask, on=0)
+            for rail, mask in zip(rails, off, strict=True)
+        )
 
     def add(self, m: Module, sums: Sequence[Sum]) -> list[Value]:
         """Return the sums, made in a carry chain for all of them.

@@ -18,7 +18,7 @@ from tritone_hw.comparison.arrays import ARRAYS, ComparedArray
 from tritone_hw.platform.array_probe import ArrayProbe
 from tritone_hw.synthesis.blocks import cells
 from tritone_hw.synthesis.flow import map_component
-from tritone_hw.synthesis.lut_pairs import lut_pairs
+from tritone_hw.synthesis.lut_pairs import lut_pairs, route_throughs
 from tritone_hw.synthesis.placement import PLACERS, Placement, Router, place
 from tritone_hw.synthesis.script import NETLIST, STATISTICS
 from tritone_hw.synthesis.tools import YOSYS
@@ -36,7 +36,7 @@ class ArrayArea:
     ----------
     name, compared, shape, device : which array, of how many rows, columns and pixels, on what.
     sites, ff : of all, the shift register and the tree of parities too, as mapped; on the 7 series
-        lookup tables in pairs (``lut_pairs``).
+        lookup tables in pairs, and those that a carry chain takes to be reached (``lut_pairs``).
     kinds : cells by their kind, as mapped.
     mapping_seconds : of yosys.
     placements : one for each seed; none where the device has an area only.
@@ -81,7 +81,8 @@ def measure_array(
     statistics = json.loads((mapped.folder / STATISTICS).read_text())
     sites = sum(area.sites for area in mapped.blocks.values())
     if target.family is Family.XC7:
-        sites -= lut_pairs(json.loads((mapped.folder / NETLIST).read_text()), "top")
+        netlist = json.loads((mapped.folder / NETLIST).read_text())
+        sites += route_throughs(netlist, "top") - lut_pairs(netlist, "top")
     return ArrayArea(
         name=name,
         compared=compared,

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pairs of functions that share a lookup table of the 7 series.
+"""Lookup tables of the 7 series that a device would take, as against those that yosys counts.
 
 A LUT6 has two outputs of the same five inputs. Vivado puts two functions into one, yosys does not:
-its count says more than a device would. This one pairs them as they come, so it is an estimate.
+its count says more than a device would. What selects in a carry chain comes out of the LUT6 beside
+it, and where no function does that, the signal takes that LUT6 to pass: yosys does not count these.
+Functions are paired as they come, so it is an estimate.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import Any
 
-__all__ = ["lut_pairs"]
+__all__ = ["lut_pairs", "route_throughs"]
 
 _SHARED_INPUTS = 5
 # A net of more readers is no reason for a pair: looking through all of them would take long.
@@ -73,3 +75,30 @@ def lut_pairs(netlist: dict[str, Any], top: str) -> int:
                 pairs += 1
                 break
     return pairs
+
+
+def route_throughs(netlist: dict[str, Any], top: str) -> int:
+    """Return how many LUT6 only pass a signal on into the carry chain of a flat module.
+
+    Those beside a select that is neither constant nor the O6 of a LUT that selects nothing else.
+
+    Parameters
+    ----------
+    netlist : JSON as yosys writes it.
+    top : name of the module.
+    """
+    cells = netlist["modules"][top]["cells"].values()
+    functions = set()
+    for cell in cells:
+        if cell["type"] == "LUT6_2":
+            functions.update(cell["connections"]["O6"])
+        elif cell["type"] == "INV" or (cell["type"].startswith("LUT") and cell["type"] != "LUT6_2"):
+            functions.update(cell["connections"]["O"])
+    found = 0
+    for cell in cells:
+        if cell["type"] == "CARRY4":
+            for bit in cell["connections"]["S"]:
+                if isinstance(bit, int):
+                    found += bit not in functions
+                    functions.discard(bit)
+    return found

