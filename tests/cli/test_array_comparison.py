@@ -26,7 +26,7 @@ ROWS = [
     row("post 16x8x1", "post4", 33.0, fmax_mhz=230.0),
     row("post 16x8x1", "post4", 32.0, fmax_mhz=250.0),
     row("post 16x8x1", "post4", 34.0, fmax_mhz=234.0),
-    row("post 16x8x1", "post4", 20.0, device="xc7-7z020"),
+    row("post 16x8x1", "post4", 20.0, device="xc7-7z020", ff=384),
     row("plane 16x8x1", "int4", 27.5, fmax_mhz=200.0),
     row("plane 16x8x1", "int4", 22.0, device="xc7-7z020"),
     row("FINN", "int W4A4", 26.3, device="xc7"),
@@ -46,7 +46,8 @@ def test_figures() -> None:
     plane, post = compare_arrays(ROWS, trained)
     assert (plane.machine, plane.sites, plane.luts) == ("plane 16x8x1", (27.5,), 22.0)
     assert (plane.top1, plane.epochs) == (None, None)
-    assert (post.mean_sites, post.median_clock, post.luts, post.ff) == (33.0, 234.0, 20.0, 2.0)
+    assert (post.mean_sites, post.median_clock, post.ff) == (33.0, 234.0, 2.0)
+    assert (post.luts, post.mapped_ff) == (20.0, 3.0)
     assert (post.top1, post.epochs) == (91.5, 12)
     assert not is_compared(ROWS[-1])
 
@@ -55,11 +56,11 @@ def test_the_page_says_which_is_smaller() -> None:
     """On one family the planes are, on the other nothing is."""
     lines = comparison_lines(compare_arrays(ROWS, []))
     assert (
-        "| plane 16x8x1 | int4 | 27.50 | 0.83 | 200 / 200 / 200 | 22.00 | 1.10 | 2.00 | - |"
+        "| plane 16x8x1 | int4 | 27.50 | 0.83 | 2.00 | 200 / 200 / 200 | 22.00 | 1.10 | 2.00 | - |"
         in lines
     )
     assert (
-        "| post 16x8x1 | post4 | 33.00 | 1.00 | 230 / 234 / 250 | 20.00 | 1.00 | 2.00 | - |"
+        "| post 16x8x1 | post4 | 33.00 | 1.00 | 2.00 | 230 / 234 / 250 | 20.00 | 1.00 | 3.00 | - |"
         in lines
     )
     assert lines[-3:] == [

@@ -35,8 +35,8 @@ class ArrayFigures:
     machine, codebook : which array, of which weights.
     sites, clocks : lookup tables of 4 inputs for each multiply-accumulate a cycle, and MHz, each
         placement on ECP5.
-    luts : lookup tables of 6 inputs, likewise, mapped to the 7 series.
-    ff : flip-flops for each multiply-accumulate a cycle.
+    ff : flip-flops there, likewise.
+    luts, mapped_ff : lookup tables of 6 inputs and flip-flops, likewise, mapped to the 7 series.
     top1 : %, mean of the seeds; None where nothing is trained.
     epochs : of that training.
     """
@@ -45,8 +45,9 @@ class ArrayFigures:
     codebook: str
     sites: tuple[float, ...]
     clocks: tuple[float, ...]
-    luts: float | None
     ff: float | None
+    luts: float | None
+    mapped_ff: float | None
     top1: float | None
     epochs: int | None
 
@@ -92,13 +93,19 @@ def compare_arrays(
                 codebook=codebook,
                 sites=tuple(row["sites_per_mac"] for row in placed),
                 clocks=tuple(row["fmax_mhz"] for row in placed),
+                ff=_each(placed, "ff"),
                 luts=mapped[0]["sites_per_mac"] if mapped else None,
-                ff=placed[0]["ff"] / placed[0]["macs_per_cycle"] if placed else None,
+                mapped_ff=_each(mapped, "ff"),
                 top1=top1,
                 epochs=epochs,
             )
         )
     return sorted(found, key=lambda each: (each.mean_sites or 1e9, each.machine))
+
+
+def _each(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    """Return what the first row has for each multiply-accumulate; None: there is no row."""
+    return rows[0][name] / rows[0]["macs_per_cycle"] if rows else None
 
 
 def _top1(codebook: str, trained: Sequence[Mapping[str, Any]]) -> tuple[float | None, int | None]:
@@ -122,14 +129,14 @@ def comparison_lines(arrays: Sequence[ArrayFigures]) -> list[str]:
         "## Arrays of 4-bit weights and activations",
         "",
         "Each between the same shift register and tree of parities, which count, no DSP: lookup",
-        "tables for each multiply-accumulate a cycle, after place and route on ECP5 (speed 6), and",
-        "mapped to the 7 series, two functions to a LUT6 where its inputs allow, and one for each",
-        "signal that has no other way into a carry chain. Clock: lowest, median and highest of the",
-        "placements. Top-1: ResNet-20 on CIFAR-10, all layers but the first and last of that",
-        "codebook, frozen to integers, from cifar10.json.",
+        "tables and flip-flops for each multiply-accumulate a cycle, after place and route on ECP5",
+        "(speed 6), and mapped to the 7 series, two functions to a LUT6 where its inputs allow, and",
+        "one for each signal that has no other way into a carry chain. Clock: lowest, median and",
+        "highest of the placements. Top-1: ResNet-20 on CIFAR-10, all layers but the first and last",
+        "of that codebook, frozen to integers, from cifar10.json.",
         "",
-        "| array | codebook | ECP5 sites | of post | MHz | LUT6 | of post | ff | top-1 |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| array | codebook | ECP5 sites | of post | ff | MHz | LUT6 | of post | ff | top-1 |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     reference = next((each for each in arrays if each.codebook == _REFERENCE), None)
     for each in arrays:
@@ -143,10 +150,11 @@ def comparison_lines(arrays: Sequence[ArrayFigures]) -> list[str]:
             each.codebook,
             _figure(each.mean_sites),
             _ratio(each.mean_sites, reference.mean_sites if reference else None),
+            _figure(each.ff),
             clock,
             _figure(each.luts),
             _ratio(each.luts, reference.luts if reference else None),
-            _figure(each.ff),
+            _figure(each.mapped_ff),
             top1,
         ]
         lines.append("| " + " | ".join(cells) + " |")
