@@ -11,11 +11,12 @@ import pytest
 
 from tritone.cli.bitstream import bitstream
 from tritone.cli.hardware_results import add_synthesis
+from tritone.spec.area import Area
 from tritone.spec.device import device
 from tritone.spec.machine import preset
 from tritone_hw.board.catalog import Board
 from tritone_hw.synthesis import bitstream as flow
-from tritone_hw.synthesis.blocks import WRAPPER, Area
+from tritone_hw.synthesis.blocks import WRAPPER
 from tritone_hw.synthesis.flow import Synthesis
 from tritone_hw.synthesis.placement import Placement
 

@@ -11,9 +11,10 @@ import pytest
 from tritone.cli import peers
 from tritone.cli.app import main
 from tritone.cli.results import read_rows
+from tritone.spec.area import Area
 from tritone.spec.device import Device, device
 from tritone.spec.machine import MachineConfig
-from tritone_hw.synthesis.blocks import WRAPPER, Area
+from tritone_hw.synthesis.blocks import WRAPPER
 from tritone_hw.synthesis.flow import Mapping
 
 

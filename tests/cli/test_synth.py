@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from tritone.cli.synth import synthesis_report
+from tritone.spec.area import Area
 from tritone.spec.device import device
 from tritone.spec.machine import preset
-from tritone_hw.synthesis.blocks import WRAPPER, Area
+from tritone_hw.synthesis.blocks import WRAPPER
 from tritone_hw.synthesis.flow import Synthesis
 from tritone_hw.synthesis.placement import Placement
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from tritone.compiler import compile_network
+from tritone.compiler import compile_network, memory_needs
 from tritone.graph import Network
-from tritone.spec.machine import PRESETS, RequantizerKind, preset
+from tritone.spec.isa import RECORDS, Base, MemoryId, Opcode
+from tritone.spec.machine import MOST_WORDS, PRESETS, MachineConfig, RequantizerKind, preset
+from tritone.spec.program import Program
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
@@ -68,3 +70,58 @@ def test_the_largest_layer_is_accepted(spec: Any, random_network: Callable[..., 
     machine = replace(preset("demo"), feature_words=1024, weight_words=2048)
     program = compile_network(network, machine)
     assert program.metadata["tensors"][0]["macs"] == 4608
+
+
+def loads_in_the_loop(program: Program) -> list[MemoryId]:
+    """Return the memories that are filled again for each image."""
+    decoded = [
+        (Opcode(word & 15), RECORDS[Opcode(word & 15)].unpack(word))
+        for word in program.instruction_words()
+    ]
+    target = next(fields["target"] for opcode, fields in decoded[::-1] if opcode is Opcode.NEXT)
+    return [
+        MemoryId(fields["memory"])
+        for opcode, fields in decoded[target:]
+        if opcode is Opcode.LOAD and fields["source"] == Base.PROGRAM
+    ]
+
+
+def with_words(machine: MachineConfig, words: dict[str, int]) -> MachineConfig:
+    """Return ``machine`` with memories that hold so many words, a power of two at least."""
+    return replace(
+        machine,
+        **{f"{name}_words": max(4, 1 << (need - 1).bit_length()) for name, need in words.items()},
+    )
+
+
+def test_memories_of_what_is_needed_hold_a_network(
+    spec: Any, random_network: Callable[..., Network]
+) -> None:
+    """With them nothing is loaded again; with half as many weights or parameters something is."""
+    layers = [spec(out=8, kernel=(3, 3)), spec(out=16), spec(out=10, kernel=(4, 4), wide=True)]
+    network = random_network((1, 8, 8), layers)
+    machine = replace(preset("tiny"), instruction_words=MOST_WORDS)
+    needs = memory_needs(network, machine)
+    words = {"feature": needs.feature, "weight": needs.weight, "parameter": needs.parameter}
+    assert loads_in_the_loop(compile_network(network, with_words(machine, words))) == []
+    for name, memory in (("weight", MemoryId.WEIGHT), ("parameter", MemoryId.PARAMETER)):
+        less = with_words(machine, words)
+        held = getattr(less, f"{name}_words")
+        half = replace(less, **{f"{name}_words": held // 2})
+        assert memory in loads_in_the_loop(compile_network(network, half))
+
+
+def test_what_is_needed_does_not_depend_on_what_is_there(
+    spec: Any, random_network: Callable[..., Network]
+) -> None:
+    """Whatever the machine's memories are, the instructions are those of a program that fits."""
+    network = random_network((1, 8, 8), [spec(out=8), spec(out=10, kernel=(6, 6), wide=True)])
+    small = replace(preset("tiny"), feature_words=4, weight_words=4, parameter_words=4)
+    needs = memory_needs(network, small)
+    assert needs == memory_needs(network, preset("tiny"))
+    program = compile_network(network, preset("tiny"))
+    assert needs.instruction == 8 * program.instructions
+    # 10 channels in two groups of 8 columns, behind one of 8; 8 slots each.
+    assert needs.parameter == 8 * (1 + 2)
+    # Channel words of one kernel pixel each: 9 for the first layer, 36 for both groups of the last.
+    assert needs.weight == 9 + 2 * 36 == needs.packed_weight

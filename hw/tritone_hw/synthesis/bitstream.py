@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tritone.spec.area import Area
 from tritone.spec.machine import MachineConfig
 from tritone.spec.storage import write_atomically
 from tritone_hw.board.board_top import ACCELERATOR_PATH, BoardDesign, board_design
 from tritone_hw.board.catalog import Board
-from tritone_hw.synthesis.blocks import Area
 from tritone_hw.synthesis.flow import Synthesis, map_verilog, require_fit
 from tritone_hw.synthesis.placement import (
     PLACERS,

@@ -6,20 +6,21 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
 from typing import Any
 
+from tritone.spec.area import Area
 from tritone.spec.device import Family
 
 __all__ = [
     "ACCELERATOR",
     "BLOCKS",
+    "MODULES",
     "WRAPPER",
-    "Area",
     "block_modules",
     "block_of",
     "cells",
     "count_blocks",
+    "own_area",
 ]
 
 # Where the accelerator stands in the design that is placed.
@@ -47,36 +48,11 @@ _BLOCKS = {
     "registers": "ports",
 }
 
+# The modules that are blocks or parts of one, by that path.
+MODULES = tuple(_BLOCKS)
+
 # The blocks in the order of a table.
 BLOCKS = tuple(dict.fromkeys(_BLOCKS.values()))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Area:
-    """What a block takes; sums are those of the parts.
-
-    Parameters
-    ----------
-    sites : lookup tables, those in carry chains and in small memories included.
-    ff : flip-flops.
-    bram : block memories; halves count as such.
-    dsp : multipliers.
-    spram : large single-port memories.
-    """
-
-    sites: float = 0
-    ff: int = 0
-    bram: float = 0
-    dsp: int = 0
-    spram: int = 0
-
-    def __add__(self, other: Area) -> Area:
-        return Area(
-            **{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
-        )
-
-    def __mul__(self, count: int) -> Area:
-        return Area(**{f.name: getattr(self, f.name) * count for f in fields(self)})
 
 
 # What each kind of cell takes. ECP5: a carry cell is two tables, a RAM of 16 x 4 four and two for
@@ -179,6 +155,23 @@ def count_blocks(
     walk(top, WRAPPER)
     order = [*BLOCKS, WRAPPER]
     return {name: found[name] for name in order if name in found}
+
+
+def own_area(
+    family: Family, statistics: Mapping[str, Any], module: str, apart: Iterable[str]
+) -> Area:
+    """Return what a module takes that was mapped alone, without those in it that stand apart.
+
+    Raises
+    ------
+    ValueError : a kind of cell that is not known, so that nothing is left out of the sum.
+    """
+    left = set(apart)
+    total = Area()
+    for kind, count in cells(statistics, module).items():
+        if kind not in left:
+            total += _cell(family, kind) * count
+    return total
 
 
 def cells(statistics: Mapping[str, Any], top: str) -> Counter[str]:

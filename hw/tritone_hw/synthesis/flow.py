@@ -8,12 +8,13 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from amaranth.lib.wiring import Component
 
-from tritone.spec.device import DEVICES, Device, Family
+from tritone.spec.area import Area, devices_for, lacking
+from tritone.spec.device import Device, Family
 from tritone.spec.machine import MachineConfig
 from tritone.spec.storage import write_json
 from tritone_hw.emit import convert
@@ -23,7 +24,6 @@ from tritone_hw.platform.target import Target
 from tritone_hw.synthesis.blocks import (
     ACCELERATOR,
     WRAPPER,
-    Area,
     block_modules,
     count_blocks,
 )
@@ -31,10 +31,19 @@ from tritone_hw.synthesis.placement import PLACERS, Placement, Router, place
 from tritone_hw.synthesis.script import NETLIST, STATISTICS, yosys_script
 from tritone_hw.synthesis.tools import YOSYS, log_tail, run_tool
 
-__all__ = ["Mapping", "Synthesis", "map_component", "map_verilog", "require_fit", "synthesise"]
+__all__ = [
+    "VERILOG",
+    "Mapping",
+    "Synthesis",
+    "map_component",
+    "map_verilog",
+    "require_fit",
+    "run_mapping",
+    "synthesise",
+]
 
 _TOP = "top"
-_VERILOG = "top.v"
+VERILOG = "top.v"
 _SCRIPT = "script.ys"
 _TARGETS = {Family.ECP5: Target.ECP5, Family.XC7: Target.XC7}
 _MAPPED = "mapped.json"  # written last: a killed run is done again
@@ -214,24 +223,38 @@ def map_verilog(
     version = YOSYS.version()
     modules = block_modules(verilog, accelerator)
     top = accelerator.partition(".")[0]
-    script = yosys_script(device.family, _VERILOG, top, modules, multipliers=multipliers, fast=fast)
+    script = yosys_script(device.family, VERILOG, top, modules, multipliers=multipliers, fast=fast)
     digest = hashlib.sha256(json.dumps([verilog, script, version]).encode()).hexdigest()[:16]
     folder = build / "synth" / "cache" / f"{name}-{device.name}-{digest}"
-    seconds = _map(device.family, folder, verilog, script, watch)
+    seconds = run_mapping(device.family, folder, verilog, script, watch)
     statistics = json.loads((folder / STATISTICS).read_text())
     blocks = count_blocks(device.family, statistics, accelerator, modules)
     return Mapping(folder=folder, blocks=blocks, seconds=seconds)
 
 
-def _map(
+def run_mapping(
     family: Family, folder: Path, verilog: str, script: str, watch: Callable[[str], None]
 ) -> float:
-    """Run yosys unless it has run; return the seconds that it took."""
+    """Run a script in ``folder`` unless that has been done; return the seconds that yosys took.
+
+    Parameters
+    ----------
+    family : whose cells the script maps to.
+    folder : for all that is read and written.
+    verilog : the design, which the script reads from VERILOG.
+    script : by ``yosys_script``.
+    watch : is told the stage, often.
+
+    Raises
+    ------
+    FileNotFoundError : yosys is not installed.
+    RuntimeError : it failed.
+    """
     marker = folder / _MAPPED
     if marker.is_file():
         return float(json.loads(marker.read_text())["seconds"])
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / _VERILOG).write_text(verilog)
+    (folder / VERILOG).write_text(verilog)
     (folder / _SCRIPT).write_text(script)
 
     def follow(line: str) -> None:
@@ -243,7 +266,7 @@ def _map(
     code = run_tool(YOSYS, ("-s", _SCRIPT), folder, log, follow)
     if code:
         raise RuntimeError(f"Yosys must map the design, but ended with {code}: {log_tail(log)}")
-    if family is Family.ECP5:
+    if family is Family.ECP5 and (folder / NETLIST).is_file():
         watch("map: trim the carry chains")
         netlist = json.loads((folder / NETLIST).read_text())
         trim_carries(netlist)
@@ -260,22 +283,15 @@ def require_fit(machine: MachineConfig, device: Device, area: Area) -> None:
     ------
     ValueError : with what is short, and the devices of a family that have enough of it.
     """
-    needs = asdict(area)
-    lacking = [name for name, need in needs.items() if need > getattr(device, name)]
-    if not lacking:
+    short = lacking(area, device)
+    if not short:
         return
-    short = ", ".join(
-        f"{needs[name]:,.0f} {name} (it has {getattr(device, name):,})" for name in lacking
-    )
-    larger = [
-        each.name
-        for each in DEVICES.values()
-        if each.family is device.family
-        and all(need <= getattr(each, name) for name, need in needs.items())
-    ]
+    larger = devices_for(area, device.family)
     remedy = (
         f"{' or '.join(larger)} has enough"
         if larger
         else "take a machine of fewer rows, columns or pixels"
     )
-    raise ValueError(f"Machine {machine.name} must fit {device.name}, not need {short}; {remedy}")
+    raise ValueError(
+        f"Machine {machine.name} must fit {device.name}, not need {', '.join(short)}; {remedy}"
+    )

@@ -13,9 +13,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from tritone.spec.area import Area
 from tritone.spec.device import Device, Family
 from tritone.spec.storage import write_json
-from tritone_hw.synthesis.blocks import Area
 from tritone_hw.synthesis.tools import NEXTPNR_ECP5, NEXTPNR_ICE40, Tool, run_tool
 
 __all__ = ["PLACERS", "Pinout", "Placement", "Router", "place", "placement_stem"]

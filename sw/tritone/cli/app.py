@@ -17,6 +17,7 @@ from typer.main import get_command
 from tritone.cli.bench import bench
 from tritone.cli.board_commands import bitstream_command, run_command
 from tritone.cli.errors import REPORTED, explain
+from tritone.cli.estimate_commands import estimate_command, explore_command
 from tritone.cli.machine_file import load_machine
 from tritone.cli.options import (
     FAILURE,
@@ -46,6 +47,8 @@ app.command("check")(check_command)
 app.command("report")(report_command)
 app.command("bitstream")(bitstream_command)
 app.command("run")(run_command)
+app.command("estimate")(estimate_command)
+app.command("explore")(explore_command)
 
 
 @app.callback()

@@ -181,3 +181,25 @@ def bench_hw_command(
         table = add_comparison(rows, results, command)
         console.print(f"table: {table} {table.with_suffix('.md')}", soft_wrap=True)
     return 0
+
+
+@bench.command("estimate")
+def bench_estimate_command(
+    target: Annotated[str, typer.Option("--target", help="device of the family")] = "ecp5-85k",
+    results: Annotated[
+        Path | None, typer.Option("--results", help="folder of the tables to write the rows to")
+    ] = None,
+) -> None:
+    """Compare estimates with synthesis, on mapped machines that the estimate has not seen."""
+    from tritone.cli.estimator_errors import error_rows, errors_table
+    from tritone.cli.results import write_table
+    from tritone.estimate.sweep_table import read_sweep
+    from tritone.spec.device import device
+
+    rows = error_rows(read_sweep(device(target).family))
+    tables = {}
+    if results:
+        table = results / "estimator.json"
+        write_table(table, rows)
+        tables = {"table": table, "page": table.with_suffix(".md")}
+    Console(highlight=False).print(errors_table(rows, tables))

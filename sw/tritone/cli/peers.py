@@ -127,7 +127,8 @@ def _row(
     mismatches: int,
 ) -> Row:
     """Return a row of the comparison; the serial port of the tools is left out of the area."""
-    from tritone_hw.synthesis.blocks import WRAPPER, Area
+    from tritone.spec.area import Area
+    from tritone_hw.synthesis.blocks import WRAPPER
     from tritone_hw.synthesis.tools import YOSYS
 
     ours = [area for name, area in mapped.blocks.items() if name != WRAPPER]

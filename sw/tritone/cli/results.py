@@ -30,6 +30,7 @@ __all__ = [
     "render_folder",
     "training_row",
     "write_pages",
+    "write_table",
 ]
 
 _TRAINING_KEY = ("setting", "seed")
@@ -92,13 +93,18 @@ def put_row(table: Path, row: Row, key: Sequence[str]) -> None:
         rows[same.index(mine)] = row
     else:
         rows.append(row)
-    write_json(table, rows)
-    _write_page(table, rows)
+    write_table(table, rows)
     if is_training(rows):
         # Their pages tell the accuracy of these networks.
         for other in sorted(table.parent.glob("*.json")):
             if other != table and is_hardware(held := read_rows(other)):
                 _write_page(other, held)
+
+
+def write_table(table: Path, rows: Sequence[Row]) -> None:
+    """Write a table of exactly these rows, and its page."""
+    write_json(table, rows)
+    _write_page(table, rows)
 
 
 def write_pages(results: Path) -> list[Path]:

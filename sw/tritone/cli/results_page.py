@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from tritone.cli.array_comparison import compare_arrays, comparison_lines
+from tritone.cli.block_errors import block_errors
 
 __all__ = [
     "TRAINING",
     "Row",
     "group_settings",
     "has_picture",
+    "is_estimator",
     "is_hardware",
     "is_training",
     "render",
@@ -80,6 +82,12 @@ unit of it: bits of registers, those behind the read ports of memories among the
 an image, in the simulation of the machine's portable Verilog, by block. Wires, what glitches there,
 the clock and the memories themselves are not in it."""
 
+_ESTIMATOR_NOTE = """Machines that were drawn before anything
+was fitted and mapped whole, as `tritone synth` maps them, beside what `tritone estimate` says of
+them, which is fitted to other machines (`python -m tritone_hw.synthesis.area_sweep`). Sites, block
+memories (bram) and multipliers (dsp) of ECP5, without the serial port of the tools. Below, the
+worst error of each block among these machines."""
+
 
 def trained_rows(table: Path) -> list[Row]:
     """Return the rows of trained networks that lie beside a table of hardware."""
@@ -96,6 +104,11 @@ def is_training(rows: Sequence[Mapping[str, Any]]) -> bool:
 def is_hardware(rows: Sequence[Mapping[str, Any]]) -> bool:
     """Return whether the rows are those of synthesised designs."""
     return any("sites_per_mac" in row for row in rows)
+
+
+def is_estimator(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether the rows are those of estimates beside synthesis."""
+    return any("estimated_sites" in row for row in rows)
 
 
 def has_picture(rows: Sequence[Mapping[str, Any]]) -> bool:
@@ -125,6 +138,10 @@ def _cell(name: str, value: Any) -> str:
         return ", ".join(map(str, value))
     if name == "command" or (name == "source" and value.startswith(_COMMANDS)):
         return f"`{value}`"
+    if name.endswith("error_percent"):
+        return f"{value:+.2f}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if name.endswith("utilisation"):
         return f"{100 * value:.2f} %"
     if name.startswith("top1"):
@@ -164,14 +181,27 @@ def render(table: Path, rows: Sequence[Mapping[str, Any]]) -> str:
             note = _NETLIST_NOTE
         elif all("toggles" in row for row in rows):
             note = _TOGGLES_NOTE
+        elif is_estimator(rows):
+            note = _ESTIMATOR_NOTE
         lines += [f"Rendered from {table.name} by `tritone report`. {note}", ""]
         if is_hardware(rows):
             lines += [f"![Sites for each multiply-accumulate a cycle]({table.stem}.svg)", ""]
             lines += comparison_lines(compare_arrays(rows, trained_rows(table)))
             lines += ["## All rows", ""]
-        names = list(dict.fromkeys(name for row in rows for name in row))
+        names = list(dict.fromkeys(name for row in rows for name in row if name != "blocks"))
         lines += _table(names, ([_cell(name, row.get(name)) for name in names] for row in rows))
+        if is_estimator(rows):
+            lines += ["", *_block_errors(rows)]
     return "\n".join([*lines, ""])
+
+
+def _block_errors(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the table of the worst error of each block among estimated machines."""
+    worst = [
+        [name, f"{share:+.1f}", f"{sites:+.0f}", machine]
+        for name, share, sites, machine in block_errors(rows)
+    ]
+    return _table(("block", "worst_error_percent", "sites", "machine"), worst)
 
 
 def _training_page(table: Path, rows: Sequence[Mapping[str, Any]]) -> list[str]:

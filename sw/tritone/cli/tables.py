@@ -11,6 +11,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from tritone.cli.table_forms import grid, pairs
 from tritone.compiler import describe
 from tritone.graph import Convolution, Network, PoolKind
 from tritone.spec.machine import MachineConfig
@@ -43,26 +44,6 @@ _TOP1 = ("top1_fp32", "top1_quant", "top1_frozen")
 _POOL_NAMES = {PoolKind.MAX: "max", PoolKind.AVERAGE: "mean"}
 
 
-def _pairs(title: str, rows: Iterable[tuple[str, object]]) -> Group:
-    """Return a table of names and values."""
-    table = Table(show_header=False)
-    table.add_column(style="bold", overflow="fold")
-    table.add_column(justify="right", overflow="fold")
-    for name, value in rows:
-        table.add_row(name, str(value))
-    return Group(Text(title, style="bold"), table)
-
-
-def _grid(title: str, columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> Group:
-    """Return a table whose first column is a name and the others are figures."""
-    table = Table()
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if index else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*(str(cell) for cell in row))
-    return Group(Text(title, style="bold"), table)
-
-
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f} %"
 
@@ -77,7 +58,7 @@ def _shape(shape: Iterable[int]) -> str:
 
 def dataset_table(name: str, images: Mapping[str, Any]) -> Group:
     """Return the table of a data set: ``images`` has the images of each part."""
-    return _grid(
+    return grid(
         f"Data set {name}",
         ("part", "images", "shape", "smallest", "largest"),
         (
@@ -89,7 +70,7 @@ def dataset_table(name: str, images: Mapping[str, Any]) -> Group:
 
 def step_time_table(title: str, times: Iterable[tuple[str, float, float]]) -> Group:
     """Return the table of training steps: name, seconds, and their ratio to full precision."""
-    return _grid(
+    return grid(
         f"Training step: {title}",
         ("method", "milliseconds", "of FP32"),
         ((name, f"{1000 * seconds:,.1f}", f"{ratio:.2f}") for name, seconds, ratio in times),
@@ -98,7 +79,7 @@ def step_time_table(title: str, times: Iterable[tuple[str, float, float]]) -> Gr
 
 def training_table(run: Path, report: Mapping[str, Any]) -> Group:
     """Return the table of a train.json."""
-    return _pairs(
+    return pairs(
         f"Training {run}",
         (
             (key.replace("_", " "), _percent(value) if key.startswith("top1") else value)
@@ -140,7 +121,7 @@ def layer_table(network: Network) -> Group:
             size = f"{_POOL_NAMES[node.kind]} {size}"
             weights = ("", "", "", "")
         rows.append((node.name, size, *weights, _shape(result.shape), result.zero))
-    return _grid(
+    return grid(
         f"Network {network.name}: {_size(sum(network.macs(node) for node in network.nodes))} "
         "multiply-accumulates an image",
         ("layer", "window", "codebook", "bits", "weights", "MACs", "output", "zero"),
@@ -163,13 +144,13 @@ def check_table(run: Path, report: Mapping[str, Any]) -> Group:
         ("seconds", f"{report['seconds']:.1f}"),
         ("images a second", f"{report['images_per_second']:,.1f}"),
     ]
-    return _pairs(f"Check of {run}", [row for row in rows if row[1] is not None])
+    return pairs(f"Check of {run}", [row for row in rows if row[1] is not None])
 
 
 def program_table(program: Program) -> Group:
     """Return the table of a program: what each layer costs, as the compiler predicts it."""
     machine, cost = program.machine, describe(program)
-    return _grid(
+    return grid(
         f"Program for {machine.name} ({machine.fingerprint:016x}): {program.instructions} "
         f"instructions, {_size(len(program.payload))} bytes;\n"
         f"{_size(cost.weight_words)} words of weights, {_size(machine.weight_words)} there;\n"
@@ -198,7 +179,7 @@ def program_table(program: Program) -> Group:
 
 def machine_table(machine: MachineConfig, files: Iterable[Path]) -> Group:
     """Return the table of a machine and the files that were generated for it."""
-    return _pairs(
+    return pairs(
         f"Machine {machine.name}",
         (
             ("rows × columns × pixels", f"{machine.rows} × {machine.columns} × {machine.pixels}"),
@@ -224,7 +205,7 @@ def simulation_table(report: Mapping[str, Any]) -> Group:
         ("top-1", _percent(report["top1"])),
         ("seconds", report["seconds"]),
     ]
-    return _pairs(f"Simulation of {report['machine']}", rows)
+    return pairs(f"Simulation of {report['machine']}", rows)
 
 
 def synthesis_table(report: Mapping[str, Any], path: Path) -> Group:
@@ -254,7 +235,7 @@ def synthesis_table(report: Mapping[str, Any], path: Path) -> Group:
     ]
     title = f"Synthesis of {report['machine']} for {report['device']}"
     note = "" if report["placed"] else ", area only"
-    return Group(_grid(title + note, ("block", *used), rows), _pairs("All in all", totals))
+    return Group(grid(title + note, ("block", *used), rows), pairs("All in all", totals))
 
 
 def bitstream_table(report: Mapping[str, Any], path: Path) -> Group:
@@ -267,7 +248,7 @@ def bitstream_table(report: Mapping[str, Any], path: Path) -> Group:
         ("bitstream", report["bitstream"]),
         ("its bytes", _size(report["bitstream_bytes"])),
     ]
-    return Group(synthesis_table(report, path), _pairs(f"Board {report['device']}", rows))
+    return Group(synthesis_table(report, path), pairs(f"Board {report['device']}", rows))
 
 
 def board_table(report: Mapping[str, Any]) -> Group:
@@ -281,12 +262,12 @@ def board_table(report: Mapping[str, Any]) -> Group:
         ("cycles an image", f"{report['cycles_per_image']:,.1f}"),
         ("requests repeated", _size(report["repeated_requests"])),
     ]
-    return _pairs(f"{report['network']} on {report['machine']} at {report['port']}", rows)
+    return pairs(f"{report['network']} on {report['machine']} at {report['port']}", rows)
 
 
 def speed_table(title: str, rows: Iterable[tuple[str, int, int | None, float]]) -> Group:
     """Return the table of a simulation's parts: name, images, cycles and seconds of one core."""
-    return _grid(
+    return grid(
         f"Simulation: {title}",
         ("part", "images", "cycles", "core s", "cycles/s", "images/s"),
         (
@@ -305,7 +286,7 @@ def speed_table(title: str, rows: Iterable[tuple[str, int, int | None, float]]) 
 
 def convolution_table(row: Mapping[str, Any]) -> Group:
     """Return the table of a row of `tritone bench conv`."""
-    return _pairs(
+    return pairs(
         f"{row['network']}, {row['codebook']}, on {row['machine']}",
         (
             ("maps in the steady state", _size(row["images"])),
@@ -339,7 +320,7 @@ def peer_table(rows: Iterable[Mapping[str, Any]]) -> Group:
         ("values compared", lambda row: _size(row["values"])),
         ("mismatches", lambda row: _size(row["mismatches"])),
     )
-    return _grid(
+    return grid(
         "16 to 16 channels, 3x3, on 32x32, transfers included",
         ("", *(row["machine"] for row in rows)),
         ((name, *(show(row) for row in rows)) for name, show in figures),
@@ -348,7 +329,7 @@ def peer_table(rows: Iterable[Mapping[str, Any]]) -> Group:
 
 def comparison_table(report: Mapping[str, Any]) -> Group:
     """Return, of a sim.json, what was compared of each layer and its first value that differs."""
-    return _grid(
+    return grid(
         f"Comparison with the golden machine on {report['machine']}",
         ("layer", "tensor", "values", "mismatches", "image", "channel", "pixel", "cycle"),
         (
@@ -377,7 +358,7 @@ def _number(value: float | None) -> str:
 
 def summary_table(training: Mapping[str, Any], simulation: Mapping[str, Any]) -> Group:
     """Return what a run comes to: accuracy at every stage, and the machine against the model."""
-    return _pairs(
+    return pairs(
         f"{training['dataset']}, {training['method']} {training['weight_bits']} bit weights, "
         f"{training['act_bits']} bit activations on {simulation['machine']}",
         (

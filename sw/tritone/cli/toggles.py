@@ -20,7 +20,7 @@ from tritone.graph import Convolution, Network
 from tritone.spec.program import Program
 from tritone.spec.storage import write_json
 
-__all__ = ["add_toggles", "measure", "toggles_table"]
+__all__ = ["add_toggles", "main_codebook", "measure", "toggles_table"]
 
 _KEY = ("network", "codebook", "machine", "fingerprint")
 _TABLE = "toggles"
@@ -67,7 +67,7 @@ def measure(run: Path, images: int, build: Path, watch: Callable[[str], None]) -
     macs = sum(network.macs(node) for node in network.nodes)
     row: Row = {
         "network": network.name,
-        "codebook": _codebook(network),
+        "codebook": main_codebook(network),
         "machine": machine.name,
         "fingerprint": f"{machine.fingerprint:016x}",
         "images": found.images,
@@ -80,7 +80,7 @@ def measure(run: Path, images: int, build: Path, watch: Callable[[str], None]) -
     return row
 
 
-def _codebook(network: Network) -> str:
+def main_codebook(network: Network) -> str:
     """Return the codebook of the layers that do most of the work."""
     macs: Counter[str] = Counter()
     for node in network.nodes:

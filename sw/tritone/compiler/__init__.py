@@ -10,14 +10,16 @@ from __future__ import annotations
 from tritone.compiler.cycles import Prediction, predict
 from tritone.compiler.description import Description, LayerCost, describe
 from tritone.compiler.images import pack_images
-from tritone.compiler.network import compile_network
+from tritone.compiler.network import MemoryNeeds, compile_network, memory_needs
 
 __all__ = [
     "Description",
     "LayerCost",
+    "MemoryNeeds",
     "Prediction",
     "compile_network",
     "describe",
+    "memory_needs",
     "pack_images",
     "predict",
 ]

@@ -25,6 +25,7 @@ __all__ = [
     "BEAT_BITS",
     "BEAT_BYTES",
     "ISA_VERSION",
+    "MOST_WORDS",
     "PRESETS",
     "ArrayKind",
     "MachineConfig",
@@ -39,6 +40,9 @@ ISA_VERSION = 4
 # significant first.
 BEAT_BITS = 64
 BEAT_BYTES = BEAT_BITS // 8
+
+# Words of the deepest memory of a machine.
+MOST_WORDS = 1 << 16
 
 
 class ArrayKind(StrEnum):
@@ -129,15 +133,16 @@ class MachineConfig:
             raise TypeError(f"name must be a string, not {self.name!r}")
         if not re.fullmatch(r"[A-Za-z0-9_-]+", self.name):
             raise ValueError(f"name must be of letters, digits, _ and -, not {self.name!r}")
-        _require_power_of_two("rows", self.rows, 8, 64)
-        _require_power_of_two("columns", self.columns, 4, 64)
-        _require_power_of_two("pixels", self.pixels, 1, 8)
-        _require_power_of_two("requantizer_slots", self.requantizer_slots, 4, 64)
-        _require_power_of_two("feature_words", self.feature_words, 4, 1 << 16)
-        _require_power_of_two("weight_words", self.weight_words, 4, 1 << 16)
-        _require_power_of_two("parameter_words", self.parameter_words, 4, 1 << 16)
-        _require_power_of_two("instruction_words", self.instruction_words, 64, 1 << 16)
-        _require_power_of_two("gather_width", self.gather_width, 4, 1 << 11)
+        ranges = {
+            "rows": (8, 64),
+            "columns": (4, 64),
+            "pixels": (1, 8),
+            "requantizer_slots": (4, 64),
+        }
+        ranges |= {f"{name}_words": (4, MOST_WORDS) for name in ("feature", "weight", "parameter")}
+        ranges |= {"instruction_words": (64, MOST_WORDS), "gather_width": (4, 1 << 11)}
+        for name, (low, high) in ranges.items():
+            _require_power_of_two(name, getattr(self, name), low, high)
         if self.columns > self.rows:
             raise ValueError(f"columns must not exceed rows ({self.rows}), not {self.columns}")
         if self.requantizer_slots > self.columns:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tritone.spec.area import Area
 from tritone.spec.device import device
 from tritone_hw.comparison.arrays import ARRAYS
 from tritone_hw.synthesis.array_area import ArrayArea, array_report, main, measure_array
-from tritone_hw.synthesis.blocks import Area
 from tritone_hw.synthesis.placement import Placement
 
 SHAPE = (8, 4, 1)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tritone.spec.area import Area
 from tritone.spec.machine import preset
 from tritone_hw.board.board_top import BoardDesign
 from tritone_hw.board.catalog import board
 from tritone_hw.synthesis.bitstream import build_bitstream
-from tritone_hw.synthesis.blocks import Area
 
 # The light of a ULX3S blinks; the module stands where the accelerator would.
 BLINK = BoardDesign(

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from tritone.spec.area import Area
 from tritone.spec.device import Family
-from tritone_hw.synthesis.blocks import WRAPPER, Area, block_modules, cells, count_blocks
+from tritone_hw.synthesis.blocks import WRAPPER, block_modules, cells, count_blocks
 
 
 def design(**modules: dict[str, int]) -> dict[str, Any]:

@@ -11,10 +11,11 @@ import pytest
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib.wiring import Component, In, Out
 
+from tritone.spec.area import Area
 from tritone.spec.device import device
 from tritone.spec.machine import preset
 from tritone_hw.loadable_memory import LoadableMemory
-from tritone_hw.synthesis.blocks import WRAPPER, Area
+from tritone_hw.synthesis.blocks import WRAPPER
 from tritone_hw.synthesis.flow import Synthesis, map_component, require_fit
 from tritone_hw.synthesis.placement import Placement
 

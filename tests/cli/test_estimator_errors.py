@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of estimates beside synthesis, of machines that the estimate has not seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rich.console import Console
+
+from tritone.cli.estimator_errors import COMMAND, error_rows, errors_table
+from tritone.estimate import AreaModel
+from tritone.estimate.sweep_table import SweepRow, read_sweep
+from tritone.spec.area import Area
+from tritone.spec.device import Family
+from tritone.spec.machine import preset
+
+
+def test_rows() -> None:
+    """Errors are those of the machine's sums; the fit does not look at what is held out."""
+    table = read_sweep(Family.ECP5)
+    found = AreaModel(table).estimate(preset("tiny"))
+    mapped = {name: area + Area(sites=area.sites) for name, area in found.blocks.items()}
+    held = SweepRow(machine=preset("tiny"), parts=mapped)
+    (row,) = error_rows(replace(table, held_out=(held,)))
+    assert (row["machine"], row["shape"], row["array"]) == ("tiny", "8x8x1", "post")
+    assert row["sites_error_percent"] == -50.0
+    assert (row["ff_error_percent"], row["mapped_bram"]) == (0.0, row["estimated_bram"])
+    assert row["blocks"]["pool"] == [found.blocks["pool"].sites, 2 * found.blocks["pool"].sites]
+    assert row["command"] == COMMAND
+
+
+def test_the_table() -> None:
+    """It has each machine, and each block's worst error."""
+    row = {
+        "machine": "held-0",
+        "estimated_sites": 990,
+        "mapped_sites": 1000,
+        "sites_error_percent": -1.0,
+        "ff_error_percent": 2.5,
+        "estimated_bram": 4,
+        "mapped_bram": 5,
+        "estimated_dsp": 3,
+        "mapped_dsp": 3,
+        "blocks": {"pool": [90, 100]},
+    }
+    console = Console(width=120)
+    with console.capture() as capture:
+        console.print(errors_table([row], {}))
+    text = capture.get()
+    for word in ("held-0", "990", "1,000", "-1.00 %", "+2.50 %", "-1", "pool", "-10.0 %"):
+        assert word in text

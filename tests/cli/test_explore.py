@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Machines for a network: what is sought, what is left out, which top-1 is told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tritone.cli.explore import (
+    Subject,
+    explore,
+    explored_path,
+    load_subjects,
+    point_row,
+    write_exploration,
+)
+from tritone.cli.machine_file import load_machine
+from tritone.compiler import compile_network, describe
+from tritone.estimate.front import dominates
+from tritone.graph import Network
+from tritone.spec.device import device
+
+PLACE = device("ecp5-85k")
+RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results"
+
+
+@pytest.fixture
+def subject(random_network: Callable[..., Network], spec: Any) -> Subject:
+    """A small network of powers of sqrt 2."""
+    network = random_network((1, 4, 4), [spec(out=3, kernel=(4, 4), wide=True)])
+    return Subject(name="small", network=network, codebook="post4", top1=None)
+
+
+def test_the_digits(tmp_path: Path) -> None:
+    """The network of a recipe, drawn with random weights: a front from small to fast.
+
+    Its clocks are those of placed machines and its cycles those of compiled programs; nothing on
+    the front is beaten by anything that was found.
+    """
+    subjects = load_subjects(["digits_quick"], RESULTS, tmp_path / "data", tmp_path)
+    (digits,) = subjects
+    assert (digits.name, digits.codebook) == ("digits_quick", "post4")
+    found = explore(subjects, PLACE, RESULTS)
+    assert len(found.front) > 3
+    assert found.front[0].candidate.area.sites < found.front[-1].candidate.area.sites / 3
+    assert found.front[0].fps < found.front[-1].fps
+    for point in found.front:
+        machine = point.candidate.machine
+        assert point.candidate.cycles == describe(compile_network(digits.network, machine)).cycles
+        assert not any(dominates(other, point) for other in found.points)
+    beaten = [point for point in found.points if point not in found.front]
+    assert all(any(dominates(other, point) for other in found.front) for point in beaten)
+    assert sum(count for _, count in found.left_out) > 0
+    path = explored_path(subjects, PLACE, tmp_path)
+    write_exploration(found, path)
+    report = json.loads(path.read_text())
+    assert report["front"] == [point_row(point) for point in found.front]
+    first = found.front[0].candidate.machine
+    assert load_machine(str(path.parent / f"{first.name}.toml")) == first
+
+
+def test_what_is_left_out(subject: Subject) -> None:
+    """Every machine is a point or is counted with a reason, and kinds without sqrt 2 are told."""
+    found = explore([subject], PLACE, RESULTS)
+    reasons = dict(found.left_out)
+    kinds = {point.candidate.machine.array.value for point in found.points}
+    assert kinds == {"post"}
+    assert all(
+        reason.startswith(("too large for", "of a shape or kind", "cannot run small: Layer"))
+        for reason in reasons
+    )
+    alone = explore([subject], device("ecp5-25k"), RESULTS)
+    assert len(alone.points) < len(found.points)
+    assert len(alone.points) + sum(count for _, count in alone.left_out) == len(found.points) + sum(
+        reasons.values()
+    )
+
+
+def test_a_device_on_which_nothing_fits(subject: Subject) -> None:
+    """The message has the commonest reason."""
+
+    small = replace(PLACE, name="small", sites=1000)
+    with pytest.raises(
+        ValueError, match=r"^Network must run on a machine that fits small, and the"
+    ):
+        explore([subject], small, RESULTS)
+
+
+SETTING = {"model": "m", "codebook": "post4", "weight_bits": 4, "act_bits": 4, "dataset": "d"}
+
+
+@pytest.mark.parametrize(
+    ("name", "report", "top1"),
+    [
+        # A trained run has its own.
+        ("train.json", SETTING | {"top1_frozen": 77.5}, 77.5),
+        # One with random weights: the mean of the longest trainings like it.
+        ("untrained.json", SETTING, 91.0),
+        ("untrained.json", SETTING | {"codebook": "int4"}, None),
+        ("untrained.json", SETTING | {"dataset": "other"}, None),
+    ],
+)
+def test_top1(
+    name: str, report: dict[str, Any], top1: float | None, subject: Subject, tmp_path: Path
+) -> None:
+    """Of the run itself, or of trained runs of the same model, codebook and bits."""
+    rows = [
+        SETTING | {"epochs": 3, "top1_frozen": 99.0},
+        SETTING | {"epochs": 12, "top1_frozen": 90.0},
+        SETTING | {"epochs": 12, "top1_frozen": 92.0},
+        SETTING | {"epochs": 50, "top1_frozen": None},
+        SETTING | {"epochs": 50, "act_bits": 8, "top1_frozen": 95.0},
+    ]
+    (tmp_path / "d.json").write_text(json.dumps(rows))
+    run = tmp_path / "run"
+    subject.network.save(run / "graph")
+    (run / name).write_text(json.dumps(report))
+    (found,) = load_subjects([str(run)], tmp_path, tmp_path, tmp_path)
+    assert found.top1 == top1
