@@ -133,14 +133,9 @@ class MachineConfig:
             raise TypeError(f"name must be a string, not {self.name!r}")
         if not re.fullmatch(r"[A-Za-z0-9_-]+", self.name):
             raise ValueError(f"name must be of letters, digits, _ and -, not {self.name!r}")
-        ranges = {
-            "rows": (8, 64),
-            "columns": (4, 64),
-            "pixels": (1, 8),
-            "requantizer_slots": (4, 64),
-        }
+        ranges = {"rows": (8, 64), "columns": (4, 64), "pixels": (1, 8), "gather_width": (4, 2048)}
+        ranges |= {"requantizer_slots": (4, 64), "instruction_words": (64, MOST_WORDS)}
         ranges |= {f"{name}_words": (4, MOST_WORDS) for name in ("feature", "weight", "parameter")}
-        ranges |= {"instruction_words": (64, MOST_WORDS), "gather_width": (4, 1 << 11)}
         for name, (low, high) in ranges.items():
             _require_power_of_two(name, getattr(self, name), low, high)
         if self.columns > self.rows:
