@@ -103,7 +103,7 @@ class PortableForm:
     OPERANDS = 2
 
     def shift(self, m: Module, activation: Value, shift: Value, sign: Value | None) -> Value:
-        """Return ``activation << shift``, shift 0..3, all bits inverted if ``sign``."""
+        """Return ``activation << shift``, shift 0..3, all bits inverted where ``sign`` is 1."""
         bits = len(activation) + 3
         if sign is None:
             return (activation << shift)[:bits]
@@ -140,7 +140,7 @@ class PortableForm:
     def add(self, m: Module, sums: Sequence[Sum]) -> list[Value]:
         """Return the sums, made in a carry chain for all of them.
 
-        Each has two operands, or up to ``OPERANDS`` of which only the last one has a mask.
+        Each has two operands, or up to ``OPERANDS`` of which only the last one has mask or flip.
         """
         # The bit on top of a sum takes the carry that would run into the next one.
         widths = [each.bits if each.closed else each.bits + 1 for each in sums]

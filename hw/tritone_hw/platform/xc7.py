@@ -103,6 +103,8 @@ def _add_three(m: Module, operands: Sequence[Operand], total: Value) -> list[_Bi
     below, which comes out of that one's O5.
     """
     first, second, last = operands
+    assert first.control is None
+    assert second.control is None
     widest = max(each.bits for each in operands)
     saved: Value = _ZERO
     bits = []
