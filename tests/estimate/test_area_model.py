@@ -54,6 +54,8 @@ def test_the_fit_finds_a_law() -> None:
     assert model.module("engine.pool", other) == Area(sites=300 + 11 * 64, ff=40 + 7 * 64)
     found = model.estimate(other)
     assert found.blocks["pool"].sites == 1004
+    # Features, weights, parameters and terms.
+    assert found.blocks["memories"].sites == 4 * 100
     assert list(found.blocks) == list(dict.fromkeys(MODULES.values()))
     assert found.area.sites == sum(area.sites for area in found.blocks.values())
 

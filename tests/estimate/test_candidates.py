@@ -14,7 +14,9 @@ from tritone.estimate import NotMapped, area_model
 from tritone.estimate.candidates import TooLarge, candidate, shapes
 from tritone.graph import Network
 from tritone.spec.area import lacking
+from tritone.spec.catalog import codebook
 from tritone.spec.device import Device, device
+from tritone.spec.level import Level
 from tritone.spec.machine import ArrayKind, MachineConfig, RequantizerKind
 
 PLACE = device("ecp5-85k")
@@ -87,6 +89,37 @@ def test_memories_shrink_to_the_device(spec: Any, random_network: Callable[..., 
     message = r"^Machine post_8x4x1_4 must fit ecp5-85k, not need 20 bram \(it has 19\)$"
     with pytest.raises(TooLarge, match=message):
         candidate(network, machine, replace(PLACE, bram=19), MODEL)
+
+
+def test_weights_of_few_levels_are_packed(
+    spec: Any, random_network: Callable[..., Network]
+) -> None:
+    """Where their memory is smaller then: three levels take 2 bits, 16 levels 4."""
+    few, many = (
+        random_network(
+            (1, 8, 8),
+            [spec(out=64, codebook=book), spec(out=64, codebook=book), spec(out=10, wide=True)],
+        )
+        for book in ("ternary", "post4")
+    )
+    # On 8 x 8 the weights take 8 groups of 9 words, 8 of 72 and 2 of 72, 792; packed about half.
+    packed = candidate(few, shape(few, "post_8x8x1_8"), PLACE, MODEL).machine
+    plain = candidate(many, shape(many, "post_8x8x1_8"), PLACE, MODEL).machine
+    assert (packed.packing, packed.weight_words) == (True, 512)
+    assert (plain.packing, plain.weight_words) == (False, 1024)
+
+
+def test_accumulators_as_wide_as_the_sums(
+    spec: Any, random_network: Callable[..., Network]
+) -> None:
+    """12,800 terms of 15 * 8 at most exceed 20 bits."""
+    layers = [spec(out=8, kernel=(5, 5), wide=True)]
+    network = random_network((512, 5, 5), layers)
+    (layer,) = network.nodes
+    layer.codes[...] = codebook("post4").levels.index(Level(8))
+    machine = candidate(network, shape(network, "post_8x8x1_8"), PLACE, MODEL).machine
+    assert 12_800 * 15 * 8 >= 1 << 20
+    assert machine.even_bits == 24
 
 
 def test_what_is_refused(network: Network) -> None:

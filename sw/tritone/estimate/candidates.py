@@ -147,7 +147,7 @@ def candidate(
 
     They hold it whole; where ``device`` has too few block memories for that the one that takes most
     of them is halved, again and again, and what it lacks is loaded for each image. Weights are
-    packed where that halves their memory at least.
+    packed where their memory is smaller then.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ def candidate(
     """
     _require_fit(machine, device, model)
     machine, needs = _needs(network, machine)
-    packing = 2 * needs.packed_weight <= needs.weight and needs.weight > _LEAST_WORDS
+    packing = _words(needs.packed_weight) < _words(needs.weight)
     machine = replace(
         machine,
         packing=packing,
