@@ -103,12 +103,26 @@ def test_memories_of_what_is_needed_hold_a_network(
     machine = replace(preset("tiny"), instruction_words=MOST_WORDS)
     needs = memory_needs(network, machine)
     words = {"feature": needs.feature, "weight": needs.weight, "parameter": needs.parameter}
-    assert loads_in_the_loop(compile_network(network, with_words(machine, words))) == []
+    whole = compile_network(network, with_words(machine, words))
+    assert loads_in_the_loop(whole) == []
+    # Two places for the image and for the result, and none of its rows in stripes.
+    assert whole.instructions * 8 == needs.instruction
+    assert sum(word & 15 == Opcode.NEXT for word in whole.instruction_words()) == 2
     for name, memory in (("weight", MemoryId.WEIGHT), ("parameter", MemoryId.PARAMETER)):
         less = with_words(machine, words)
         held = getattr(less, f"{name}_words")
         half = replace(less, **{f"{name}_words": held // 2})
         assert memory in loads_in_the_loop(compile_network(network, half))
+
+
+def test_room_for_two_results(spec: Any, random_network: Callable[..., Network]) -> None:
+    """The images and results that take turns count with their second places."""
+    layers = [spec(out=8, kernel=(1, 1)), spec(out=64, kernel=(1, 1))]
+    needs = memory_needs(random_network((8, 8, 8), layers), preset("tiny"))
+    # 8x8 pixels in 2 banks. In one group two images of 32 words and two results of 8 channel words
+    # of 32, in the other the features between them.
+    assert needs.feature == 2 * 32 + 2 * 8 * 32
+    assert (needs.weight, needs.parameter) == (1 + 8, 8 * (1 + 8))
 
 
 def test_what_is_needed_does_not_depend_on_what_is_there(

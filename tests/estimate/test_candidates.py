@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tritone.compiler import compile_network, describe
+from tritone.compiler import compile_network, describe, memory_needs
 from tritone.estimate import NotMapped, area_model
 from tritone.estimate.candidates import TooLarge, candidate, shapes
 from tritone.graph import Network
@@ -70,6 +70,27 @@ def test_a_candidate(network: Network) -> None:
     assert found.cycles == describe(compile_network(network, found.machine)).cycles
     assert found.area == MODEL.estimate(found.machine).area
     assert lacking(found.area, PLACE) == []
+
+
+def test_memories_hold_the_network(spec: Any, random_network: Callable[..., Network]) -> None:
+    """Powers of two of at least 512 words, each as deep as the network needs."""
+    layers = [spec(out=256, kernel=(1, 1)), spec(out=256, kernel=(1, 1), wide=True)]
+    network = random_network((8, 4, 4), layers)
+    machine = candidate(network, shape(network, "post_16x4x1_4"), PLACE, MODEL).machine
+    # 64 groups of 4 slots twice; 64 words of weights, and 64 times 16; image, 16 channel words of
+    # 8 in each bank, and 16 of 16 for each of two results.
+    assert machine.parameter_words == 512
+    assert machine.weight_words == 2048
+    needs = memory_needs(network, machine)
+    assert (needs.parameter, needs.weight) == (512, 64 + 1024)
+    assert machine.feature_words >= needs.feature > machine.feature_words // 2 or (
+        needs.feature <= machine.feature_words == 512
+    )
+    wider = candidate(network, shape(network, "post_16x8x1_8"), PLACE, MODEL).machine
+    deeper = random_network((8, 4, 4), [layers[0], *layers])
+    assert wider.parameter_words == 512
+    more = candidate(deeper, shape(deeper, "post_16x8x1_8"), PLACE, MODEL).machine
+    assert more.parameter_words == 1024
 
 
 def test_memories_shrink_to_the_device(spec: Any, random_network: Callable[..., Network]) -> None:
