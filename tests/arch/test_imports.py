@@ -28,6 +28,7 @@ def loaded(statement: str) -> set[str]:
         "import tritone.graph",
         "import tritone.golden.machine",
         "import tritone.compiler",
+        "import tritone.estimate.front",
         "import tritone.cli.app",
         "import tritone.cli.show",
     ],
@@ -40,6 +41,7 @@ def test_light_packages_stay_light(statement: str) -> None:
 def test_spec_needs_the_standard_library_only() -> None:
     """The specification is read without numpy, too."""
     modules = [
+        "area",
         "catalog",
         "codebook",
         "fixed",

@@ -146,3 +146,32 @@ def test_recipes_that_were_not_run(table: Path) -> None:
     start = lines.index("## Not run")
     assert lines[start + 2] == "- [first](recipes/first.toml)"
     assert "## Not run" not in lines_of(row(), table=table.with_name("cifar10.json"))
+
+
+def test_estimates_beside_synthesis() -> None:
+    """A line for each machine, errors with their sign, and each block's worst one below."""
+    rows = [
+        {
+            "machine": name,
+            "adaptive": name == "b",
+            "estimated_sites": estimated,
+            "mapped_sites": 1000,
+            "sites_error_percent": (estimated - 1000) / 10,
+            "blocks": {"pool": [estimated - 900, 100], "ports": [900, 900]},
+            "command": "do it",
+        }
+        for name, estimated in (("a", 1005), ("b", 970))
+    ]
+    lines = lines_of(*rows)
+    assert lines[2].startswith("Rendered from things.json by `tritone report`. Machines that were")
+    assert lines[-9:] == [
+        "| machine | adaptive | estimated sites | mapped sites | sites error percent | command |",
+        "|---|---|---|---|---|---|",
+        "| a | no | 1,005 | 1,000 | +0.50 | `do it` |",
+        "| b | yes | 970 | 1,000 | -3.00 | `do it` |",
+        "",
+        "| block | worst error percent | sites | machine |",
+        "|---|---|---|---|",
+        "| pool | -30.0 | -30 | b |",
+        "| ports | +0.0 | +0 | a |",
+    ]
