@@ -63,7 +63,7 @@ def test_explore(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     build = tmp_path / "build"
     assert main(["explore", str(run), "--results", str(RESULTS), "--build", str(build)]) == 0
     shown = capsys.readouterr().out
-    assert "Pareto front on ecp5-85k of run, post4" in shown
+    assert "Pareto front on ecp5-85k: run, post4" in shown
     report = json.loads((build / "explore" / "run-ecp5-85k.json").read_text())
     assert (build / "explore" / "run-ecp5-85k.svg").read_text().startswith("<?xml")
     front = report["front"]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console, Group
@@ -43,17 +44,22 @@ def exploration(*points: Point) -> Exploration:
 def test_a_front_of_one_network() -> None:
     """Area and its share of the device, cycles, clock, frames a second: 81.6e6 / 8160."""
     text = shown(front_table(exploration(point("digits", 99.5)), Path("place/it.json")))
-    for word in ("of digits, post4", "20,910", "25 %", "32", "8,160", "82", "10,000", "99.50"):
+    for word in (": digits, post4", "20,910", "25 %", "32", "8,160", "82", "10,000", "99.50"):
         assert word in text
     assert "place/it.json" in text
 
 
 def test_a_front_of_two_networks() -> None:
-    """Each line tells which; what is not known is a dash."""
-    text = shown(front_table(exploration(point("one", None), point("other", 90.0)), Path("x.json")))
+    """Each has a table; what is not known is a dash, and one that is beaten is told to be."""
+    points = (point("one", None), point("other", 90.0))
+    text = shown(front_table(exploration(*points), Path("x.json")))
     lines = [line for line in text.splitlines() if "tiny" in line]
-    assert [word in line for line, word in zip(lines, ("one", "other"), strict=True)] == [True] * 2
-    assert lines[0].split("│")[-2].strip() == "-"
+    assert [line.split("│")[-2].strip() for line in lines] == ["-", "90.00"]
+    assert text.index("one, post4") < text.index("other, post4")
+    beaten = replace(exploration(*points), front=points[1:])
+    text = shown(front_table(beaten, Path("x.json")))
+    assert "one, post4: other networks beat it on every machine" in text
+    assert "other, post4: other" not in text
 
 
 def test_what_was_left_out() -> None:

@@ -66,19 +66,22 @@ def draw_front(found: Exploration, path: Path, synthesised: Sequence[dict[str, A
                 markersize=5,
                 markerfacecolor="none",
             )
-            for point in own:
+            for number, point in enumerate(own):
                 machine = point.candidate.machine
+                # Neighbours on two sides of the line.
+                offset, side = (((-4, 4), "right"), ((4, -10), "left"))[number % 2]
                 axis.annotate(
                     f"{machine.rows}×{machine.columns}×{machine.pixels}",
                     (point.candidate.area.sites, point.fps),
-                    xytext=(-4, 4),
+                    xytext=offset,
                     textcoords="offset points",
-                    ha="right",
+                    ha=side,
                     fontsize="x-small",
                 )
         _draw_synthesised(found, synthesised, axis)
         axis.set_xscale("log")
         axis.set_yscale("log")
+        axis.margins(0.08)  # for the labels of the outermost machines
         axis.set_xlabel(f"lookup tables, estimated; {found.device.name} has {found.device.sites:,}")
         axis.set_ylabel("frames a second, by the class of clock")
         axis.set_title(f"Machines that fit {found.device.name}, the Pareto front as a line")

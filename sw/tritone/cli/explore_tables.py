@@ -23,18 +23,32 @@ def left_out_table(found: Exploration) -> Group:
 
 
 def front_table(found: Exploration, path: Path) -> Group:
-    """Return the table of the front, the smallest machine first."""
-    device, points = found.device, found.front
-    several = len({point.network for point in found.points}) > 1
+    """Return the table of the front, the smallest machine first, of each network for itself."""
+    tables = [
+        _network_table(found, network, codebook)
+        for network, codebook in dict.fromkeys(
+            (point.network, point.codebook) for point in found.points
+        )
+    ]
+    note = (
+        "Sites and bram are estimated, as mapped; cycles an image are exact; MHz is the class of "
+        "clock, that of the placed machine nearest in size; fps is MHz over cycles.\n"
+        f"{path}: all of them; beside it a picture, and a .toml of each machine of the front."
+    )
+    return Group(*tables, Text(note))
+
+
+def _network_table(found: Exploration, network: str, codebook: str) -> Group:
     rows = []
-    for point in points:
+    for point in found.front:
+        if point.network != network:
+            continue
         area = point.candidate.area
         rows.append(
             (
                 point.candidate.machine.name,
-                *((point.network, point.codebook) if several else ()),
                 f"{area.sites:,.0f}",
-                f"{100 * area.sites / device.sites:.0f} %",
+                f"{100 * area.sites / found.device.sites:.0f} %",
                 f"{area.bram:,.0f}",
                 f"{point.candidate.cycles:,}",
                 f"{point.clock.fmax_mhz:.0f}",
@@ -44,7 +58,6 @@ def front_table(found: Exploration, path: Path) -> Group:
         )
     columns = (
         "kind_R×C×P_slots",
-        *(("network", "codebook") if several else ()),
         "sites",
         "of all",
         "bram",
@@ -53,15 +66,10 @@ def front_table(found: Exploration, path: Path) -> Group:
         "fps",
         "top-1",
     )
-    title = f"Pareto front on {device.name}"
-    if not several:
-        title += f" of {points[0].network}, {points[0].codebook}"
-    note = (
-        "Sites and bram are estimated, as mapped; cycles an image are exact; MHz is the class of "
-        "clock, that of the placed machine nearest in size; fps is MHz over cycles.\n"
-        f"{path}: all of them; beside it a picture, and a .toml of each machine of the front."
-    )
-    return Group(grid(title, columns, rows), Text(note))
+    title = f"Pareto front on {found.device.name}: {network}, {codebook}"
+    if not rows:
+        title += ": other networks beat it on every machine"
+    return grid(title, columns, rows)
 
 
 def synthesis_errors_table(rows: Sequence[Mapping[str, Any]]) -> Group:
