@@ -110,11 +110,11 @@ def _memories() -> Iterator[_Shape]:
         ((512, 1024, 512, 512), 64),
         ((1024, 2048, 256, 1024), 128),
         ((2048, 512, 1024, 2048), 256),
-        ((256, 256, 2048, 4096), 16),
+        ((256, 256, 2048, 512), 16),
     ):
         yield _shape(8, 8, 1) | dict(zip(names, words, strict=True)) | {"gather_width": width}
-    yield _shape(8, 4, 1, feature_words=1024, parameter_words=1024, gather_width=32)
-    yield _shape(16, 8, 1, feature_words=1024, weight_words=512, packing=True)
+    yield _shape(8, 4, 1, feature_words=512, parameter_words=512, gather_width=32)
+    yield _shape(16, 8, 1, feature_words=512, packing=True)
 
 
 def fitted_machines() -> list[MachineConfig]:
