@@ -114,7 +114,7 @@ def map_block(block: Block, build: Path, watch: Callable[[str], None]) -> Area:
     RuntimeError : it failed.
     """
     version = YOSYS.version()
-    script = yosys_script(Family.ECP5, VERILOG, block.module, [block.module], netlist=False)
+    script = yosys_script(Family.ECP5, VERILOG, block.module, [block.module])
     digest = hashlib.sha256(json.dumps([block.verilog, script, version]).encode()).hexdigest()[:16]
     folder = build / "synth" / "blocks" / f"{block.path}-{digest}"
     run_mapping(Family.ECP5, folder, block.verilog, script, watch)

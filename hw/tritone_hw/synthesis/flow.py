@@ -266,7 +266,7 @@ def run_mapping(
     code = run_tool(YOSYS, ("-s", _SCRIPT), folder, log, follow)
     if code:
         raise RuntimeError(f"Yosys must map the design, but ended with {code}: {log_tail(log)}")
-    if family is Family.ECP5 and (folder / NETLIST).is_file():
+    if family is Family.ECP5:
         watch("map: trim the carry chains")
         netlist = json.loads((folder / NETLIST).read_text())
         trim_carries(netlist)

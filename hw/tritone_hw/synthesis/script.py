@@ -43,7 +43,6 @@ def yosys_script(
     *,
     multipliers: bool = True,
     fast: bool = False,
-    netlist: bool = True,
 ) -> str:
     """Return the commands that map ``verilog`` to the cells of ``family``.
 
@@ -59,14 +58,7 @@ def yosys_script(
     blocks : modules that are mapped for themselves; ones that are not there are left out.
     multipliers : products may take multipliers of the device.
     fast : take the logic with the least delay, whatever its size.
-    netlist : NETLIST is written too.
     """
-    flat = (
-        "setattr -mod -unset keep_hierarchy *",
-        "flatten",
-        "opt_clean",
-        f"write_json {NETLIST}",
-    )
     return "\n".join(
         (
             f"read_verilog {verilog}",
@@ -75,6 +67,9 @@ def yosys_script(
             *(() if fast else (f"scratchpad -set abc9.D {_LOGIC_PICOSECONDS}",)),
             _MAPPING[family].format(top=top) + _products(family, multipliers),
             f"tee -q -o {STATISTICS} stat -json",
-            *(flat if netlist else ()),
+            "setattr -mod -unset keep_hierarchy *",
+            "flatten",
+            "opt_clean",
+            f"write_json {NETLIST}",
         )
     )
