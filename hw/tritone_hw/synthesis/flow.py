@@ -30,6 +30,7 @@ from tritone_hw.synthesis.blocks import (
 from tritone_hw.synthesis.placement import PLACERS, Placement, Router, place
 from tritone_hw.synthesis.script import NETLIST, STATISTICS, yosys_script
 from tritone_hw.synthesis.tools import YOSYS, log_tail, run_tool
+from tritone_hw.synthesis.wide_multiplexers import close_leaves, count_leaves
 
 __all__ = [
     "VERILOG",
@@ -270,6 +271,12 @@ def run_mapping(
         watch("map: trim the carry chains")
         netlist = json.loads((folder / NETLIST).read_text())
         trim_carries(netlist)
+        if added := close_leaves(netlist):
+            statistics = json.loads((folder / STATISTICS).read_text())
+            modules = netlist["modules"].items()
+            top = next(name for name, module in modules if "top" in module["attributes"])
+            count_leaves(statistics, top, added)
+            write_json(folder / STATISTICS, statistics)
         write_json(folder / NETLIST, netlist)
     seconds = round(time.perf_counter() - began, 1)
     write_json(marker, {"seconds": seconds})

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tritone.spec.device import Family
+from tritone_hw.synthesis.wide_multiplexers import COVER_TREES, FORM_TREES
 
 __all__ = ["NETLIST", "STATISTICS", "yosys_script"]
 
@@ -26,6 +27,19 @@ _MAPPING = {
     Family.XC7: "synth_xilinx -top {top} -family xc7 -abc9 -flatten -noiopad",
     Family.GOWIN: "synth_gowin -top {top} -abc9 -noiopads",
 }
+
+
+def _commands(family: Family, command: str) -> tuple[str, ...]:
+    """Return the mapping command, in parts where a step of our own lies between these."""
+    if family is not Family.ECP5:
+        return (command,)
+    return (
+        f"{command} -run begin:coarse",
+        *FORM_TREES,
+        f"{command} -run coarse:map_luts",
+        *COVER_TREES,
+        f"{command} -run map_luts:",
+    )
 
 
 def _products(family: Family, multipliers: bool) -> str:
@@ -65,7 +79,7 @@ def yosys_script(
             f"hierarchy -top {top}",  # checked by the mapping, which knows the cells of the family
             *(f"setattr -mod -set keep_hierarchy 1 {name}" for name in blocks),
             *(() if fast else (f"scratchpad -set abc9.D {_LOGIC_PICOSECONDS}",)),
-            _MAPPING[family].format(top=top) + _products(family, multipliers),
+            *_commands(family, _MAPPING[family].format(top=top) + _products(family, multipliers)),
             f"tee -q -o {STATISTICS} stat -json",
             "setattr -mod -unset keep_hierarchy *",
             "flatten",

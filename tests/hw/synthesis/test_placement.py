@@ -31,7 +31,8 @@ def mapped(where: Path, target: Device, design: str) -> Path:
     where.mkdir()
     (where / "top.v").write_text(design)
     script = yosys_script(target.family, "top.v", "top", [])
-    assert run_tool(YOSYS, ["-p", script], where, where / "log", lambda line: None) == 0
+    (where / "script.ys").write_text(script)
+    assert run_tool(YOSYS, ["-s", "script.ys"], where, where / "log", lambda line: None) == 0
     return where / NETLIST
 
 
