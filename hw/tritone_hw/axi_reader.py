@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import stream
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import Component, In, Out
@@ -57,6 +57,7 @@ class AxiReader(Component):
         next_beat = Signal(ADDRESS_BITS - _OFFSET_BITS)
         to_request = Signal(READ_BEATS_BITS)
         to_receive = Signal(READ_BEATS_BITS)
+        receiving = Signal()  # there are some
         failed = Signal()
 
         m.d.comb += [
@@ -67,22 +68,23 @@ class AxiReader(Component):
             bus.arprot.eq(PROTECTION),
             self.request.ready.eq(~self.busy),
         ]
+        # Beats of the next burst, 0 if there is none: a cycle behind what it follows from, which
+        # changes only while the one before it waits on the bus.
+        span = Signal(range(BURST_BEATS + 1))
+        burst = Signal(range(BURST_BEATS + 1))
+        m.d.comb += span.eq(BURST_BEATS - next_beat[:_SPAN_BITS])
+        m.d.sync += burst.eq(Mux(to_request < span, to_request, span))
         with m.If(self.request.valid & self.request.ready):
             m.d.sync += [
                 self.busy.eq(1),
+                burst.eq(0),
                 failed.eq(0),
                 next_beat.eq(self.request.p.address[_OFFSET_BITS:]),
                 to_request.eq(self.request.p.beats),
             ]
 
-        span = Signal(range(BURST_BEATS + 1))
-        burst = Signal(range(BURST_BEATS + 1))
-        m.d.comb += [
-            span.eq(BURST_BEATS - next_beat[:_SPAN_BITS]),
-            burst.eq(Mux(to_request < span, to_request, span)),
-        ]
         issue = Signal()
-        m.d.comb += issue.eq(~bus.arvalid & (to_request != 0) & ~failed)
+        m.d.comb += issue.eq(~bus.arvalid & (burst != 0) & ~failed)
         with m.If(bus.arvalid & bus.arready):
             m.d.sync += bus.arvalid.eq(0)
         with m.If(issue):
@@ -97,15 +99,21 @@ class AxiReader(Component):
         refused = failed | bus.rresp[1]
         m.d.comb += [
             self.data.payload.eq(bus.rdata),
-            self.data.valid.eq(bus.rvalid & (to_receive != 0) & ~refused),
-            bus.rready.eq((to_receive != 0) & (self.data.ready | refused)),
+            self.data.valid.eq(bus.rvalid & receiving & ~refused),
+            bus.rready.eq(receiving & (self.data.ready | refused)),
             self.beat.eq(bus.rvalid & bus.rready),
         ]
         m.d.sync += self.error.eq(self.beat & bus.rresp[1] & ~failed)
         with m.If(self.beat & bus.rresp[1]):
             m.d.sync += failed.eq(1)
-        m.d.sync += to_receive.eq(to_receive + Mux(issue, burst, 0) - self.beat)
+        more = Signal(signed(len(burst) + 1))
+        m.d.comb += more.eq(Mux(issue, burst, 0) - self.beat)
+        m.d.sync += to_receive.eq(to_receive + more)
+        with m.If(issue):
+            m.d.sync += receiving.eq(1)
+        with m.Elif(self.beat):
+            m.d.sync += receiving.eq(to_receive != 1)
 
-        with m.If(self.busy & (to_receive == 0) & ((to_request == 0) | failed)):
+        with m.If(self.busy & ~receiving & ((to_request == 0) | failed)):
             m.d.sync += self.busy.eq(0)
         return m

@@ -46,6 +46,9 @@ class Dma(Component):
     A transfer that meets a bus error ends early: its outstanding beats are drained, nothing is left
     half open, and the next one may start.
 
+    Timing: a transfer begins in the cycle behind its acceptance, in which its request holds still:
+    so neither what decides on it nor a copy of it stands before all that it sets.
+
     Parameters
     ----------
     machine : shape of the machine.
@@ -53,7 +56,7 @@ class Dma(Component):
     Members
     -------
     load : what to read and where to put it, beats at least 1; ready when no load is under way.
-    loading : high from the cycle behind a request until the last word has been written.
+    loading : high from the cycle behind a request until the one behind the last word's write.
     store : what to write; ready when no store is under way.
     storing : high from the cycle behind a request until the last response has come.
     store_end : external address behind the last store.
@@ -107,8 +110,10 @@ class Dma(Component):
         m.submodules.skid = skid = SkidBuffer(BEAT_BITS)
         connect(m, skid.sink, unpacker.beats)
 
-        request = self.load.p
+        request, words = self.load.p, self.feature_write
         accepted = Signal()
+        begin = Signal()
+        working = Signal()
         program = Signal()
         memory = Signal(request.memory.shape())
         table = Signal(request.table.shape(), reset_less=True)
@@ -117,29 +122,31 @@ class Dma(Component):
         m.d.comb += [
             self.load.ready.eq(~self.loading),
             accepted.eq(self.load.valid & self.load.ready),
-            reader.request.valid.eq(accepted),
+            working.eq(reader.busy | skid.full | unpacker.busy | gatherer.busy | words.valid),
+            reader.request.valid.eq(begin),
             reader.request.p.address.eq(request.source),
             reader.request.p.beats.eq(request.beats),
-            self.loading.eq(reader.busy | skid.full | unpacker.busy | gatherer.busy),
             self.read_error.eq(reader.error),
             self.read_beat.eq(reader.beat),
-            loader.load.eq(accepted),
+            loader.load.eq(begin),
             loader.memory.eq(memory),
             loader.address.eq(request.address),
             loader.words.eq(request.words),
             loader.table.eq(table),
-            unpacker.load.eq(accepted),
+            unpacker.load.eq(begin),
             unpacker.pixel_bytes.eq(pixel_bytes),
             unpacker.region.group.eq(request.memory == MemoryId.FEATURE_1),
             unpacker.region.base.eq(request.address),
             unpacker.region.width.eq(request.width),
             unpacker.region.rows.eq(request.rows),
             unpacker.region.row_words.eq(request.row_words),
-            gatherer.load.eq(accepted & (request.kernel != 0)),
+            gatherer.load.eq(begin & (request.kernel != 0)),
             gatherer.gather.group.eq(unpacker.region.group),
         ]
         m.d.comb += [gatherer.gather[name].eq(request[name]) for name in GATHER_FIELDS]
-        with m.If(accepted):
+        # A register: what waits for the end of a load is told a cycle late.
+        m.d.sync += [begin.eq(accepted), self.loading.eq(accepted | begin | working)]
+        with m.If(begin):
             m.d.sync += [
                 program.eq(request.program),
                 memory.eq(request.memory),
@@ -148,16 +155,22 @@ class Dma(Component):
                 windows.eq(request.kernel != 0),
             ]
 
-        # Pixels go to memory as they come, or through their windows.
-        pixels, words = unpacker.words, self.feature_write
+        # Pixels go to memory as they come, or through their windows. What goes is chosen in one
+        # cycle and written in the next.
+        pixels = unpacker.words
+        room = Signal()
         m.d.comb += [
+            room.eq(~words.valid | words.ready),
             gatherer.pixels.payload.eq(pixels.p.data[:PIXEL_BITS]),
             gatherer.pixels.valid.eq(pixels.valid & windows),
-            gatherer.words.ready.eq(words.ready),
-            pixels.ready.eq(Mux(windows, gatherer.pixels.ready, words.ready)),
-            words.valid.eq(Mux(windows, gatherer.words.valid, pixels.valid)),
-            words.payload.eq(Mux(windows, gatherer.words.payload, pixels.payload)),
+            gatherer.words.ready.eq(room),
+            pixels.ready.eq(Mux(windows, gatherer.pixels.ready, room)),
         ]
+        with m.If(room):
+            m.d.sync += [
+                words.valid.eq(Mux(windows, gatherer.words.valid, pixels.valid)),
+                words.payload.eq(Mux(windows, gatherer.words.payload, pixels.payload)),
+            ]
 
         features = (memory == MemoryId.FEATURE_0) | (memory == MemoryId.FEATURE_1)
         m.d.comb += [
@@ -189,17 +202,17 @@ class Dma(Component):
         connect(m, streamer.beats, writer.data)
         connect(m, streamer.read, flipped(self.feature_read))
 
-        accepted = Signal()
+        begin = Signal()
+        m.d.sync += begin.eq(self.store.valid & self.store.ready)
         m.d.comb += [
-            self.store.ready.eq(writer.request.ready),
-            accepted.eq(self.store.valid & self.store.ready),
-            writer.request.valid.eq(self.store.valid),
+            self.store.ready.eq(~self.storing),
+            writer.request.valid.eq(begin),
             writer.request.payload.eq(self.store.p.target),
-            self.storing.eq(writer.busy),
+            self.storing.eq(begin | writer.busy),
             self.store_end.eq(writer.next_address),
             self.write_error.eq(writer.error),
             self.write_beat.eq(writer.beat),
-            streamer.load.eq(accepted),
+            streamer.load.eq(begin),
             streamer.region.eq(self.store.p.region),
             streamer.data.eq(self.feature_data),
             streamer.data_valid.eq(self.feature_data_valid),

@@ -185,8 +185,11 @@ class Engine(wiring.Component):
             pooling.eq(layer.opcode == Opcode.POOL),
         ]
         m.d.sync += generator.start.eq(self.layer.valid & self.layer.ready)
+        # Whether there is a layer is known late, and its record has many registers.
+        with m.If(self.layer.ready):
+            m.d.sync += layer.eq(self.layer.payload)
         with m.If(self.layer.valid & self.layer.ready):
-            m.d.sync += [layer.eq(self.layer.payload), self.busy.eq(1)]
+            m.d.sync += self.busy.eq(1)
         with m.Elif(ended):
             m.d.sync += self.busy.eq(0)
 

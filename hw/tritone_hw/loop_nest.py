@@ -65,7 +65,7 @@ class LoopNest(wiring.Component):
     ending : Out(len(Loop))
         For each loop: it and all loops within it are in their last round.
     advance : Out(len(Loop))
-        Strobe beside ``step`` of the one loop that goes on to its next round; the loops within it
+        The one loop that goes on to its next round with the next ``step``; the loops within it
         start again. None at the end of all.
     """
 
@@ -87,17 +87,18 @@ class LoopNest(wiring.Component):
         for loop in Loop:
             rounds = self.rounds[loop.name]
             left = Signal(len(rounds), name=f"{loop.name.lower()}s_left", reset_less=True)
-            last = left == 0
+            # Whether none are left: a register, since everything that a step decides hangs on it.
+            last = Signal(name=f"{loop.name.lower()}_last", reset_less=True)
             m.d.comb += [
                 self.last[loop].eq(last),
                 self.ending[loop].eq(within & last),
-                self.advance[loop].eq(self.step & within & ~last),
+                self.advance[loop].eq(within & ~last),
             ]
             within = within & last
             with m.If(self.start | (self.step & self.ending[loop])):
-                m.d.sync += left.eq(rounds)
-            with m.Elif(self.advance[loop]):
-                m.d.sync += left.eq(left - 1)
+                m.d.sync += [left.eq(rounds), last.eq(rounds == 0)]
+            with m.Elif(self.step & self.advance[loop]):
+                m.d.sync += [left.eq(left - 1), last.eq(left == 1)]
         return m
 
 
@@ -119,7 +120,7 @@ class RunningSum(wiring.Component):
     -------
     start : In(1)
         Strobe, as that of the loop nest.
-    advance : In(len(Loop))
+    step, advance : In(1), In(len(Loop))
         Of the loop nest.
     initial : In(shape)
         Value in the first round of all loops; constant from ``start`` on.
@@ -137,6 +138,7 @@ class RunningSum(wiring.Component):
         super().__init__(
             {
                 "start": In(1),
+                "step": In(1),
                 "advance": In(len(Loop)),
                 "initial": In(shape),
                 "increments": In(ArrayLayout(shape, len(loops))),
@@ -162,17 +164,18 @@ class RunningSum(wiring.Component):
 
         with m.If(self.start):
             restart(values, self.initial)
-        outer, base = len(Loop), self.initial
-        for index, loop in enumerate(self._loops):
-            following = Signal(self._shape, name=f"after_{loop.name.lower()}")
-            m.d.comb += following.eq(values[index] + self.increments[index])
-            # A loop between this one and the next one outside changes nothing but starts this one
-            # again.
-            between = self.advance[loop + 1 : outer]
-            if len(between):
-                with m.If(between.any()):
-                    restart(values[index:], base)
-            with m.If(self.advance[loop]):
-                restart(values[index:], following)
-            outer, base = loop, values[index]
+        with m.Elif(self.step):
+            outer, base = len(Loop), self.initial
+            for index, loop in enumerate(self._loops):
+                following = Signal(self._shape, name=f"after_{loop.name.lower()}")
+                m.d.comb += following.eq(values[index] + self.increments[index])
+                # A loop between this one and the next one outside changes nothing but starts this
+                # one again.
+                between = self.advance[loop + 1 : outer]
+                if len(between):
+                    with m.If(between.any()):
+                        restart(values[index:], base)
+                with m.If(self.advance[loop]):
+                    restart(values[index:], following)
+                outer, base = loop, values[index]
         return m

@@ -174,8 +174,11 @@ class Requantizer(wiring.Component):
 
     @property
     def _parameter_at(self) -> int:
-        """The lanes' cycle in which parameters come: M meets beta before it is wanted."""
-        return min(self._lane.parameters.values()) - self._machine.adaptive
+        """The lanes' cycle in which parameters come: M meets beta before it is wanted.
+
+        A register behind the memory if there is a cycle for it: block memories answer late.
+        """
+        return max(0, min(self._lane.parameters.values()) - self._machine.adaptive - 1)
 
     def _constants(self, m: Module, channel: int) -> dict[str, Value]:
         """Return the constants of a channel of the slot, each in the lanes' cycle for it."""
@@ -186,9 +189,10 @@ class Requantizer(wiring.Component):
                 product = Signal(
                     signed(MULTIPLIER.bits + BETA.bits), name=f"product{channel}", reset_less=True
                 )
-                m.d.sync += product.eq(value * self.scale)
+                read = _delay(m, value, 1, f"read{channel}")[-1]
+                m.d.sync += product.eq(read * self.scale)
                 rounded = (product + half(BETA.frac)) >> BETA.frac
-                value, delay = rounded[: MULTIPLIER.bits].as_signed(), delay - 1
+                value, delay = rounded[: MULTIPLIER.bits].as_signed(), delay - 2
             constants[name] = _delay(m, value, delay, f"{name}{channel}")[-1]
         return constants
 

@@ -72,7 +72,8 @@ class Sequencer(Component):
     stop, error : for one cycle at the end of the run.
     instruction : index of the instruction that was decoded last.
     image_done : for one cycle at the end of each image.
-    load, loading, store, storing, store_end, read_error, write_error, program_write : see Dma.
+    load, loading, store, storing, store_end, read_error, write_error, program_write : see Dma;
+        requests hold still in the cycle behind their handshake.
     layer, layer_busy : instructions for the layer engine; busy from the cycle behind the handshake
         until its results are stored.
     """
@@ -132,7 +133,11 @@ class Sequencer(Component):
         last_image = Signal()
         skipped = Signal()
         mismatch = Signal()
+        too_long = Signal()
+        beyond = Signal()  # there is no instruction ``index``
+        instructions = settings["program_instructions"]
         m.d.sync += [
+            beyond.eq(index >= instructions),
             last_image.eq(settings["image_count"] <= 1),
             skipped.eq((settings["image_count"] <= 1) & (word.load.source == Base.NEXT_IMAGE)),
             mismatch.eq(word.check.fingerprint != self.machine.fingerprint),
@@ -147,23 +152,26 @@ class Sequencer(Component):
             with m.State("IDLE"), m.If(self.start):
                 m.d.sync += [settings[name].eq(getattr(self, name)) for name in SETTINGS]
                 m.d.sync += [dump.eq(self.dump), index.eq(0), failure.eq(ErrorCode.NONE)]
+                count = self.program_instructions
+                m.d.sync += too_long.eq((count == 0) | (count > most))
                 m.next = "LOAD_PROGRAM"
             with m.State("LOAD_PROGRAM"):
-                count = settings["program_instructions"]
-                with m.If((count == 0) | (count > most)):
+                with m.If(too_long):
                     fail(ErrorCode.PROGRAM_TOO_LONG)
                 with m.Else():
                     self._compose_program_request(m, settings)
                     m.d.comb += self.load.valid.eq(1)
                     with m.If(self.load.ready):
                         m.next = "AWAIT_PROGRAM"
-            with m.State("AWAIT_PROGRAM"), m.If(~self.loading):
-                m.next = "FETCH"
+            with m.State("AWAIT_PROGRAM"):
+                self._compose_program_request(m, settings)
+                with m.If(~self.loading):
+                    m.next = "FETCH"
 
             with m.State("FETCH"):
                 with m.If(failure != ErrorCode.NONE):
                     m.next = "DRAIN"
-                with m.Elif(index >= settings["program_instructions"]):
+                with m.Elif(beyond):
                     fail(ErrorCode.ILLEGAL_INSTRUCTION)
                 with m.Else():
                     m.d.comb += fetcher.fetch.eq(1)
@@ -198,7 +206,10 @@ class Sequencer(Component):
                     with m.Case(Opcode.NEXT):
                         m.d.comb += self.image_done.eq(1)
                         self._advance(m, word, settings)
-                        m.d.sync += index.eq(word.next.target)
+                        m.d.sync += [
+                            index.eq(word.next.target),
+                            beyond.eq(word.next.target >= instructions),
+                        ]
                         m.next = "FETCH"
                         with m.If(last_image):
                             m.next = "DRAIN"
@@ -210,9 +221,11 @@ class Sequencer(Component):
                 m.d.comb += self.store.valid.eq(~self.storing)
                 with m.If(self.store.valid & self.store.ready):
                     m.next = "AWAIT_DUMP"
-            with m.State("AWAIT_DUMP"), m.If(~self.storing):
-                m.d.sync += settings["dump_address"].eq(self.store_end)
-                m.next = "FETCH"
+            with m.State("AWAIT_DUMP"):
+                self._compose_dump_request(m, word, settings)
+                with m.If(~self.storing):
+                    m.d.sync += settings["dump_address"].eq(self.store_end)
+                    m.next = "FETCH"
 
             with m.State("DRAIN"), m.If(~working):
                 m.d.comb += [self.stop.eq(1), self.error.eq(failure)]

@@ -132,9 +132,7 @@ class StepGenerator(wiring.Component):
         m = Module()
         layer = self.layer
         m.submodules.nest = nest = LoopNest()
-        pass_index = self._sum(m, nest, "pass_index", len(layer.pass_steps) - 1, 0, {Loop.PASS: 1})
-        pass_step = Signal(PASS_STEPS.elem_shape)
-        m.d.comb += pass_step.eq(View(PASS_STEPS, layer.steps)[pass_index])
+        pass_step = self._pass_step(m, nest)
 
         column_group, word_ends = (
             Const(0, 0),
@@ -158,6 +156,18 @@ class StepGenerator(wiring.Component):
         self._add(m, nest, word_ends)
         return m
 
+    def _pass_step(self, m: Module, nest: LoopNest) -> View:
+        """Return what the present pass is: chosen while the one before it is under way."""
+        steps = View(PASS_STEPS, self.layer.steps)
+        bits = len(self.layer.pass_steps) - 1
+        following = self._sum(m, nest, "following_pass", bits, 1, {Loop.PASS: 1})
+        present = Signal(PASS_STEPS.elem_shape, name="pass_step", reset_less=True)
+        with m.If(nest.start | (nest.step & nest.ending[Loop.PASS])):
+            m.d.sync += present.eq(steps[0])
+        with m.Elif(nest.step & nest.advance[Loop.PASS]):
+            m.d.sync += present.eq(steps[following])
+        return present
+
     @staticmethod
     def _sum(
         m: Module,
@@ -171,6 +181,7 @@ class StepGenerator(wiring.Component):
         m.submodules[name] = total = RunningSum(shape, list(increments))
         m.d.comb += [
             total.start.eq(nest.start),
+            total.step.eq(nest.step),
             total.advance.eq(nest.advance),
             total.initial.eq(initial),
         ]
@@ -204,6 +215,7 @@ class StepGenerator(wiring.Component):
         clear = Signal(reset_less=True)
         first = Signal(reset_less=True)
         wait = Signal(range(slots))  # cycles until a drain may come
+        early = Signal()  # there are some
         m.d.comb += [
             step.clear.eq(clear),
             step.drain.eq(nest.ending[Loop.KERNEL_ROW] & pass_step.drain),
@@ -212,19 +224,19 @@ class StepGenerator(wiring.Component):
             step.drained.first.eq(first),
             step.drained.last.eq(nest.last[Loop.PASS]),
             step.drained.destination.end.eq(nest.ending[Loop.GROUP]),
-            self.valid.eq(running & ~(step.drain & (wait != 0))),
+            self.valid.eq(running & ~(step.drain & early)),
             nest.step.eq(self.valid),
         ]
-        with m.If(wait != 0):
-            m.d.sync += wait.eq(wait - 1)
+        with m.If(early):
+            m.d.sync += [wait.eq(wait - 1), early.eq(wait != 1)]
         with m.If(self.valid):
             m.d.sync += clear.eq(step.drain)
             with m.If(step.drain):
-                m.d.sync += [first.eq(nest.last[Loop.PASS]), wait.eq(slots - 1)]
+                m.d.sync += [first.eq(nest.last[Loop.PASS]), wait.eq(slots - 1), early.eq(1)]
             with m.If(nest.ending[Loop.GROUP]):
                 m.d.sync += running.eq(0)
         with m.If(nest.start):
-            m.d.sync += [running.eq(1), clear.eq(1), first.eq(1), wait.eq(slots - 1)]
+            m.d.sync += [running.eq(1), clear.eq(1), first.eq(1), wait.eq(slots - 1), early.eq(1)]
 
     def _read(self, m: Module, nest: LoopNest) -> None:
         """Say where each step reads."""
@@ -240,11 +252,12 @@ class StepGenerator(wiring.Component):
         with m.Elif(nest.step & counting):
             m.d.sync += behind.eq(behind + layer.in_plane_words)
         turn = Signal.like(layer.in_turn, reset_less=True)  # output groups left of it, less one
-        turns = turn == 0
-        with m.If(nest.start | (nest.advance[Loop.GROUP] & turns)):
-            m.d.sync += turn.eq(layer.in_turn - 1)
-        with m.Elif(nest.advance[Loop.GROUP]):
-            m.d.sync += turn.eq(turn - 1)
+        turns = Signal(reset_less=True)  # there are none
+        group_ends = nest.step & nest.advance[Loop.GROUP]
+        with m.If(nest.start | (group_ends & turns)):
+            m.d.sync += [turn.eq(layer.in_turn - 1), turns.eq(layer.in_turn == 1)]
+        with m.Elif(group_ends):
+            m.d.sync += [turn.eq(turn - 1), turns.eq(turn == 1)]
         # A window may begin above the input: its address then is that of a row that is not there.
         origin = Signal(address_bits, reset_less=True)
         m.d.sync += origin.eq(layer.in_base - _shifted_sum(layer.in_row_words, layer.pad_top))

@@ -22,7 +22,7 @@ from tritone.spec.isa import (
     Opcode,
 )
 from tritone.spec.program import Program
-from tritone.spec.timing import INSTRUCTION_CYCLES, PortUse
+from tritone.spec.timing import INSTRUCTION_CYCLES, TRANSFER_START, PortUse
 
 __all__ = ["Prediction", "Step", "predict"]
 
@@ -112,7 +112,7 @@ class _Machine:
         """Go from the start to the cycle in which the run stops."""
         # The program is asked for in the first cycle behind the start.
         beats = self._program.instructions * INSTRUCTION_BEATS
-        cycle = words_loaded(1, 0, beats, self._memory)
+        cycle = words_loaded(1 + TRANSFER_START, 0, beats, self._memory)
         ready = cycle + INSTRUCTION_CYCLES
         running = True
         while running or self._working(cycle):
@@ -153,10 +153,10 @@ class _Machine:
 
     def _advance(self, cycle: int, ready: int) -> int:
         """Go through ``cycle``, and on to the next one in which something happens."""
-        if self._pixels is not None and cycle > self._pixels.accepted:
+        if self._pixels is not None and cycle > self._pixels.begin:
             free = self._layer.leaves(cycle, self._pixels.group, writing=True)
             self._pixels.step(cycle, free)
-        if self._store is not None and cycle > self._store.accepted:
+        if self._store is not None and cycle > self._store.begin:
             free = self._layer.leaves(cycle, self._store.group, writing=False)
             self._store.step(cycle, free)
         transferring = self._pixels is not None or self._store is not None
@@ -203,7 +203,8 @@ class _Machine:
                 address = fields["offset"]
                 if fields["target"] == Base.RESULT:
                     address += self._image * self._program.metadata["result"]["bytes"]
-                self._store = Store(self._machine, fields, cycle, address, self._memory)
+                begin = cycle + TRANSFER_START
+                self._store = Store(self._machine, fields, begin, address, self._memory)
                 self._storing_step = number
             case Opcode.CONVOLVE | Opcode.POOL:
                 if index not in self._uses:
@@ -216,16 +217,17 @@ class _Machine:
         return True
 
     def _load(self, fields: Fields, cycle: int, number: int) -> None:
+        begin = cycle + TRANSFER_START
         address = fields["offset"]
         if fields["source"] != Base.PROGRAM:
             address += self._image * self._program.metadata["image"]["bytes"]
         if fields["memory"] in (MemoryId.FEATURE_0, MemoryId.FEATURE_1):
-            self._pixels = PixelLoad(self._machine, fields, cycle, address, self._memory)
+            self._pixels = PixelLoad(self._machine, fields, begin, address, self._memory)
             self._loading_step = number
         else:
             weights = fields["memory"] == MemoryId.WEIGHT
             self._words_end = words_loaded(
-                cycle, address, fields["beats"], self._memory, looked_up=weights
+                begin, address, fields["beats"], self._memory, looked_up=weights
             )
             self._ends[number] = self._words_end
 

@@ -42,10 +42,10 @@ _QUEUE_BEATS = 2 * BURST_BEATS
 class _Beats:
     """The beats of a read: burst after burst, each offered until it is taken."""
 
-    def __init__(self, accepted: int, address: int, beats: int, memory: MemoryTiming) -> None:
+    def __init__(self, begin: int, address: int, beats: int, memory: MemoryTiming) -> None:
         first = BURST_BEATS - address // BEAT_BYTES % BURST_BEATS
         self._first = first
-        self._requested = accepted + READ_REQUEST_LATENCY + memory.read_latency
+        self._requested = begin + READ_REQUEST_LATENCY + memory.read_latency
         self.left = beats
         self._taken = 0
         self._offered = self._requested
@@ -66,25 +66,25 @@ class _Beats:
 
 
 def words_loaded(
-    accepted: int, address: int, beats: int, memory: MemoryTiming, *, looked_up: bool = False
+    begin: int, address: int, beats: int, memory: MemoryTiming, *, looked_up: bool = False
 ) -> int:
     """Return the first cycle in which a load of words is over.
 
     Parameters
     ----------
-    accepted, address : cycle and byte address.
+    begin, address : cycle of its begin and byte address.
     beats : to read, at least 1.
     memory : external memory.
     looked_up : they are weights, which wait for their table.
     """
-    reader = _Beats(accepted, address, beats, memory)
-    taken_from = accepted + LOOKUP_CYCLES if looked_up else accepted
-    cycle = accepted
+    reader = _Beats(begin, address, beats, memory)
+    taken_from = begin + LOOKUP_CYCLES if looked_up else begin
+    cycle = begin
     while reader.left:
         cycle += 1
         if cycle >= taken_from and reader.offers(cycle):
             reader.take(cycle)
-    return cycle + 2
+    return cycle + 3
 
 
 class PixelLoad:
@@ -94,7 +94,7 @@ class PixelLoad:
     ----------
     machine : shape of the machine.
     fields : of the LOAD.
-    accepted, address : cycle and byte address.
+    begin, address : cycle of its begin and byte address.
     memory : external memory.
     """
 
@@ -102,14 +102,14 @@ class PixelLoad:
         self,
         machine: MachineConfig,
         fields: Mapping[str, int],
-        accepted: int,
+        begin: int,
         address: int,
         memory: MemoryTiming,
     ) -> None:
-        self.accepted = accepted
+        self.begin = begin
         self.group = int(fields["memory"] == MemoryId.FEATURE_1)
-        self._beats = _Beats(accepted, address, fields["beats"], memory)
-        self._reading = accepted + 1  # last cycle in which the reader is busy
+        self._beats = _Beats(begin, address, fields["beats"], memory)
+        self._reading = begin + 1  # last cycle in which the reader is busy
         size = 1 << fields["pixel_bytes"]
         self._pixels_in_beat = max(1, BEAT_BYTES // size)
         self._beats_of_pixel = max(1, size // BEAT_BYTES)
@@ -119,17 +119,26 @@ class PixelLoad:
         self._pixel = 0
         self._part = 0
         self._gather = _Gather(machine, fields) if fields["kernel"] else None
+        self._writing = False  # there is a word for the feature memory
+        self._busy = True
 
     def busy(self, cycle: int) -> bool:
         """Return whether the load is under way in ``cycle``."""
+        return self._busy
+
+    def _working(self, cycle: int) -> bool:
         reading = self._beats.left > 0 or cycle <= self._reading or self._kept
         gathering = self._gather is not None and self._gather.busy
-        return reading or (self._filled and self._pixels > 0) or gathering
+        return reading or (self._filled and self._pixels > 0) or gathering or self._writing
 
     def step(self, cycle: int, free: bool) -> None:
         """Go through ``cycle``; ``free``: the feature memory takes a word in it."""
+        self._busy = self._working(cycle)
         offered = self._filled and self._pixels > 0
-        taken = self._gather.step(offered, free) if self._gather else offered and free
+        room = free or not self._writing
+        if room:
+            self._writing = self._gather.offers if self._gather else offered
+        taken = self._gather.step(offered, room) if self._gather else offered and room
         last_pixel = self._pixel == self._pixels_in_beat - 1
         ready = not self._filled or self._pixels == 0 or (taken and last_pixel)
         if taken:
@@ -173,6 +182,11 @@ class _Gather:
     @property
     def busy(self) -> bool:
         return self._words_left > 0 or (self._active and not self._inside)
+
+    @property
+    def offers(self) -> bool:
+        """Whether there is a word to be taken."""
+        return self._words_left > 0
 
     def step(self, offered: bool, free: bool) -> bool:
         """Go through a cycle; return whether the pixel that is ``offered`` is taken."""
@@ -226,7 +240,7 @@ class Store:
     ----------
     machine : shape of the machine.
     fields : of the STORE, or where a dump says group, width and rows.
-    accepted, address : cycle and byte address.
+    begin, address : cycle of its begin and byte address.
     memory : external memory.
     """
 
@@ -234,11 +248,11 @@ class Store:
         self,
         machine: MachineConfig,
         fields: Mapping[str, int],
-        accepted: int,
+        begin: int,
         address: int,
         memory: MemoryTiming,
     ) -> None:
-        self.accepted = accepted
+        self.begin = begin
         self.group = fields["group"]
         self._memory = memory
         self._parts = machine.rows // BEAT_BYTES

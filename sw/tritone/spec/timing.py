@@ -20,6 +20,7 @@ __all__ = [
     "READ_REQUEST_LATENCY",
     "RECIPROCAL_CYCLES",
     "START",
+    "TRANSFER_START",
     "PortUse",
     "array_cycles",
     "array_latency",
@@ -48,10 +49,12 @@ RECIPROCAL_CYCLES = 10
 
 # From the dispatch of an instruction to that of the next one, if nothing keeps it waiting.
 INSTRUCTION_CYCLES = 12
-# From the dispatch of a load to its first request on the bus.
-READ_REQUEST_LATENCY = 2
-# From the dispatch of a load of weights to the first beat that it takes: a cycle for each entry of
-# its table.
+# From the dispatch of a load or store to its begin.
+TRANSFER_START = 1
+# From the begin of a load to its first request on the bus.
+READ_REQUEST_LATENCY = 3
+# From the begin of a load of weights to the first beat that it takes: a cycle for each entry of its
+# table.
 LOOKUP_CYCLES = TABLE_ENTRIES + 1
 # From a transfer's request to a feature memory to its data.
 FEATURE_READ_LATENCY = 2
