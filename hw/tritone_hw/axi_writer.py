@@ -60,14 +60,29 @@ class AxiWriter(Component):
         m = Module()
         bus = self.bus
         m.submodules.queue = queue = SyncFIFOBuffered(width=BEAT_BITS, depth=2 * BURST_BEATS)
-        # Beats in the queue, and beats to where bursts end: registers, for what decides on a burst
-        # is long enough.
+        # Beats in the queue, and beats to where bursts end: registers, and so is what they say of
+        # the next burst, for what decides on it is long enough.
         level = Signal(range(2 * BURST_BEATS + 1))
         span = Signal(range(BURST_BEATS + 1), init=BURST_BEATS)
+        whole = Signal()  # a burst up to where it must end
+        some = Signal()  # any beats
+        next_level = Signal.like(level)
+        next_span = Signal.like(span)
+        m.d.comb += [
+            next_level.eq(level + (queue.w_en & queue.w_rdy) - (queue.r_en & queue.r_rdy)),
+            next_span.eq(span),
+        ]
+        m.d.sync += [
+            level.eq(next_level),
+            span.eq(next_span),
+            whole.eq(next_level >= next_span),
+            some.eq(next_level != 0),
+        ]
         next_beat = Signal(ADDRESS_BITS - _OFFSET_BITS)
         ended = Signal()
         failed = Signal()
         to_send = Signal(range(BURST_BEATS + 1))
+        sending = Signal()  # there are some
         responses = Signal(range(_RESPONSES + 1))
 
         m.d.comb += [
@@ -85,8 +100,8 @@ class AxiWriter(Component):
                 ended.eq(0),
                 failed.eq(0),
                 next_beat.eq(self.request.payload[_OFFSET_BITS:]),
-                span.eq(BURST_BEATS - self.request.payload[_OFFSET_BITS:][:_SPAN_BITS]),
             ]
+            m.d.comb += next_span.eq(BURST_BEATS - self.request.payload[_OFFSET_BITS:][:_SPAN_BITS])
 
         accepting = self.busy & ~ended
         m.d.comb += [
@@ -97,21 +112,11 @@ class AxiWriter(Component):
         with m.If(self.data.valid & self.data.ready & self.data.p.last):
             m.d.sync += ended.eq(1)
 
-        m.d.sync += level.eq(level + (queue.w_en & queue.w_rdy) - (queue.r_en & queue.r_rdy))
-
         burst = Signal(range(BURST_BEATS + 1))
-        whole = Signal()
         start = Signal()
-        m.d.comb += [
-            whole.eq(level >= span),
-            start.eq(
-                (to_send == 0)
-                & ~bus.awvalid
-                & ~failed
-                & (responses != _RESPONSES)
-                & (whole | (ended & (level != 0)))
-            ),
-        ]
+        m.d.comb += start.eq(
+            ~sending & ~bus.awvalid & ~failed & (responses != _RESPONSES) & (whole | (ended & some))
+        )
         with m.If(whole):
             m.d.comb += burst.eq(span)
         with m.Else():
@@ -124,12 +129,12 @@ class AxiWriter(Component):
                 bus.awlen.eq(burst - 1),
                 next_beat.eq(next_beat + burst),
                 to_send.eq(burst),
-                span.eq(BURST_BEATS),  # behind a shorter burst nothing follows
+                sending.eq(1),
             ]
+            m.d.comb += next_span.eq(BURST_BEATS)  # behind a shorter burst nothing follows
         with m.If(bus.awvalid & bus.awready):
             m.d.sync += bus.awvalid.eq(0)
 
-        sending = to_send != 0
         m.d.comb += [
             bus.wdata.eq(queue.r_data),
             bus.wstrb.eq(~0),
@@ -139,7 +144,7 @@ class AxiWriter(Component):
             queue.r_en.eq(self.beat | (failed & ~sending)),
         ]
         with m.If(self.beat):
-            m.d.sync += to_send.eq(to_send - 1)
+            m.d.sync += [to_send.eq(to_send - 1), sending.eq(to_send != 1)]
 
         answered = Signal()
         m.d.comb += [
@@ -152,6 +157,6 @@ class AxiWriter(Component):
         m.d.sync += responses.eq(responses + start - answered)
 
         # A burst that is answered has been taken whole.
-        with m.If(self.busy & ended & (level == 0) & (responses == 0)):
+        with m.If(self.busy & ended & ~some & (responses == 0)):
             m.d.sync += self.busy.eq(0)
         return m

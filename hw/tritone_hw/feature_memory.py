@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from amaranth import Array as Choice
-from amaranth import Cat, Module, Signal, Value
+from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.hdl import ValueLike
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
@@ -67,13 +67,16 @@ class FeatureMemory(wiring.Component):
     """Two groups of 2P banks of words of R bytes.
 
     The layer engine reads with ``window`` and ``line``, never the same group with both, and writes
-    with ``tile``, and never waits; transfers use a group's ports in the cycles that the engine
-    leaves free.
+    with ``tile``, and never waits; transfers use the ports in the cycles that the engine leaves
+    free: for reading those of the group that ``window`` leaves, where there is no ``line`` either,
+    whose registers they share; for writing those without any ``tile``, whose word and address go to
+    both groups.
 
-    Timing: ``words`` stand one cycle after ``window`` and ``line_words`` after ``line``; ``data``
-    ``READ_LATENCY`` cycles after the request was taken. What is written in a cycle is read by a
-    request of the next one; a word that is written whole in the cycle in which it is read gives
-    anything.
+    Timing: ``words`` stand ``WINDOW_LATENCY`` cycles after ``window`` and ``line_words`` after
+    ``line``: a block memory answers so late in its cycle that a register follows behind the choice
+    of the group. ``data`` ``READ_LATENCY`` cycles after the request was taken. What is written in a
+    cycle is read by a request of the next one; a word that is written whole in the cycle in which
+    it is read gives anything.
 
     Parameters
     ----------
@@ -98,15 +101,15 @@ class FeatureMemory(wiring.Component):
         Write of C channels: ``banks`` has a bit for each bank to be written, ``column_groups`` one
         for each C of the R channels.
     read : In(stream.Signature(feature_read_layout(machine)))
-        Read of one word; waits while ``window`` or ``line`` reads the same group.
+        Read of one word; waits while ``window`` reads the same group, or ``line`` any.
     data, data_valid : Out(8 * R), Out(1)
         What it gave, strobe.
     write : In(stream.Signature(feature_write_layout(machine)))
-        Write of one word, whole; waits while ``tile`` writes the same group.
+        Write of one word, whole; waits while ``tile`` writes.
     """
 
-    WINDOW_LATENCY = 1
-    READ_LATENCY = 2
+    WINDOW_LATENCY = 2
+    READ_LATENCY = 3
 
     def __init__(self, machine: MachineConfig) -> None:
         if not isinstance(machine, MachineConfig):
@@ -155,62 +158,66 @@ class FeatureMemory(wiring.Component):
 
         m.d.comb += [
             self.read.ready.eq(
-                ~(self.window.valid & (window.group == request.group))
-                & ~(self.line.valid & (line.group == request.group))
+                ~(self.window.valid & (window.group == request.group)) & ~self.line.valid
             ),
-            self.write.ready.eq(~(self.tile.valid & (tile.group == load.group))),
+            self.write.ready.eq(~self.tile.valid),
         ]
+        address = Signal(machine.feature_address_bits)
+        m.d.comb += address.eq(Mux(self.tile.valid, tile.address, load.address))
         for group in range(GROUPS):
             reading = Signal(name=f"reading{group}")
-            lining = Signal(name=f"lining{group}")
             writing = Signal(name=f"writing{group}")
+            loading = Signal(name=f"loading{group}")
             m.d.comb += [
                 reading.eq(self.window.valid & (window.group == group)),
-                lining.eq(self.line.valid & (line.group == group)),
                 writing.eq(self.tile.valid & (tile.group == group)),
+                loading.eq(self.write.valid & self.write.ready & (load.group == group)),
             ]
             for bank in range(machine.banks):
                 read_port = read_ports[group * machine.banks + bank]
                 write_port = write_ports[group * machine.banks + bank]
                 with m.If(reading):
                     m.d.comb += read_port.addr.eq(window.addresses[bank])
-                with m.Elif(lining):
+                with m.Elif(self.line.valid):
                     m.d.comb += read_port.addr.eq(line.address)
                 with m.Else():
                     m.d.comb += read_port.addr.eq(request.address)
-                with m.If(writing):
-                    m.d.comb += [
-                        write_port.addr.eq(tile.address),
-                        write_port.data.eq(
-                            tile.channels[bank].as_value().replicate(machine.word_columns)
-                        ),
-                    ]
-                    with m.If(tile.banks[bank]):
-                        m.d.comb += write_port.en.eq(tile.column_groups)
-                with m.Else():
-                    m.d.comb += [
-                        write_port.addr.eq(load.address),
-                        write_port.data.eq(load.data),
-                    ]
-                    with m.If(self.write.valid & (load.group == group) & (load.bank == bank)):
-                        m.d.comb += write_port.en.eq(~0)
+                m.d.comb += [
+                    write_port.addr.eq(address),
+                    write_port.data.eq(
+                        Mux(
+                            self.tile.valid,
+                            tile.channels[bank].as_value().replicate(machine.word_columns),
+                            load.data,
+                        )
+                    ),
+                ]
+                with m.If(writing & tile.banks[bank]):
+                    m.d.comb += write_port.en.eq(tile.column_groups)
+                with m.Elif(loading & (load.bank == bank)):
+                    m.d.comb += write_port.en.eq(~0)
 
         window_group = Signal.like(window.group, reset_less=True)
         line_group = Signal.like(line.group, reset_less=True)
-        m.d.sync += [window_group.eq(window.group), line_group.eq(line.group)]
+        m.d.sync += [
+            window_group.eq(window.group),
+            line_group.eq(Mux(self.line.valid, line.group, request.group)),
+        ]
         for bank in range(machine.banks):
             choices = Choice(read_ports[g * machine.banks + bank].data for g in range(GROUPS))
-            m.d.comb += [
+            m.d.sync += [
                 self.words[bank].eq(choices[window_group]),
                 self.line_words[bank].eq(choices[line_group]),
             ]
 
-        taken = Signal()
-        source = Signal(1 + ceil_log2(machine.banks), reset_less=True)
+        taken = Signal(self.READ_LATENCY - 1)
+        banks = [request.bank]  # of the word that is under way: request, memory, register
+        for cycle in range(1, self.READ_LATENCY):
+            banks.append(Signal.like(request.bank, name=f"bank_{cycle}", reset_less=True))
+            m.d.sync += banks[cycle].eq(banks[cycle - 1])
         m.d.sync += [
-            taken.eq(self.read.valid & self.read.ready),
-            source.eq(Cat(request.bank, request.group)),
-            self.data_valid.eq(taken),
-            self.data.eq(Choice(port.data for port in read_ports)[source]),
+            taken.eq(Cat(self.read.valid & self.read.ready, taken)),
+            self.data_valid.eq(taken[-1]),
+            self.data.eq(Choice(word.as_value() for word in self.line_words)[banks[-1]]),
         ]
         return m

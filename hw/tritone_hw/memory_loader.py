@@ -78,10 +78,9 @@ class MemoryLoader(Component):
         m.submodules.lookup = lookup = LookupUnit(BEAT_BITS // NIBBLE_BITS)
         write = self.writes.p
         weights = self.memory == MemoryId.WEIGHT
-        wanted = Signal()
+        wanted = Signal()  # words are left
         allowed = Signal()
         m.d.comb += [
-            wanted.eq(words_left != 0),
             allowed.eq(lookup.ready | ~weights),
             lookup.load.eq(self.load),
             write.memory.eq(self.memory),
@@ -95,7 +94,12 @@ class MemoryLoader(Component):
             self.beats.ready.eq((self.writes.ready & allowed) | ~wanted),
         ]
         with m.If(self.load):
-            m.d.sync += [address.eq(self.address), words_left.eq(self.words), beat.eq(0)]
+            m.d.sync += [
+                address.eq(self.address),
+                words_left.eq(self.words),
+                wanted.eq(self.words != 0),
+                beat.eq(0),
+            ]
         with m.Elif(self.writes.valid & self.writes.ready):
             m.d.sync += beat.eq(beat + 1)
             with m.If(write.last):
@@ -103,5 +107,6 @@ class MemoryLoader(Component):
                     beat.eq(0),
                     address.eq(address + 1),
                     words_left.eq(words_left - 1),
+                    wanted.eq(words_left != 1),
                 ]
         return m

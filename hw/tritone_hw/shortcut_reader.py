@@ -42,7 +42,7 @@ class ShortcutReader(wiring.Component):
 
     Attributes
     ----------
-    LATENCY : cycles from a request to its codes: address, memory, choice of the bank, difference.
+    LATENCY : cycles from a request to its codes: memory, choice of the bank, difference.
 
     Members
     -------
@@ -62,7 +62,7 @@ class ShortcutReader(wiring.Component):
         Codes less ``shortcut_zero``; 0 if none are wanted.
     """
 
-    LATENCY = 3 + FeatureMemory.WINDOW_LATENCY
+    LATENCY = 2 + FeatureMemory.WINDOW_LATENCY
 
     def __init__(self, machine: MachineConfig) -> None:
         if not isinstance(machine, MachineConfig):
@@ -92,13 +92,13 @@ class ShortcutReader(wiring.Component):
         m = Module()
         machine, layer = self._machine, self.layer
         columns, pixels = machine.columns, machine.pixels
-        m.d.sync += [
+        m.d.comb += [
             self.line.valid.eq(self.valid & self.place.wanted),
             self.line.payload.group.eq(layer.out_group),
             self.line.payload.address.eq(self.place.address),
         ]
 
-        # What is chosen travels beside the request: address, memory.
+        # What is chosen travels beside the request.
         choice = Signal(
             StructLayout({"column_group": self.column_group.shape(), "upper": 1, "wanted": 1}),
             reset_less=True,
@@ -131,5 +131,8 @@ class ShortcutReader(wiring.Component):
             m.d.sync += taken.eq(Choice(groups)[later.column_group])
             with m.If(arriving[-1]):
                 for code, difference in zip(taken, self.codes[pixel], strict=True):
-                    m.d.sync += difference.eq(Mux(wanted, code - layer.shortcut_zero, 0))
+                    m.d.sync += difference.eq(code - layer.shortcut_zero)
+                # As a reset, which the registers have for nothing.
+                with m.If(~wanted):
+                    m.d.sync += self.codes[pixel].eq(0)
         return m

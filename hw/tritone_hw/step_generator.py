@@ -130,7 +130,6 @@ class StepGenerator(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        layer = self.layer
         m.submodules.nest = nest = LoopNest()
         pass_step = self._pass_step(m, nest)
 

@@ -200,14 +200,17 @@ class WindowGatherer(Component):
                 with m.Case(channels):
                     used = Cat(tap[: channels * STREAM.bits] for tap in window)
                     m.d.comb += [packed.eq(used), last.eq(-(-len(used) // bits) - 1)]
+        following = Signal.like(word)
         m.d.comb += [
             self.words.p.data.eq(packed.word_select(word, bits)),
-            last_word.eq(word == last),
+            following.eq(word),
         ]
         with m.If(taken):
-            m.d.sync += word.eq(Mux(last_word, 0, word + 1))
+            m.d.comb += following.eq(Mux(last_word, 0, word + 1))
         with m.If(self.load):
-            m.d.sync += word.eq(0)
+            m.d.comb += following.eq(0)
+        # A register, since positions wait for the last word; there is none in the first cycles.
+        m.d.sync += [word.eq(following), last_word.eq(following == last)]
 
     def _place(
         self,

@@ -12,6 +12,7 @@ from amaranth.sim import Simulator
 from tritone.spec.isa import LAYER
 from tritone.spec.machine import MachineConfig
 from tritone_hw.activation_reader import ActivationReader, half
+from tritone_hw.feature_memory import FeatureMemory
 
 BLANK = dict.fromkeys((field.name for field in LAYER.fields), 0)
 
@@ -53,8 +54,8 @@ def quantise_every_code(
                 codes = [each % 256 for each in range(first, first + 8)]
                 # Pixel 0 lies in bank 0; the other bank holds something else.
                 ctx.set(dut.words, [codes, [255 - code for code in codes]])
-                # Words are looked at two cycles behind the step and go on from there.
-                behind = first - 8 * (latency - 2)
+                # Words are looked at three cycles behind the step and go on from there.
+                behind = first - 8 * (latency - 3)
                 if behind >= 0 and first >= 8 * latency:
                     seen = [u % 256 for u in range(behind, behind + 8)]
                     expected = [
@@ -152,7 +153,7 @@ def test_every_pixel_comes_from_its_place(pixels: int, stride: int, adaptive: bo
             ctx.set(dut.gain, 256)
         await ctx.tick()
         expected: list[tuple[int, list[list[int]]] | None] = [None] * dut.latency
-        words = [garbage] * shape.banks
+        words = [[garbage] * shape.banks] * FeatureMemory.WINDOW_LATENCY
         for _ in range(150):
             valid = rng.random() < 0.8
             x, y = rng.randrange(-5, width + 6), rng.randrange(-2, height + 2)
@@ -160,15 +161,16 @@ def test_every_pixel_comes_from_its_place(pixels: int, stride: int, adaptive: bo
             row = y * row_words & 0xFFFF
             ctx.set(dut.valid, valid)
             ctx.set(dut.position, {"x": x, "y": y, "row": row, "nibble": nibble})
-            ctx.set(dut.words, words)
-            # A synchronous memory: next cycle's words are at this cycle's addresses.
+            # A synchronous memory with a register behind it.
+            ctx.set(dut.words, words[0])
             assert ctx.get(dut.window.valid) == (expected[-1] is not None)
             if ctx.get(dut.window.valid):
                 assert ctx.get(dut.window.payload.group) == 1
-            words = [
+            asked = [
                 memory.get((bank, ctx.get(dut.window.payload.addresses[bank])), garbage)
                 for bank in range(shape.banks)
             ]
+            words = [*words[1:], asked]
             assert ctx.get(dut.ready) == (expected[0] is not None)
             if expected[0] is not None:
                 which, rows = expected[0]

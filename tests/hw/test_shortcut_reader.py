@@ -43,14 +43,9 @@ def test_codes_less_their_zero(shape: MachineConfig, stride: int) -> None:
         held = None  # the tile whose codes stand
         due: list[list[list[int]] | None] = [None] * ShortcutReader.LATENCY
         lines: list[int] = [0] * FeatureMemory.WINDOW_LATENCY
-        asked = False
         for _ in range(300):
-            assert ctx.get(dut.line.valid) == asked
-            if asked:
-                assert ctx.get(dut.line.payload.group) == 1
             seen = b"".join(words[lines[0]])
             ctx.set(dut.words.as_value(), int.from_bytes(seen, "little"))
-            lines = [*lines[1:], ctx.get(dut.line.payload.address) % len(words)]
             held = due[0] if due[0] is not None else held
             if held is not None:
                 got = [list(pixel) for pixel in ctx.get(dut.codes)]
@@ -69,7 +64,10 @@ def test_codes_less_their_zero(shape: MachineConfig, stride: int) -> None:
                 taken = words[address][bank][first : first + shape.columns]
                 codes.append([code - zero if wanted else 0 for code in taken])
             due = [*due[1:], codes if valid else None]
-            asked = valid and wanted
+            # Asked at once.
+            assert ctx.get(dut.line.valid) == (valid and wanted)
+            assert ctx.get(dut.line.payload.group) == 1
+            lines = [*lines[1:], ctx.get(dut.line.payload.address) % len(words)]
             await ctx.tick()
 
     simulator = Simulator(dut)

@@ -80,12 +80,15 @@ class _Layer:
         """Accept a layer."""
         self.accepted, self.use, self.end = cycle, use, cycle + use.cycles
 
-    def leaves(self, cycle: int, group: int, *, writing: bool) -> bool:
-        """Return whether it leaves the port of ``group`` to transfers in ``cycle``."""
-        if self.use is None or cycle >= self.end:
-            return True
-        uses = self.use.writes if writing else self.use.reads
-        return not uses(group, cycle - self.accepted)
+    def lets_read(self, cycle: int, group: int) -> bool:
+        """Return whether it leaves reading from ``group`` to transfers in ``cycle``."""
+        under_way = self.use is not None and cycle < self.end
+        return not (under_way and self.use.reads(group, cycle - self.accepted))
+
+    def lets_write(self, cycle: int) -> bool:
+        """Return whether it leaves writing to transfers in ``cycle``."""
+        under_way = self.use is not None and cycle < self.end
+        return not (under_way and self.use.writes(cycle - self.accepted))
 
 
 class _Machine:
@@ -154,10 +157,10 @@ class _Machine:
     def _advance(self, cycle: int, ready: int) -> int:
         """Go through ``cycle``, and on to the next one in which something happens."""
         if self._pixels is not None and cycle > self._pixels.begin:
-            free = self._layer.leaves(cycle, self._pixels.group, writing=True)
+            free = self._layer.lets_write(cycle)
             self._pixels.step(cycle, free)
         if self._store is not None and cycle > self._store.begin:
-            free = self._layer.leaves(cycle, self._store.group, writing=False)
+            free = self._layer.lets_read(cycle, self._store.group)
             self._store.step(cycle, free)
         transferring = self._pixels is not None or self._store is not None
         self._settle(cycle + 1)

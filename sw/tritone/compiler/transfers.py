@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tritone.spec.axi import BURST_BEATS
-from tritone.spec.isa import MAX_WINDOW_CHANNELS, WINDOW_KERNEL, MemoryId
+from tritone.spec.isa import MAX_WINDOW_CHANNELS, WINDOW_KERNEL
 from tritone.spec.machine import BEAT_BYTES, MachineConfig
 from tritone.spec.timing import FEATURE_READ_LATENCY, LOOKUP_CYCLES, READ_REQUEST_LATENCY
 
@@ -107,7 +107,6 @@ class PixelLoad:
         memory: MemoryTiming,
     ) -> None:
         self.begin = begin
-        self.group = int(fields["memory"] == MemoryId.FEATURE_1)
         self._beats = _Beats(begin, address, fields["beats"], memory)
         self._reading = begin + 1  # last cycle in which the reader is busy
         size = 1 << fields["pixel_bytes"]

@@ -43,7 +43,7 @@ _TERMS = {ArrayKind.POST: 1, ArrayKind.UNIFORM: 0, ArrayKind.POT: 2}
 _JOINTS = {ArrayKind.POST: 0, ArrayKind.UNIFORM: 2, ArrayKind.POT: 0}
 # From a step, and from the hand-over of sums, to the cycle in which a feature memory is read.
 _WINDOW = 1
-_LINE = 1
+_LINE = 0
 # By which a layer that makes a beta ends later: a bit of its reciprocal each.
 RECIPROCAL_CYCLES = 10
 
@@ -57,12 +57,12 @@ READ_REQUEST_LATENCY = 3
 # table.
 LOOKUP_CYCLES = TABLE_ENTRIES + 1
 # From a transfer's request to a feature memory to its data.
-FEATURE_READ_LATENCY = 2
+FEATURE_READ_LATENCY = 3
 
 
 def reader_latency(machine: MachineConfig) -> int:
     """Return the cycles from a step to its activations; one is for the product with G."""
-    return 5 + machine.adaptive
+    return 6 + machine.adaptive
 
 
 def array_latency(machine: MachineConfig) -> int:
@@ -172,18 +172,15 @@ class PortUse:
         return 0 < since_first <= tiles * period and since_first % period == 0
 
     def reads(self, group: int, cycle: int) -> bool:
-        """Return whether the layer reads ``group`` in ``cycle``."""
+        """Return whether the layer keeps transfers from reading ``group`` in ``cycle``."""
         if group == self._in_group:
             since = cycle - START - _WINDOW
             period = len(self._steps)
             if 0 <= since < self._tiles * period and self._steps[since % period]:
                 return True
-        return (
-            group == self._out_group
-            and self._line_tiles > 0
-            and self._ends_tile(cycle - self._first_line, self._line_tiles)
-        )
+        # A line takes what transfers read through, of whichever group.
+        return self._line_tiles > 0 and self._ends_tile(cycle - self._first_line, self._line_tiles)
 
-    def writes(self, group: int, cycle: int) -> bool:
-        """Return whether the layer writes ``group`` in ``cycle``."""
-        return group == self._out_group and self._ends_tile(cycle - self._first_tile, self._tiles)
+    def writes(self, cycle: int) -> bool:
+        """Return whether the layer keeps transfers from writing in ``cycle``: any group."""
+        return self._ends_tile(cycle - self._first_tile, self._tiles)
