@@ -170,15 +170,23 @@ def _shift_right(
     """Return ``value >> shift`` two cycles later, for bounds of ``bits`` bits with their sign.
 
     ``later_shift`` is S a cycle later. Its three lowest bits shift by up to 7: what does not fit
-    ``bits`` + 7 bits before that exceeds all bounds, by however much.
+    ``bits`` + 7 bits before that exceeds all bounds, by however much. Whether it does is seen on
+    the bits that are not shifted, so that no more than these are.
     """
-    coarse = _register(m, value >> Cat(C(0, 3), shift[3:]), f"coarse_{name}")
-    near = coarse[: bits + _FINE_MOST].as_signed()
-    signs = coarse[len(near) - 1 :]
+    kept = bits + _FINE_MOST
+    near = (value >> Cat(C(0, 3), shift[3:]))[:kept].as_signed()
+    coarse = _register(m, near, f"coarse_{name}")
+    sign = value[-1]
+    exceeds: list[Value] = []  # shifted right by so many bytes
+    for first in reversed(range(kept - 1, kept - 1 + (8 << len(shift) - 3), 8)):
+        differs = (value[first : first + 8] ^ sign.replicate(len(value[first : first + 8]))).any()
+        exceeds.insert(0, differs | exceeds[0] if exceeds else differs)
+    beyond = _register(m, Cat(exceeds).bit_select(shift[3:], 1), f"beyond_{name}")
+    negative = _register(m, sign, f"negative_{name}")
     return Shifted(
-        value=_register(m, near >> later_shift[:3], f"fine_{name}"),
-        under=_register(m, coarse[-1] & ~signs.all(), f"under_{name}"),
-        over=_register(m, ~coarse[-1] & signs.any(), f"over_{name}"),
+        value=_register(m, coarse >> later_shift[:3], f"fine_{name}"),
+        under=_register(m, beyond & negative, f"under_{name}"),
+        over=_register(m, beyond & ~negative, f"over_{name}"),
     )
 
 
