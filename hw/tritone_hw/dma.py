@@ -58,7 +58,7 @@ class Dma(Component):
     load : what to read and where to put it, beats at least 1; ready when no load is under way.
     loading : high from the cycle behind a request until the one behind the last word's write.
     store : what to write; ready when no store is under way.
-    storing : high from the cycle behind a request until the last response has come.
+    storing : high from the cycle behind a request until the one behind the last response.
     store_end : external address behind the last store.
     read_error, write_error : for one cycle, before ``loading`` or ``storing`` falls.
     read_beat, write_beat : high in each cycle with a beat on the bus.
@@ -203,12 +203,15 @@ class Dma(Component):
         connect(m, streamer.read, flipped(self.feature_read))
 
         begin = Signal()
-        m.d.sync += begin.eq(self.store.valid & self.store.ready)
+        accepted = self.store.valid & self.store.ready
+        m.d.sync += [
+            begin.eq(accepted),
+            self.storing.eq(accepted | begin | writer.busy),
+        ]
         m.d.comb += [
             self.store.ready.eq(~self.storing),
             writer.request.valid.eq(begin),
             writer.request.payload.eq(self.store.p.target),
-            self.storing.eq(begin | writer.busy),
             self.store_end.eq(writer.next_address),
             self.write_error.eq(writer.error),
             self.write_beat.eq(writer.beat),

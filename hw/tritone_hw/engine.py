@@ -182,9 +182,11 @@ class Engine(wiring.Component):
             generator.layer.eq(layer),
             reader.layer.eq(layer),
             shortcuts.layer.eq(layer),
+        ]
+        m.d.sync += [
+            generator.start.eq(self.layer.valid & self.layer.ready),
             pooling.eq(layer.opcode == Opcode.POOL),
         ]
-        m.d.sync += generator.start.eq(self.layer.valid & self.layer.ready)
         # Whether there is a layer is known late, and its record has many registers.
         with m.If(self.layer.ready):
             m.d.sync += layer.eq(self.layer.payload)
@@ -222,15 +224,16 @@ class Engine(wiring.Component):
         ]
 
         # From sums to codes; array and pool have different latencies but are never both under way.
-        m.submodules.to_pool = to_pool = DelayLine(drain_layout(machine), pool.latency)
+        # The last cycle of either is behind the choice between them.
+        m.submodules.to_pool = to_pool = DelayLine(drain_layout(machine), pool.latency - 1)
         m.submodules.to_array = to_array = DelayLine(
             drain_layout(machine), array.latency - pool.latency
         )
-        drained = Signal(drain_layout(machine))
+        drained = Signal(drain_layout(machine), reset_less=True)
+        m.d.sync += drained.eq(Mux(pooling, to_pool.output, to_array.output))
         m.d.comb += [
             to_pool.input.eq(later_step.output.drained),
             to_array.input.eq(to_pool.output),
-            drained.eq(Mux(pooling, to_pool.output, to_array.output)),
             requantizer.load.eq(Mux(pooling, pool.drained, array.drained)),
             requantizer.even.eq(Mux(pooling, pool.sums, array.even)),
             requantizer.odd.eq(array.odd),

@@ -90,15 +90,15 @@ def test_a_store_sends_bursts_when_they_are_whole() -> None:
     store = {"group": 1, "width": 5, "rows": 4}
     # Requests in cycles 1..20, words 3 later, through the queue of words (2) and that of beats (1):
     # beat n is counted in cycle 7 + n. The first burst starts when 16 are: in 22, sent 23..38. The
-    # second one starts in 39, is sent 40..43, answered in 45; two cycles to the end.
-    assert end(Store(TINY, store, 0, 0, MEMORY)) == 47
+    # second one starts in 39, is sent 40..43, answered in 45; three cycles to the end.
+    assert end(Store(TINY, store, 0, 0, MEMORY)) == 48
     slower = MemoryTiming(read_latency=2, write_latency=9)
-    assert end(Store(TINY, store, 0, 0, slower)) == 54
+    assert end(Store(TINY, store, 0, 0, slower)) == 55
 
 
 def test_a_store_waits_for_the_layer() -> None:
     """Nothing is read before the feature memory is free."""
     store = {"group": 1, "width": 1, "rows": 1}
     # A word: read in 1, there in 4, given in 6, counted in 7; sent in 8, answered in 10.
-    assert end(Store(TINY, store, 0, 0, MEMORY)) == 12
-    assert end(Store(TINY, store, 0, 0, MEMORY), lambda cycle: cycle >= 30) == 41
+    assert end(Store(TINY, store, 0, 0, MEMORY)) == 13
+    assert end(Store(TINY, store, 0, 0, MEMORY), lambda cycle: cycle >= 30) == 42

@@ -149,7 +149,7 @@ class Host:
                 ctx.set(dut.feature_read.payload.group, group)
                 ctx.set(dut.feature_write.payload.group, group)
                 assert ctx.get(dut.feature_read.ready) != use.reads(group, cycles), name
-                assert ctx.get(dut.feature_write.ready) != use.writes(group, cycles), name
+                assert ctx.get(dut.feature_write.ready) != use.writes(cycles), name
             await ctx.tick()
             cycles += 1
         ctx.set(dut.layer.valid, 0)

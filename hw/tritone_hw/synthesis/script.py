@@ -17,7 +17,7 @@ STATISTICS = "statistics.json"
 # Delay of logic between registers that mapping allows, in picoseconds: about half the period of the
 # clocks that are reached, routing being the other half. Asked for the least delay, abc9 makes the
 # logic of loops and transfers twice as large, also where it is nowhere near the critical path.
-_LOGIC_PICOSECONDS = 4500
+_LOGIC_PICOSECONDS = 3500
 
 # The blocks keep their boundaries, so nothing is flattened by the mapping commands themselves
 # except within a block. The single-port memories of iCE40 are not taken unless asked for.

@@ -260,7 +260,7 @@ class Store:
         self._ahead = 0
         self._words = _Queue(_REGION_AHEAD)
         self._part = 0
-        self._busy = True
+        self._busy = self._working = True
         self._ended = False
         self._beats = _Queue(_QUEUE_BEATS)
         self._to_send = 0
@@ -275,6 +275,7 @@ class Store:
 
     def step(self, cycle: int, free: bool) -> None:
         """Go through ``cycle``; ``free``: the feature memory gives a word in it."""
+        self._busy = self._working
         given = self._words.ready and self._beats.free and not self._ended
         last_part = self._part == self._parts - 1
         ends = given and last_part and self._pixels == 0 and self._ahead == 1
@@ -284,7 +285,7 @@ class Store:
             self._ended = True
         self._read(cycle, free, given, given and last_part)
         if ended and level == 0 and open_bursts == 0:
-            self._busy = False
+            self._working = False
 
     def _read(self, cycle: int, free: bool, given: bool, word_given: bool) -> None:
         """Ask for words as far ahead as the queue reaches."""
