@@ -75,8 +75,8 @@ class Array(wiring.Component):
         Activation nibbles of each pixel.
     weights : In(ArrayLayout(4, R * C))
         Column c, row r at index ``c * R + r``.
-    drained : Out(1)
-        Strobe.
+    draining, drained : Out(1)
+        Strobes; ``draining`` is a cycle earlier.
     even, odd : Out(ArrayLayout(ArrayLayout(even_bits, C), P)), likewise
         Raw, unsigned accumulators; without an odd rail they have no bits.
     """
@@ -99,6 +99,7 @@ class Array(wiring.Component):
                 "drain": In(1),
                 "nibbles": In(ArrayLayout(ArrayLayout(NIBBLE_BITS, rows), pixels)),
                 "weights": In(ArrayLayout(NIBBLE_BITS, rows * columns)),
+                "draining": Out(1),
                 "drained": Out(1),
                 "even": Out(ArrayLayout(ArrayLayout(machine.even_bits, columns), pixels)),
                 "odd": Out(ArrayLayout(ArrayLayout(machine.odd_bits, columns), pixels)),
@@ -156,5 +157,5 @@ class Array(wiring.Component):
 
         drained = Signal(self.latency)
         m.d.sync += drained.eq(Cat(self.valid & self.drain, drained))
-        m.d.comb += self.drained.eq(drained[-1])
+        m.d.comb += [self.draining.eq(drained[-2]), self.drained.eq(drained[-1])]
         return m

@@ -101,7 +101,8 @@ class AxiWriter(Component):
                 failed.eq(0),
                 next_beat.eq(self.request.payload[_OFFSET_BITS:]),
             ]
-            m.d.comb += next_span.eq(BURST_BEATS - self.request.payload[_OFFSET_BITS:][:_SPAN_BITS])
+            # There are no beats yet, and so no whole burst of them.
+            m.d.sync += span.eq(BURST_BEATS - self.request.payload[_OFFSET_BITS:][:_SPAN_BITS])
 
         accepting = self.busy & ~ended
         m.d.comb += [

@@ -116,13 +116,14 @@ class Dma(Component):
         working = Signal()
         program = Signal()
         memory = Signal(request.memory.shape())
-        table = Signal(request.table.shape(), reset_less=True)
         pixel_bytes = Signal(request.pixel_bytes.shape())
         windows = Signal()
         m.d.comb += [
             self.load.ready.eq(~self.loading),
             accepted.eq(self.load.valid & self.load.ready),
-            working.eq(reader.busy | skid.full | unpacker.busy | gatherer.busy | words.valid),
+            working.eq(
+                reader.busy | skid.full | unpacker.busy | gatherer.busy | self.feature_write.valid
+            ),
             reader.request.valid.eq(begin),
             reader.request.p.address.eq(request.source),
             reader.request.p.beats.eq(request.beats),
@@ -132,7 +133,7 @@ class Dma(Component):
             loader.memory.eq(memory),
             loader.address.eq(request.address),
             loader.words.eq(request.words),
-            loader.table.eq(table),
+            loader.table.eq(request.table),
             unpacker.load.eq(begin),
             unpacker.pixel_bytes.eq(pixel_bytes),
             unpacker.region.group.eq(request.memory == MemoryId.FEATURE_1),
@@ -150,14 +151,16 @@ class Dma(Component):
             m.d.sync += [
                 program.eq(request.program),
                 memory.eq(request.memory),
-                table.eq(request.table),
                 pixel_bytes.eq(request.pixel_bytes),
                 windows.eq(request.kernel != 0),
             ]
 
         # Pixels go to memory as they come, or through their windows. What goes is chosen in one
-        # cycle and written in the next.
+        # cycle and written in the next; what a layer keeps waiting is known late, too.
         pixels = unpacker.words
+        m.submodules.written = written = SkidBuffer(words.payload.shape())
+        connect(m, written.sink, flipped(self.feature_write))
+        words = written.source
         room = Signal()
         m.d.comb += [
             room.eq(~words.valid | words.ready),

@@ -230,11 +230,15 @@ class Engine(wiring.Component):
             drain_layout(machine), array.latency - pool.latency
         )
         drained = Signal(drain_layout(machine), reset_less=True)
-        m.d.sync += drained.eq(Mux(pooling, to_pool.output, to_array.output))
+        load = Signal()
+        m.d.sync += [
+            drained.eq(Mux(pooling, to_pool.output, to_array.output)),
+            load.eq(Mux(pooling, pool.draining, array.draining)),
+        ]
         m.d.comb += [
             to_pool.input.eq(later_step.output.drained),
             to_array.input.eq(to_pool.output),
-            requantizer.load.eq(Mux(pooling, pool.drained, array.drained)),
+            requantizer.load.eq(load),
             requantizer.even.eq(Mux(pooling, pool.sums, array.even)),
             requantizer.odd.eq(array.odd),
             requantizer.even_only.eq(pooling),

@@ -39,9 +39,9 @@ class LookupUnit(wiring.Component):
     Members
     -------
     load : In(1)
-        Strobe: take ``table``, from the next cycle on; begins anew where one is not there yet.
+        Strobe: take ``table``; begins anew where one is not there yet.
     table : In(TABLE)
-        The code for each nibble; holds still from the cycle behind ``load`` on.
+        The code for each nibble.
     ready : Out(1)
         The table is there.
     nibbles : In(ArrayLayout(4, lanes))
@@ -70,20 +70,24 @@ class LookupUnit(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         entry = Signal(range(TABLE_ENTRIES))
+        left = Signal(TABLE, reset_less=True)  # entries from that one on
         m.submodules.memory = memory = Memory(
             shape=NIBBLE_BITS, depth=TABLE_ENTRIES, init=[], attrs=small_memory(platform)
         )
         write = memory.write_port()
         m.d.comb += [
             write.addr.eq(entry),
-            write.data.eq(self.table[entry]),
+            write.data.eq(left[0]),
             write.en.eq(~self.ready),
         ]
-        m.d.sync += entry.eq(Mux(self.ready, 0, entry + 1))
+        m.d.sync += [
+            entry.eq(Mux(self.ready, 0, entry + 1)),
+            left.as_value().eq(left.as_value() >> NIBBLE_BITS),
+        ]
         with m.If(entry == TABLE_ENTRIES - 1):
             m.d.sync += self.ready.eq(1)
         with m.If(self.load):
-            m.d.sync += [self.ready.eq(0), entry.eq(0)]
+            m.d.sync += [self.ready.eq(0), entry.eq(0), left.eq(self.table)]
         for nibble, code in zip(self.nibbles, self.codes, strict=True):
             read = memory.read_port(domain="comb")
             m.d.comb += [read.addr.eq(nibble), code.eq(read.data)]

@@ -44,8 +44,8 @@ class MemoryLoader(Component):
 
     Members
     -------
-    load : takes over ``address`` and ``words``, the first word and how many.
-    memory, table : hold still from the cycle behind ``load`` on.
+    load : takes over ``address`` and ``words``, the first word and how many, and ``table``.
+    memory : holds still from the cycle behind ``load`` on.
     beats : what the bus delivers.
     writes : the beats with their places.
     """

@@ -41,8 +41,8 @@ class Pool(wiring.Component):
         Which C of the R channels the step takes: ``C * column_group`` and those that follow.
     activations : In(ArrayLayout(ArrayLayout(8, R), P))
         Unsigned codes.
-    drained : Out(1)
-        Strobe.
+    draining, drained : Out(1)
+        Strobes; ``draining`` is a cycle earlier.
     sums : Out(ArrayLayout(ArrayLayout(even_bits, C), P))
         Maxima or sums, unsigned; a sum wraps.
     """
@@ -63,6 +63,7 @@ class Pool(wiring.Component):
                 # Verilog has no empty vectors.
                 "column_group": In(range(max(machine.word_columns, 2))),
                 "activations": In(ArrayLayout(ArrayLayout(STREAM.bits, rows), pixels)),
+                "draining": Out(1),
                 "drained": Out(1),
                 "sums": Out(ArrayLayout(ArrayLayout(machine.even_bits, columns), pixels)),
             }
@@ -96,6 +97,7 @@ class Pool(wiring.Component):
                 chosen = Choice(groups)[self.column_group] if len(groups) > 1 else groups[0]
                 m.d.sync += selected[pixel].eq(chosen)
 
+        m.d.comb += self.draining.eq(drain)
         m.d.sync += self.drained.eq(drain)
         summing = mode == PoolMode.SUM
         with m.If(valid):

@@ -90,6 +90,7 @@ class WindowGatherer(Component):
         # ahead, because what waits for transfers looks at it.
         column_inside = Signal()
         row_inside = Signal()
+        last_but_one = Signal.like(x)
         # Behind the last column and row of the image.
         right = Signal(range(_LAST["pad_left"] + _LAST["width"] + 1))
         bottom = Signal(range(_LAST["pad_top"] + _LAST["rows"] + 1))
@@ -126,7 +127,7 @@ class WindowGatherer(Component):
             m.d.sync += [
                 x.eq(next_x),
                 filled.eq(window_ends),
-                line_end.eq(next_x + 1 == gather.across),
+                line_end.eq(Mux(line_end, gather.across == 1, x == last_but_one)),
                 column_inside.eq((next_x >= gather.pad_left) & (next_x < right)),
             ]
             with m.If(line_end):
@@ -150,6 +151,7 @@ class WindowGatherer(Component):
                 line_end.eq(self.gather.across == 1),
                 column_inside.eq(self.gather.pad_left == 0),
                 row_inside.eq(self.gather.pad_top == 0),
+                last_but_one.eq(self.gather.across - 2),
                 right.eq(self.gather.pad_left + self.gather.width),
                 bottom.eq(self.gather.pad_top + self.gather.rows),
             ]

@@ -24,9 +24,10 @@ def test_every_entry_and_code(simulate: Any) -> None:
         for early in (0, 5, 0, LookupUnit.CYCLES - 1, 0, LookupUnit.CYCLES, 0):
             table = [rng.randrange(16) for _ in range(16)]
             ctx.set(dut.load, 1)
+            ctx.set(dut.table, table)
             await ctx.tick()
             ctx.set(dut.load, 0)
-            ctx.set(dut.table, table)
+            ctx.set(dut.table, [rng.randrange(16) for _ in range(16)])
             cycles = 1
             while cycles < LookupUnit.CYCLES and cycles != early:
                 assert not ctx.get(dut.ready)

@@ -59,10 +59,11 @@ def test_every_beat_has_its_place(
             ctx.set(dut.address, address)
             ctx.set(dut.words, words)
             ctx.set(dut.load, 1)
+            ctx.set(dut.table, table)
             await ctx.tick()
             ctx.set(dut.load, 0)
+            ctx.set(dut.table, [0] * 16)
             ctx.set(dut.memory, memory)
-            ctx.set(dut.table, table)
             await ends(1).give(ctx, dut.beats, items)
             await ctx.tick()
             expected = [

@@ -119,6 +119,7 @@ class PixelLoad:
         self._part = 0
         self._gather = _Gather(machine, fields) if fields["kernel"] else None
         self._writing = False  # there is a word for the feature memory
+        self._waiting = False  # and one before it, for which it had no time
         self._busy = True
 
     def busy(self, cycle: int) -> bool:
@@ -128,13 +129,18 @@ class PixelLoad:
     def _working(self, cycle: int) -> bool:
         reading = self._beats.left > 0 or cycle <= self._reading or self._kept
         gathering = self._gather is not None and self._gather.busy
-        return reading or (self._filled and self._pixels > 0) or gathering or self._writing
+        leaving = self._writing or self._waiting
+        return reading or (self._filled and self._pixels > 0) or gathering or leaving
 
     def step(self, cycle: int, free: bool) -> None:
         """Go through ``cycle``; ``free``: the feature memory takes a word in it."""
         self._busy = self._working(cycle)
         offered = self._filled and self._pixels > 0
-        room = free or not self._writing
+        room = not (self._writing and self._waiting)
+        if self._waiting:
+            self._waiting = not free
+        else:
+            self._waiting = self._writing and not free
         if room:
             self._writing = self._gather.offers if self._gather else offered
         taken = self._gather.step(offered, room) if self._gather else offered and room
