@@ -14,8 +14,8 @@ __all__ = ["NETLIST", "STATISTICS", "yosys_script"]
 NETLIST = "netlist.json"
 STATISTICS = "statistics.json"
 
-# Delay of logic between registers that mapping allows, in picoseconds: about half the period of the
-# clocks that are reached, routing being the other half. Asked for the least delay, abc9 makes the
+# Delay of logic between registers that mapping allows, in picoseconds: about a third of the period
+# of the clocks that are reached, routing being the rest. Asked for the least delay, abc9 makes the
 # logic of loops and transfers twice as large, also where it is nowhere near the critical path.
 _LOGIC_PICOSECONDS = 3500
 
