@@ -179,7 +179,9 @@ def _shift_right(
     sign = value[-1]
     exceeds: list[Value] = []  # shifted right by so many bytes
     for first in reversed(range(kept - 1, kept - 1 + (8 << len(shift) - 3), 8)):
-        differs = (value[first : first + 8] ^ sign.replicate(len(value[first : first + 8]))).any()
+        octet = value[first : first + 8]
+        # Verilog has no empty vectors.
+        differs = (octet ^ sign.replicate(len(octet))).any() if len(octet) else C(0)
         exceeds.insert(0, differs | exceeds[0] if exceeds else differs)
     beyond = _register(m, Cat(exceeds).bit_select(shift[3:], 1), f"beyond_{name}")
     negative = _register(m, sign, f"negative_{name}")
