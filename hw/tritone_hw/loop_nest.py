@@ -62,8 +62,9 @@ class LoopNest(wiring.Component):
         Strobe; not before the cycle after ``start``, not behind the last round.
     last : Out(len(Loop))
         For each loop: it is in its last round.
-    ending : Out(len(Loop))
-        For each loop: it and all loops within it are in their last round.
+    ending, next_ending : Out(len(Loop))
+        For each loop: it and all loops within it are in their last round, or will be in the next
+        cycle.
     advance : Out(len(Loop))
         The one loop that goes on to its next round with the next ``step``; the loops within it
         start again. None at the end of all.
@@ -77,6 +78,7 @@ class LoopNest(wiring.Component):
                 "step": In(1),
                 "last": Out(len(Loop)),
                 "ending": Out(len(Loop)),
+                "next_ending": Out(len(Loop)),
                 "advance": Out(len(Loop)),
             }
         )
@@ -84,21 +86,28 @@ class LoopNest(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         within: Value = Const(1)  # all loops within this one are in their last round
+        next_within: Value = Const(1)  # will be in the next cycle
         for loop in Loop:
             rounds = self.rounds[loop.name]
             left = Signal(len(rounds), name=f"{loop.name.lower()}s_left", reset_less=True)
             # Whether none are left: a register, since everything that a step decides hangs on it.
             last = Signal(name=f"{loop.name.lower()}_last", reset_less=True)
+            next_last = Signal(name=f"{loop.name.lower()}_next_last")
             m.d.comb += [
                 self.last[loop].eq(last),
                 self.ending[loop].eq(within & last),
+                self.next_ending[loop].eq(next_within & next_last),
+                next_last.eq(last),
                 self.advance[loop].eq(within & ~last),
             ]
-            within = within & last
+            within, next_within = within & last, next_within & next_last
+            m.d.sync += last.eq(next_last)
             with m.If(self.start | (self.step & self.ending[loop])):
-                m.d.sync += [left.eq(rounds), last.eq(rounds == 0)]
+                m.d.sync += left.eq(rounds)
+                m.d.comb += next_last.eq(rounds == 0)
             with m.Elif(self.step & self.advance[loop]):
-                m.d.sync += [left.eq(left - 1), last.eq(left == 1)]
+                m.d.sync += left.eq(left - 1)
+                m.d.comb += next_last.eq(left == 1)
         return m
 
 

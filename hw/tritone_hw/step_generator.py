@@ -161,10 +161,17 @@ class StepGenerator(wiring.Component):
         bits = len(self.layer.pass_steps) - 1
         following = self._sum(m, nest, "following_pass", bits, 1, {Loop.PASS: 1})
         present = Signal(PASS_STEPS.elem_shape, name="pass_step", reset_less=True)
+        after = Signal(PASS_STEPS.elem_shape, name="next_pass_step")
+        m.d.comb += after.eq(present)
         with m.If(nest.start | (nest.step & nest.ending[Loop.PASS])):
-            m.d.sync += present.eq(steps[0])
+            m.d.comb += after.eq(steps[0])
         with m.Elif(nest.step & nest.advance[Loop.PASS]):
-            m.d.sync += present.eq(steps[following])
+            m.d.comb += after.eq(steps[following])
+        # Known with the step, for which it may have to wait.
+        m.d.sync += [
+            present.eq(after),
+            self.step.drain.eq(nest.next_ending[Loop.KERNEL_ROW] & after.drain),
+        ]
         return present
 
     @staticmethod
@@ -217,7 +224,6 @@ class StepGenerator(wiring.Component):
         early = Signal()  # there are some
         m.d.comb += [
             step.clear.eq(clear),
-            step.drain.eq(nest.ending[Loop.KERNEL_ROW] & pass_step.drain),
             step.position.nibble.eq(pass_step.nibble),
             step.drained.shift.eq(pass_step.shift),
             step.drained.first.eq(first),

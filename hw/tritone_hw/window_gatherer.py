@@ -86,6 +86,10 @@ class WindowGatherer(Component):
         line_end = Signal()
         inside = Signal()
         window_ends = Signal()
+        # A window ends in this column, in this row; its row begins with it.
+        column_ends = Signal()
+        row_ends = Signal()
+        first = Signal()
         # Whether the position is the last one of its line, and in the image: known a position
         # ahead, because what waits for transfers looks at it.
         column_inside = Signal()
@@ -96,12 +100,7 @@ class WindowGatherer(Component):
         bottom = Signal(range(_LAST["pad_top"] + _LAST["rows"] + 1))
         m.d.comb += [
             inside.eq(column_inside & row_inside),
-            # Windows of stride 2 end at even columns and rows, as the first one does.
-            window_ends.eq(
-                (x >= WINDOW_KERNEL - 1)
-                & (y >= WINDOW_KERNEL - 1)
-                & ((gather.stride == 1) | ~(x[0] | y[0]))
-            ),
+            window_ends.eq(column_ends & row_ends),
         ]
 
         # A position goes by as soon as the window of the one before it has been written.
@@ -122,10 +121,15 @@ class WindowGatherer(Component):
         ]
         with m.If(taken & last_word):
             m.d.sync += filled.eq(0)
+        # Windows of stride 2 end at even columns and rows, as the first one does.
         with m.If(shift):
             next_x = Mux(line_end, 0, x + 1)
             m.d.sync += [
                 x.eq(next_x),
+                first.eq(~line_end & (x == WINDOW_KERNEL - 2)),
+                column_ends.eq(
+                    ~line_end & (x >= WINDOW_KERNEL - 2) & ((gather.stride == 1) | x[0])
+                ),
                 filled.eq(window_ends),
                 line_end.eq(Mux(line_end, gather.across == 1, x == last_but_one)),
                 column_inside.eq((next_x >= gather.pad_left) & (next_x < right)),
@@ -133,6 +137,7 @@ class WindowGatherer(Component):
             with m.If(line_end):
                 m.d.sync += [
                     y.eq(y + 1),
+                    row_ends.eq((y >= WINDOW_KERNEL - 2) & ((gather.stride == 1) | y[0])),
                     row_inside.eq((y + 1 >= gather.pad_top) & (y + 1 < bottom)),
                 ]
                 with m.If(y + 1 == gather.down):
@@ -140,13 +145,16 @@ class WindowGatherer(Component):
 
         window = self._window(m, x, line_end, shift, pixel)
         self._give(m, gather, window, taken, last_word)
-        self._place(m, gather, x, shift & window_ends, taken, last_word)
+        self._place(m, gather, first, shift & window_ends, taken, last_word)
         with m.If(self.load):
             m.d.sync += [
                 gather.eq(self.gather),
                 active.eq(1),
                 x.eq(0),
                 y.eq(0),
+                column_ends.eq(0),
+                row_ends.eq(0),
+                first.eq(0),
                 filled.eq(0),
                 line_end.eq(self.gather.across == 1),
                 column_inside.eq(self.gather.pad_left == 0),
@@ -218,14 +226,14 @@ class WindowGatherer(Component):
         self,
         m: Module,
         gather: Signal,
-        x: Signal,
+        first: Signal,
         gathered: Signal,
         taken: Signal,
         last_word: Signal,
     ) -> None:
         """Say where the words go: output pixel after output pixel, row after row."""
         machine, place = self.machine, self.words.p
-        output = Signal.like(x)
+        output = Signal(_LOAD["across"].shape)
         row = Signal(place.address.shape())
         next_row = Signal.like(row)
         plane = Signal.like(row)
@@ -238,7 +246,7 @@ class WindowGatherer(Component):
             m.d.sync += plane.eq(Mux(last_word, Const(0), plane + gather.plane_words))
         with m.If(gathered):
             m.d.sync += output.eq(output + 1)
-            with m.If(x == WINDOW_KERNEL - 1):
+            with m.If(first):
                 m.d.sync += [
                     output.eq(0),
                     row.eq(next_row),
