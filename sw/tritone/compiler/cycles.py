@@ -82,13 +82,15 @@ class _Layer:
 
     def lets_read(self, cycle: int, group: int) -> bool:
         """Return whether it leaves reading from ``group`` to transfers in ``cycle``."""
-        under_way = self.use is not None and cycle < self.end
-        return not (under_way and self.use.reads(group, cycle - self.accepted))
+        if self.use is None or cycle >= self.end:
+            return True
+        return not self.use.reads(group, cycle - self.accepted)
 
     def lets_write(self, cycle: int) -> bool:
         """Return whether it leaves writing to transfers in ``cycle``."""
-        under_way = self.use is not None and cycle < self.end
-        return not (under_way and self.use.writes(cycle - self.accepted))
+        if self.use is None or cycle >= self.end:
+            return True
+        return not self.use.writes(cycle - self.accepted)
 
 
 class _Machine:
