@@ -334,14 +334,6 @@ PRESETS = {
         ),
         # The same with 8 lanes, for an ECP5-85 with room to route.
         MachineConfig(name="ecp5_85_lean", rows=16, columns=16, pixels=4, weight_words=2048),
-        MachineConfig(
-            name="ecp5_85_uniform_lean",
-            rows=16,
-            columns=16,
-            pixels=4,
-            weight_words=2048,
-            array=ArrayKind.UNIFORM,
-        ),
         # The same for integers, and for powers of two, whose terms are 8 times as large.
         MachineConfig(
             name="ecp5_85_uniform",
