@@ -57,13 +57,11 @@ def _shape(rows: int, columns: int, pixels: int, slots: int | None = None, **mor
 def _sizes() -> Iterator[_Shape]:
     """Yield shapes of the array and of the requantiser."""
     for rows, columns, pixels, slots in (
-        (8, 8, 1, 8),
         (8, 8, 1, 4),
         (8, 4, 1, 4),
         (8, 8, 2, 8),
         (8, 4, 4, 4),
         (16, 4, 1, 4),
-        (16, 8, 1, 8),
         (16, 8, 2, 4),
         (16, 16, 1, 4),
         (32, 4, 1, 4),
@@ -79,20 +77,16 @@ def _kinds() -> Iterator[_Shape]:
         half = RequantizerKind.HALF_OCTAVE
         yield _shape(8, 4, 2, array=kind, even_bits=wide, requantizer=half)
         yield _shape(16, 4, 1, array=kind, even_bits=wide)
-        yield _shape(16, 8, 1, array=kind, even_bits=narrow)
         yield _shape(32, 4, 1, array=kind, even_bits=narrow)
 
 
 def _extras() -> Iterator[_Shape]:
     """Yield what the requantiser and the reader can have more, and the unpacker of weights."""
-    for more in (
-        {"requantizer": RequantizerKind.HALF_OCTAVE},
-        {"adaptive": True},
-        {"packing": True},
-    ):
-        yield _shape(16, 8, 1, 4, **more)
-        yield _shape(32, 4, 1, **more)
+    yield _shape(16, 8, 1, 4, requantizer=RequantizerKind.HALF_OCTAVE)
     yield _shape(8, 8, 1, adaptive=True)
+    for extra in ("adaptive", "packing"):
+        yield _shape(16, 8, 1, 4, **{extra: True})
+        yield _shape(32, 4, 1, **{extra: True})
     yield _shape(8, 4, 2, adaptive=True, packing=True)
 
 
@@ -102,12 +96,10 @@ def _memories() -> Iterator[_Shape]:
     for words, width in (
         ((512, 1024, 512, 512), 64),
         ((1024, 2048, 256, 1024), 128),
-        ((2048, 512, 1024, 2048), 256),
         ((256, 256, 2048, 512), 16),
     ):
         yield _shape(8, 8, 1) | dict(zip(names, words, strict=True)) | {"gather_width": width}
     yield _shape(8, 4, 1, feature_words=512, parameter_words=512, gather_width=32)
-    yield _shape(16, 8, 1, feature_words=512, packing=True)
 
 
 def fitted_machines() -> list[MachineConfig]:
