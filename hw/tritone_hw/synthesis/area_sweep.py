@@ -16,6 +16,7 @@ import random
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,8 @@ def _memories() -> Iterator[_Shape]:
 
 def fitted_machines() -> list[MachineConfig]:
     """Return the machines that the estimate is fitted to, those with other memories first."""
-    shapes = [*_memories(), *_sizes(), *_kinds(), *_extras()]
+    others = chain.from_iterable(zip_longest(_sizes(), _kinds(), _extras()))
+    shapes = [*_memories(), *(shape for shape in others if shape is not None)]
     return [MachineConfig(name=f"fit-{number}", **shape) for number, shape in enumerate(shapes)]
 
 
