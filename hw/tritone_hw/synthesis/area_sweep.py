@@ -62,9 +62,9 @@ def _sizes() -> Iterator[_Shape]:
         (8, 4, 1, 4),
         (8, 8, 2, 8),
         (8, 4, 4, 4),
-        (16, 4, 1, 4),
-        (16, 8, 2, 4),
         (16, 16, 1, 4),
+        (16, 8, 2, 4),
+        (16, 4, 1, 4),
         (32, 4, 1, 4),
         (32, 8, 1, 8),
     ):
@@ -105,7 +105,7 @@ def _memories() -> Iterator[_Shape]:
 
 def fitted_machines() -> list[MachineConfig]:
     """Return the machines that the estimate is fitted to, those with other memories first."""
-    others = chain.from_iterable(zip_longest(_sizes(), _kinds(), _extras()))
+    others = chain.from_iterable(zip_longest(_sizes(), _extras(), _kinds()))
     shapes = [*_memories(), *(shape for shape in others if shape is not None)]
     return [MachineConfig(name=f"fit-{number}", **shape) for number, shape in enumerate(shapes)]
 

@@ -37,6 +37,13 @@ def test_every_parameter_varies() -> None:
         assert len({getattr(machine, name) for machine in machines}) > 1, name
 
 
+def test_the_table_is_of_these_machines() -> None:
+    """What is committed is what the sweep maps, in its order, and nothing else is fitted."""
+    table = read_sweep(Family.ECP5)
+    assert [row.machine for row in table.fitted] == fitted_machines()[: len(table.fitted)]
+    assert [row.machine for row in table.held_out] == held_out_machines()[: len(table.held_out)]
+
+
 def test_blocks_of_the_table() -> None:
     """The committed table tells the block of each module, in the order of a synthesis."""
     blocks = read_sweep(Family.ECP5).blocks
