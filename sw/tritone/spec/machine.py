@@ -327,12 +327,12 @@ PRESETS = {
         ),
         # 512: what the demonstration runs on.
         MachineConfig(name="demo", rows=16, columns=16, pixels=2),
-        # 1024 for the ECP5-85 and the Zynq-7020. With 16 requantiser lanes an 8-bit first layer of
-        # four drains a tile does not wait for them.
+        # 1024, for the Zynq-7020; an ECP5-85 lacks four block memories. With 16 requantiser lanes
+        # an 8-bit first layer of four drains a tile does not wait for them.
         MachineConfig(
             name="ecp5_85", rows=16, columns=16, pixels=4, requantizer_slots=4, weight_words=2048
         ),
-        # The same with 8 lanes, for an ECP5-85 with room to route.
+        # The same with 8 lanes, for the ECP5-85.
         MachineConfig(name="ecp5_85_lean", rows=16, columns=16, pixels=4, weight_words=2048),
         # The same for integers, and for powers of two, whose terms are 8 times as large.
         MachineConfig(
