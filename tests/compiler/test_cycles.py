@@ -52,9 +52,9 @@ def test_layers_follow_each_other(network: Network) -> None:
         assert following.start == last.end + 2 * INSTRUCTION_CYCLES > stores[image].end
     assert describe(program).cycles == layers[9].start - layers[6].start
     assert run.cycles == stores[-1].end
-    # 2x2 words: read from cycle 1 on, queued 4 cycles later, all 4 in 9, sent in 10..13, answered
-    # in 15, two cycles to the end.
-    assert {store.end - store.start for store in stores} == {17}
+    # 2x2 words: read from cycle 2 on, queued 5 cycles later, all 4 in 11, sent in 12..15, answered
+    # in 17, three cycles to the end.
+    assert {store.end - store.start for store in stores} == {20}
     assert run.cycles == sum(run.image_cycles()) + (
         stores[-1].end - stores[-1].start - INSTRUCTION_CYCLES
     )
@@ -66,8 +66,9 @@ def test_one_place_of_the_image_costs_its_load(network: Network) -> None:
     alone = compile_network(network, replace(TINY, instruction_words=128))
     steps = predict(alone, 3).steps
     load = next(step for step in steps if step.image == 2 and step.opcode is Opcode.LOAD)
-    # 6x6 pixels with padding, in words of 8 channels: 64 positions, 36 windows of 4 words.
-    assert load.end - load.start == 1 + 64 + 3 * 36 + 1
+    # 6x6 pixels with padding, in words of 8 channels: 64 positions, 36 windows of 4 words, from the
+    # cycle behind the begin on; behind them the last word, its write, and that it is told.
+    assert load.end - load.start == 2 + 64 + 3 * 36 + 3
     beside, behind = describe(program).cycles, describe(alone).cycles
     assert behind == beside + (load.end - load.start)
 
@@ -80,10 +81,10 @@ def test_a_slower_memory_delays_what_waits_for_it(network: Network) -> None:
         for latency in (2, 20)
     )
     # The program and the parameters; five loads of weights, which the fast memory offers while
-    # their table is written, the slow one 2 + 20 cycles behind the dispatch; the first pixel stands
-    # behind 9 positions of padding, for 5 cycles more than it takes to come.
-    weights = 5 * (2 + 20 - LOOKUP_CYCLES)
-    assert slow.image_cycles()[0] == fast.image_cycles()[0] + 2 * 18 + weights + 13
+    # their table is written, the slow one 3 + 20 cycles behind the begin; the first pixel stands
+    # behind 9 positions of padding, for 4 cycles more than it takes to come.
+    weights = 5 * (3 + 20 - LOOKUP_CYCLES)
+    assert slow.image_cycles()[0] == fast.image_cycles()[0] + 2 * 18 + weights + 14
     assert slow.image_cycles()[1:] == fast.image_cycles()[1:]
 
 
