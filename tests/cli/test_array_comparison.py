@@ -64,7 +64,7 @@ def test_the_page_says_which_is_smaller() -> None:
         in lines
     )
     assert lines[-3:] == [
-        "- Smaller than post 16x8x1 on ECP5: plane 16x8x1 (17 % less).",
+        "- Smaller than post 16x8x1 on ECP5: plane 16x8x1 (16.7 % less).",
         "- Smaller than post 16x8x1 on 7 series: none.",
         "",
     ]

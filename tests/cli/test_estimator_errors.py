@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from rich.console import Console
 
 from tritone.cli.estimator_errors import COMMAND, error_rows, errors_table
@@ -27,6 +28,12 @@ def test_rows() -> None:
     assert (row["ff_error_percent"], row["mapped_bram"]) == (0.0, row["estimated_bram"])
     assert row["blocks"]["pool"] == [found.blocks["pool"].sites, 2 * found.blocks["pool"].sites]
     assert row["command"] == COMMAND
+
+
+def test_a_sweep_that_held_nothing_out_is_refused() -> None:
+    """There is no error to tell then."""
+    with pytest.raises(ValueError, match=r"^Sweep must have machines that were held out, not none"):
+        error_rows(replace(read_sweep(Family.ECP5), held_out=()))
 
 
 def test_the_table() -> None:

@@ -170,7 +170,7 @@ def _verdicts(arrays: Sequence[ArrayFigures], reference: ArrayFigures) -> list[s
         own = getattr(reference, name)
         figures = {each.machine: getattr(each, name) for each in arrays}
         smaller = [
-            f"{machine} ({100 * (1 - value / own):.0f} % less)"
+            f"{machine} ({100 * (1 - value / own):.1f} % less)"
             for machine, value in sorted(figures.items(), key=lambda item: item[1] or 0)
             if own is not None and value is not None and value < own
         ]

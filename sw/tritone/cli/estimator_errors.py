@@ -26,7 +26,16 @@ def error_rows(table: SweepTable) -> list[Row]:
     """Return a row for each held-out machine of a sweep: estimated, mapped, the difference in %.
 
     ``blocks`` has the sites of each block, estimated and mapped.
+
+    Raises
+    ------
+    ValueError : the sweep has no machine that was held out.
     """
+    if not table.held_out:
+        raise ValueError(
+            "Sweep must have machines that were held out, not none: "
+            "`python -m tritone_hw.synthesis.area_sweep` maps them"
+        )
     model = AreaModel(table)
     rows = []
     for held in table.held_out:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from tritone.compiler import MemoryNeeds, compile_network, describe, memory_needs
 from tritone.estimate.area_model import AreaModel, NotMapped
@@ -200,11 +201,5 @@ def _halved(machine: MachineConfig, device: Device, model: AreaModel) -> Machine
     if largest is None or area.bram <= device.bram:
         short = lacking(area, device)[0]
         raise TooLarge(f"Machine {machine.name} must fit {device.name}, not need {short}")
-    half = getattr(machine, largest) // 2
-    match largest:
-        case "feature_words":
-            return replace(machine, feature_words=half)
-        case "weight_words":
-            return replace(machine, weight_words=half)
-        case _:
-            return replace(machine, parameter_words=half)
+    changes: dict[str, Any] = {largest: getattr(machine, largest) // 2}
+    return replace(machine, **changes)
