@@ -11,7 +11,7 @@ import pytest
 from amaranth.hdl import Module, Signal, Value
 from amaranth.sim import Simulator
 
-from tritone_hw.adder_tree import add_shifted, add_tree, flippable_words
+from tritone_hw.adder_tree import Word, add_shifted, add_tree, flippable_words
 from tritone_hw.platform.portable import Operand, PortableForm, Sum
 
 
@@ -44,6 +44,29 @@ def simulate(m: Module, bench: Any) -> None:
     simulator.run()
 
 
+def tree_sums(
+    m: Module,
+    inputs: Sequence[Sequence[Signal]],
+    left: Sequence[Word],
+    steps: Sequence[Sequence[Sequence[int]]],
+    levels: int,
+) -> list[tuple[int, ...]]:
+    """Return, field by field, what the words that are left come to, ``levels`` behind each step."""
+    found: list[tuple[int, ...]] = []
+
+    async def bench(ctx: Any) -> None:
+        for cycle in range(len(steps) + levels):
+            for signals, values in zip(inputs, steps[min(cycle, len(steps) - 1)], strict=True):
+                for signal, value in zip(signals, values, strict=True):
+                    ctx.set(signal, value)
+            fields = zip(*left, strict=True)
+            found.append(tuple(sum(ctx.get(each.effective) for each in field) for field in fields))
+            await ctx.tick()
+
+    simulate(m, bench)
+    return found[levels:]
+
+
 @FORMS
 @pytest.mark.parametrize("levels", [1, 3, 4])
 def test_a_tree_leaves_one_word(form: PortableForm, levels: int) -> None:
@@ -61,18 +84,7 @@ def test_a_tree_leaves_one_word(form: PortableForm, levels: int) -> None:
     expected = [
         (sum(a * mask for a, _, mask in step), sum(b for _, b, _ in step)) for step in steps
     ]
-    found = []
-
-    async def bench(ctx: Any) -> None:
-        for cycle in range(len(steps) + levels):
-            for signals, values in zip(inputs, steps[min(cycle, len(steps) - 1)], strict=True):
-                for signal, value in zip(signals, values, strict=True):
-                    ctx.set(signal, value)
-            found.append(tuple(ctx.get(each.effective) for each in word))
-            await ctx.tick()
-
-    simulate(m, bench)
-    assert found[levels:] == expected
+    assert tree_sums(m, inputs, [word], steps, levels) == expected
 
 
 @pytest.mark.parametrize(
@@ -119,20 +131,7 @@ def test_complements(levels: int) -> None:
         )
         for step in steps
     ]
-    found = []
-
-    async def bench(ctx: Any) -> None:
-        for cycle in range(len(steps) + levels):
-            for signals, values in zip(inputs, steps[min(cycle, len(steps) - 1)], strict=True):
-                for signal, value in zip(signals, values, strict=True):
-                    ctx.set(signal, value)
-            found.append(
-                tuple(sum(ctx.get(word[field].effective) for word in left) for field in range(2))
-            )
-            await ctx.tick()
-
-    simulate(m, bench)
-    assert found[levels:] == expected
+    assert tree_sums(m, inputs, left, steps, levels) == expected
 
 
 @FORMS
