@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from tritone.cli.app import main
 from tritone.cli.estimator_errors import COMMAND, error_rows, errors_table
 from tritone.estimate import AreaModel
 from tritone.estimate.sweep_table import SweepRow, read_sweep
@@ -34,6 +37,18 @@ def test_a_sweep_that_held_nothing_out_is_refused() -> None:
     """There is no error to tell then."""
     with pytest.raises(ValueError, match=r"^Sweep must have machines that were held out, not none"):
         error_rows(replace(read_sweep(Family.ECP5), held_out=()))
+
+
+def test_the_published_errors_are_those_of_the_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """docs/results/estimator.json is what the command writes."""
+    published = Path(__file__).resolve().parents[2] / "docs" / "results" / "estimator.json"
+    assert main(["bench", "estimate", "--results", str(tmp_path)]) == 0
+    assert "Machines that the estimate has not seen" in capsys.readouterr().out
+    written = tmp_path / "estimator.json"
+    assert json.loads(written.read_text()) == json.loads(published.read_text())
+    assert written.with_suffix(".md").is_file()
 
 
 def test_the_table() -> None:

@@ -89,3 +89,17 @@ def test_the_mapped_machines() -> None:
         assert abs(estimated.sites - mapped.sites) < 0.03 * mapped.sites, row.machine
         assert abs(estimated.ff - mapped.ff) < 0.03 * mapped.ff, row.machine
         assert (estimated.bram, estimated.dsp) == (mapped.bram, mapped.dsp)
+
+
+def test_machines_that_the_fit_has_not_seen() -> None:
+    """Ten whole machines: sites and flip-flops within 5 %, block memories and multipliers equal."""
+    model = area_model(Family.ECP5)
+    held_out = read_sweep(Family.ECP5).held_out
+    assert len(held_out) == 10
+    for row in held_out:
+        estimated = model.estimate(row.machine)
+        mapped = sum(row.parts.values(), Area())
+        assert estimated.blocks.keys() == row.parts.keys()
+        assert abs(estimated.area.sites - mapped.sites) < 0.05 * mapped.sites, row.machine
+        assert abs(estimated.area.ff - mapped.ff) < 0.05 * mapped.ff, row.machine
+        assert (estimated.area.bram, estimated.area.dsp) == (mapped.bram, mapped.dsp)
