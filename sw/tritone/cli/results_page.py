@@ -12,6 +12,7 @@ from typing import Any
 
 from tritone.cli.array_comparison import compare_arrays, comparison_lines
 from tritone.cli.block_errors import block_errors
+from tritone.cli.size_trend import trend_lines
 
 __all__ = [
     "TRAINING",
@@ -187,6 +188,7 @@ def render(table: Path, rows: Sequence[Mapping[str, Any]]) -> str:
         if is_hardware(rows):
             lines += [f"![Sites for each multiply-accumulate a cycle]({table.stem}.svg)", ""]
             lines += comparison_lines(compare_arrays(rows, trained_rows(table)))
+            lines += trend_lines(rows)
             lines += ["## All rows", ""]
         names = list(dict.fromkeys(name for row in rows for name in row if name != "blocks"))
         lines += _table(names, ([_cell(name, row.get(name)) for name in names] for row in rows))
