@@ -26,6 +26,8 @@ ACCELERATOR_PATH = f"{_TOP}.hosted.accelerator"
 class BoardTop(Elaboratable):
     """HostedAccelerator on a serial port and a light; clock and reset are the platform's.
 
+    What the board wants high is high.
+
     Parameters
     ----------
     board : whose platform it is elaborated with.
@@ -50,6 +52,10 @@ class BoardTop(Elaboratable):
             tx.o.eq(hosted.tx),
             led.o.eq(hosted.active),
         ]
+        for held in self._board.held_high:
+            name = "_".join(held)
+            m.submodules[name] = high = Buffer("o", platform.request(name, dir="-"))
+            m.d.comb += high.o.eq(1)
         return m
 
 

@@ -7,7 +7,7 @@ import importlib
 from dataclasses import dataclass
 from typing import Any
 
-from amaranth.build import Attrs
+from amaranth.build import Attrs, Resource
 from amaranth.vendor import LatticePlatform
 
 from tritone.spec.device import Device, device
@@ -31,6 +31,7 @@ class Board:
     led : resource, and colour where it has some, that is lit while a frame is answered.
     uart_pins : rx and tx on the connector ``io``, where the board has no bridge to USB; seen from
         the board.
+    held_high : resource and signal of each output that is always 1.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Board:
     memory_bytes: int
     led: tuple[str, ...]
     uart_pins: tuple[str, str] | None = None
+    held_high: tuple[tuple[str, str], ...] = ()
 
     @property
     def device(self) -> Device:
@@ -49,6 +51,9 @@ class Board:
 
     def platform(self) -> LatticePlatform:
         """Return the platform, which can be asked for each of its pins once.
+
+        A signal ``held_high`` is a resource of its own, <resource>_<signal>: whoever requests the
+        whole resource takes all of its pins.
 
         Raises
         ------
@@ -64,6 +69,11 @@ class Board:
             platform.add_resources(
                 [UARTResource(0, rx=rx, tx=tx, conn=("io", 0), attrs=attributes)]
             )
+        for name, signal in self.held_high:
+            resource = platform.lookup(name)
+            (part,) = (each for each in resource.ios if each.name == signal)
+            attributes = Attrs(**{**resource.attrs, **part.attrs})
+            platform.add_resources([Resource(f"{name}_{signal}", 0, *part.ios, attributes)])
         return platform
 
     def clock_hz(self) -> int:
@@ -97,6 +107,9 @@ BOARDS = {
             package="CABGA381",
             memory_bytes=64 << 10,
             led=("led",),
+            # wifi_gpio0: where it falls, the firmware that the ESP32 comes with configures the FPGA
+            # anew with its own passthrough.
+            held_high=(("esp32", "gpio0"),),
         ),
         Board(
             name="orangecrab_r0_2_85f",

@@ -14,8 +14,8 @@ _EXEMPT = ("PROCASSINIT", "UNUSEDSIGNAL", "WIDTHEXPAND", "WIDTHTRUNC", "DECLFILE
 def fusesoc_core(name: str, top: str) -> str:
     """Return the core file.
 
-    Targets: ``default`` for other cores that depend on this one; ``lint`` with Verilator;
-    ``model``, compiled to C++ by Verilator for a bench of one's own.
+    Targets: ``default`` for other cores that depend on this one, whose top names the clock, so that
+    no constraints come along; ``lint`` with Verilator; ``sim``, in which Verilator runs main.cpp.
 
     Parameters
     ----------
@@ -23,29 +23,34 @@ def fusesoc_core(name: str, top: str) -> str:
     top : top module.
     """
     options = ["-Wall", *(f"-Wno-{warning}" for warning in _EXEMPT)]
+    bench = [
+        {"sim/main.cpp": {"file_type": "cppSource"}},
+        {"software/tritone.h": {"file_type": "cppSource", "is_include_file": True}},
+    ]
     core = {
         "name": name,
         "description": "Convolution accelerator for weights of powers of sqrt(2)",
         "filesets": {
             "rtl": {"files": ["rtl/tritone.v"], "file_type": "verilogSource"},
-            "xdc": {"files": ["constraints/tritone.xdc"], "file_type": "xdc"},
-            "sdc": {"files": ["constraints/tritone.sdc"], "file_type": "SDC"},
+            "bench": {"files": bench},
         },
         "targets": {
             "default": {"filesets": ["rtl"]},
             "lint": {
-                "default_tool": "verilator",
+                "flow": "lint",
+                "flow_options": {"tool": "verilator", "verilator_options": options},
                 "filesets": ["rtl"],
                 "toplevel": top,
-                "tools": {"verilator": {"mode": "lint-only", "verilator_options": options}},
             },
-            "model": {
-                "default_tool": "verilator",
-                "filesets": ["rtl"],
-                "toplevel": top,
-                "tools": {
-                    "verilator": {"mode": "cc", "verilator_options": [*options, "-Wno-fatal"]}
+            "sim": {
+                "flow": "sim",
+                "flow_options": {
+                    "tool": "verilator",
+                    "mode": "cc",
+                    "verilator_options": [*options, "-Wno-fatal"],
                 },
+                "filesets": ["rtl", "bench"],
+                "toplevel": top,
             },
         },
     }

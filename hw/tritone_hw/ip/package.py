@@ -23,6 +23,7 @@ _COPIED = {
     "software/tritone_driver.h": "tritone_driver.h",
     "software/tritone_driver.c": "tritone_driver.c",
     "litex/tritone_litex.py": "tritone_litex.py",
+    "sim/main.cpp": "main.cpp",
 }
 
 _README = """\
@@ -35,7 +36,8 @@ edit: `tritone ip --machine {name}`.
 |---|---|
 | `rtl/tritone.v` | the machine, top module `{top}` |
 | `vivado/package_ip.tcl` | packages it as IP: `vivado -mode batch -source package_ip.tcl` |
-| `tritone.core` | FuseSoC: `fusesoc --cores-root . run --target lint {core}` |
+| `tritone.core` | FuseSoC: `fusesoc --cores-root . run --target sim {core}`, or `lint` |
+| `sim/main.cpp` | what the target `sim` runs in Verilator: version and fingerprint over AXI4-Lite |
 | `litex/tritone_litex.py` | a LiteX module, and a system on a chip with it |
 | `constraints/` | a clock of {mhz} MHz as SDC, XDC and LPF |
 | `software/tritone.h` | registers, instructions, container of a program |

@@ -13,9 +13,10 @@ from tritone_hw.board.catalog import board
 
 pytest.importorskip("amaranth_boards", reason="missing: pip install 'tritone[board]'")
 
-# Pins of clock, rx, tx and light, by the schematics of ULX3S v3 and OrangeCrab r0.2 (GPIO 0, 1).
+# Pins of clock, rx, tx, light and of the ESP32 (wifi_gpio0), by the schematics of ULX3S v3 and
+# OrangeCrab r0.2 (GPIO 0, 1), which has none.
 PINS = {
-    "ulx3s_85f": {"G2", "M1", "L4", "B2"},
+    "ulx3s_85f": {"G2", "M1", "L4", "B2", "L2"},
     "orangecrab_r0_2_85f": {"A9", "N17", "M18", "M3"},
 }
 
@@ -40,3 +41,7 @@ def test_pins_and_clock(name: str, megahertz: int, speed: int) -> None:
     assert (design.clock_hz, design.speed) == (1_000_000 * megahertz, speed)
     assert f"module \\{ACCELERATOR_PATH} (" in design.verilog
     assert "CCU2C" in design.verilog
+    # What is at L2 is driven, and with a 1.
+    for port in re.findall(r'^LOCATE COMP "(\S+)" SITE "L2";$', design.constraints, re.M):
+        buffer = rf"\.{port}\({port}\),\n *\.o\((\S+)\),\n *\.t\((\S+)\)\n"
+        assert re.findall(buffer, design.verilog) == [("1'h1", "1'h0")]

@@ -18,6 +18,7 @@ FILES = {
     "constraints/tritone.xdc",
     "litex/tritone_litex.py",
     "rtl/tritone.v",
+    "sim/main.cpp",
     "software/tritone.h",
     "software/tritone_driver.c",
     "software/tritone_driver.h",
