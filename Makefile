@@ -2,7 +2,7 @@
 # One entry for everything. `make help` lists the targets; each is a thin wrapper of `tritone`.
 
 RECIPE  ?= digits
-RUN     ?= runs/$(RECIPE)
+RUN     ?= runs/$(basename $(notdir $(RECIPE)))
 MACHINE ?= demo
 DATASET ?= digits
 # Recipes of a sweep, and the table (.json) that gets their rows; none: no table.

@@ -144,7 +144,7 @@ def own_ray(ray_home: Path) -> Iterator[None]:
     Its password does not go into the user's home. Its workers give way to nobody: on a busy
     machine that is for ever.
     """
-    pytest.importorskip("ray", reason="ray is missing: pip install 'tritone[cluster]'")
+    pytest.importorskip("ray", reason="ray is missing: pip install -e '.[cluster]'")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(ray_home))
         patch.setenv("RAY_worker_niceness", "0")

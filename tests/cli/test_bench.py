@@ -61,5 +61,5 @@ def test_a_missing_rival_is_named(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "nngen", None)
     assert main(["bench", "hw"]) == 2
-    message = "error: nngen is missing; install it with: pip install 'tritone[bench]'\n"
+    message = "error: nngen is missing; install it with: pip install -e '.[bench]'\n"
     assert capsys.readouterr().err == message

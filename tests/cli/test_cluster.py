@@ -21,7 +21,7 @@ from tritone.cli.sweep import Work, sweep
 from tritone.qat.device import Device
 from tritone.qat.recipe import load_recipe, render_recipe
 
-pytest.importorskip("ray", reason="ray is missing: pip install 'tritone[cluster]'")
+pytest.importorskip("ray", reason="ray is missing: pip install -e '.[cluster]'")
 
 
 @pytest.fixture(scope="module")

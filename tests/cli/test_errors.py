@@ -11,10 +11,10 @@ from tritone.cli.errors import REPORTED, explain
 def test_a_missing_package_names_its_extra() -> None:
     """Of a known package; another one keeps its own message."""
     assert explain(ModuleNotFoundError("No module named 'ray'", name="ray")) == (
-        "ray is missing; install it with: pip install 'tritone[cluster]'"
+        "ray is missing; install it with: pip install -e '.[cluster]'"
     )
     assert explain(ModuleNotFoundError("No module named 'amaranth.lib'", name="amaranth.lib")) == (
-        "amaranth is missing; install it with: pip install 'tritone[hw]'"
+        "amaranth is missing; install it with: pip install -e '.[hw]'"
     )
     assert explain(ModuleNotFoundError("No module named 'x'", name="x")) == "No module named 'x'"
 

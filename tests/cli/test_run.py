@@ -14,7 +14,7 @@ import pytest
 import safetensors.numpy
 from soft_board import SoftBoard
 
-pytest.importorskip("serial", reason="pyserial is missing: pip install 'tritone[board]'")
+pytest.importorskip("serial", reason="pyserial is missing: pip install -e '.[board]'")
 
 from tritone.cli import run as run_module
 from tritone.cli.run import run_on_board

@@ -208,7 +208,7 @@ def test_ray_that_is_missing(
     monkeypatch.setitem(sys.modules, "ray", None)
     assert main(["sweep", "recipes", "--cluster"]) == 2
     assert capsys.readouterr().err == (
-        "error: ray is missing; install it with: pip install 'tritone[cluster]'\n"
+        "error: ray is missing; install it with: pip install -e '.[cluster]'\n"
     )
     assert not Path("runs").exists()
 

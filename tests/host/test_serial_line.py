@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("serial", reason="pyserial is missing: pip install 'tritone[board]'")
+pytest.importorskip("serial", reason="pyserial is missing: pip install -e '.[board]'")
 
 from tritone.host.serial_line import open_line
 

@@ -67,7 +67,7 @@ def test_refuses_a_missing_data_set(tmp_path: Path) -> None:
     message = (
         r"^Data set must be digits or a file .*mine\.safetensors with train_images, train_labels, "
         r"test_images, test_labels, not 'mine': there is no such file; "
-        r"tritone data mine makes it if it is known$"
+        r"tritone data fetches cifar10, fashion_mnist$"
     )
     with pytest.raises(FileNotFoundError, match=message):
         load("mine", tmp_path)
@@ -76,7 +76,7 @@ def test_refuses_a_missing_data_set(tmp_path: Path) -> None:
 def test_refuses_missing_scikit_learn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The remedy is in the line."""
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    message = r"^Data set digits must have scikit-learn installed: pip install 'tritone\[qat\]'$"
+    message = r"^Data set digits must have scikit-learn installed: pip install -e '\.\[qat\]'$"
     with pytest.raises(FileNotFoundError, match=message):
         load("digits", tmp_path)
 

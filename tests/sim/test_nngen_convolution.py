@@ -14,7 +14,7 @@ from tritone_sim.nngen_convolution import draw_peer, run_peer
 
 def test_a_small_accelerator_gives_the_results_of_the_formula(tmp_path: Path) -> None:
     """4 channels of 8x8, one at a time; a changed expectation is found."""
-    pytest.importorskip("nngen", reason="nngen is missing: pip install 'tritone[bench]'")
+    pytest.importorskip("nngen", reason="nngen is missing: pip install -e '.[bench]'")
     design = draw_peer(tmp_path, parallel=1, channels=4, size=8)
     assert (design.lanes, design.macs) == (9, 4 * 4 * 9 * 8 * 8)
     found = run_peer(design, cache=tmp_path / "verilator")

@@ -11,7 +11,7 @@ import pytest
 from tritone_sim.build import build_model
 from tritone_sim.serial_board import serial_board
 
-pytest.importorskip("serial", reason="pyserial is missing: pip install 'tritone[board]'")
+pytest.importorskip("serial", reason="pyserial is missing: pip install -e '.[board]'")
 
 from tritone.host.serial_line import open_line
 

@@ -17,7 +17,7 @@ from tritone.cli.app import main
 from tritone.qat.recipe import load_recipe
 from tritone.qat.untrained import export_untrained
 
-pytest.importorskip("serial", reason="pyserial is missing: pip install 'tritone[board]'")
+pytest.importorskip("serial", reason="pyserial is missing: pip install -e '.[board]'")
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -7,7 +7,8 @@ blocks or logic.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import argparse
+from collections.abc import Mapping, Sequence
 
 from tritone.spec.machine import RequantizerKind, preset
 from tritone_hw.requantizer_lane import LANES
@@ -46,8 +47,9 @@ def row(kind: RequantizerKind, dsp: bool) -> str:
     return " | ".join((f"| `{kind}`", products, *map(str, figures))) + " |"
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
+    argparse.ArgumentParser(prog="lanes", description=__doc__).parse_args(arguments)
     print("| " + " | ".join(_HEAD) + " |")
     print("|---" * len(_HEAD) + "|")
     for kind, dsp in (

@@ -45,7 +45,7 @@ class Tool:
         if importlib.util.find_spec(self.package) is None:
             raise FileNotFoundError(
                 f"Synthesis must find {self.distribution}; "
-                "install it with: pip install 'tritone[synth]'"
+                "install it with: pip install -e '.[synth]'"
             )
         return f"{self.distribution} {importlib.metadata.version(self.distribution)}"
 

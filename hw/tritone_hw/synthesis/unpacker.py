@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Sequence
+
 from tritone.spec.machine import preset
 from tritone_hw.code_unpacker import CodeUnpacker
 from tritone_hw.synthesis.part import part_cells
@@ -23,8 +26,9 @@ def row(machine: str) -> str:
     return "| " + " | ".join(columns) + " |"
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table, for 8x8 and for 16x16 weights."""
+    argparse.ArgumentParser(prog="unpacker", description=__doc__).parse_args(arguments)
     print("| " + " | ".join(_HEAD) + " |")
     print("|---" * len(_HEAD) + "|")
     for machine in ("tiny-packed", "ecp5_85"):

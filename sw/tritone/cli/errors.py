@@ -35,9 +35,7 @@ def explain(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError):
         package = (error.name or "").partition(".")[0]
         if package in _EXTRAS:
-            return (
-                f"{package} is missing; install it with: pip install 'tritone[{_EXTRAS[package]}]'"
-            )
+            return f"{package} is missing; install it with: pip install -e '.[{_EXTRAS[package]}]'"
     if isinstance(error, typer.TyperException):
         return error.format_message().rstrip(".")
     if isinstance(error, OSError) and error.strerror and error.filename:

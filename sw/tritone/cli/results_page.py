@@ -138,7 +138,8 @@ def _cell(name: str, value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value))
     if name == "command" or (name == "source" and value.startswith(_COMMANDS)):
-        return f"`{value}`"
+        command, at, commit = value.partition(", at ")  # where it is not the present code
+        return f"`{command}`{at}{commit}"
     if name.endswith("error_percent"):
         return f"{value:+.2f}"
     if isinstance(value, bool):

@@ -70,9 +70,11 @@ def load(name: str, folder: Path = DATA_FOLDER) -> Dataset:
         return _digits()
     path = folder / f"{name}.safetensors"
     if not path.is_file():
+        from tritone.qat.sources.catalog import SOURCES  # which make data sets of this module
+
         raise FileNotFoundError(
-            f"Data set must be digits or a file {path} with {', '.join(KEYS)}, "
-            f"not {name!r}: there is no such file; tritone data {name} makes it if it is known"
+            f"Data set must be digits or a file {path} with {', '.join(KEYS)}, not {name!r}: "
+            f"there is no such file; tritone data fetches {', '.join(SOURCES)}"
         )
     tensors = safetensors.numpy.load_file(path)
     if set(tensors) != set(KEYS):
@@ -114,7 +116,7 @@ def _digits() -> Dataset:
         from sklearn.datasets import load_digits
     except ModuleNotFoundError as missing:
         raise FileNotFoundError(
-            "Data set digits must have scikit-learn installed: pip install 'tritone[qat]'"
+            "Data set digits must have scikit-learn installed: pip install -e '.[qat]'"
         ) from missing
     source = load_digits()
     pixels = np.asarray(source.images).astype(np.int64)

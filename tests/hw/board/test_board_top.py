@@ -11,7 +11,7 @@ from tritone.spec.machine import preset
 from tritone_hw.board.board_top import ACCELERATOR_PATH, board_design
 from tritone_hw.board.catalog import board
 
-pytest.importorskip("amaranth_boards", reason="missing: pip install 'tritone[board]'")
+pytest.importorskip("amaranth_boards", reason="missing: pip install -e '.[board]'")
 
 # Pins of clock, rx, tx, light and of the ESP32 (wifi_gpio0), by the schematics of ULX3S v3 and
 # OrangeCrab r0.2 (GPIO 0, 1), which has none.

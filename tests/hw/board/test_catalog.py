@@ -8,7 +8,7 @@ import pytest
 from tritone.spec.host_link import BAUD
 from tritone_hw.board.catalog import BOARDS, board
 
-pytest.importorskip("amaranth_boards", reason="missing: pip install 'tritone[board]'")
+pytest.importorskip("amaranth_boards", reason="missing: pip install -e '.[board]'")
 
 # Schematics of ULX3S v3 and OrangeCrab r0.2: clock in Hz, part.
 MADE = {"ulx3s_85f": (25_000_000, "LFE5U-85F"), "orangecrab_r0_2_85f": (48_000_000, "LFE5U-85F")}

