@@ -14,6 +14,7 @@ from typing import Any
 
 import cocotb
 from cocotb.task import bridge, resume
+from cocotb.triggers import RisingEdge
 
 from tritone.host.driver import Driver
 from tritone.spec.program import Program
@@ -23,8 +24,8 @@ PROGRAM, IMAGES, RESULTS = 0x1000, 0x40000, 0x80000
 COUNT = 2
 
 
-def access(host: Host) -> tuple[Any, Any]:
-    """Return functions that read and write a register at a byte address, for threads."""
+def access(host: Host) -> tuple[Any, Any, Any]:
+    """Return functions for threads: read a register at a byte address, write it, the interrupt."""
 
     @resume
     async def read(address: int) -> int:
@@ -34,7 +35,13 @@ def access(host: Host) -> tuple[Any, Any]:
     async def write(address: int, value: int) -> None:
         await host.registers.write_dword(address, value)
 
-    return read, write
+    @resume
+    async def interrupt() -> int:
+        # The write that lowers it has been answered a cycle before.
+        await RisingEdge(host.dut.clk)
+        return int(host.dut.interrupt.value)
+
+    return read, write, interrupt
 
 
 class SimulatedBuffer:
@@ -64,7 +71,7 @@ class SimulatedRegisters:
     """The registers, as ``pynq.MMIO`` has them."""
 
     def __init__(self, host: Host) -> None:
-        self.read, self.write = access(host)
+        self.read, self.write, _ = access(host)
 
 
 def folder() -> Path:
@@ -110,24 +117,27 @@ async def c_driver(dut: Any) -> None:
     host = Host(dut)
     await host.reset()
     library = ctypes.CDLL(str(folder() / "driver.so"))
-    read, write = access(host)
+    read, write, interrupt = access(host)
     reader = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_size_t)(lambda address: read(address))
     writer = ctypes.CFUNCTYPE(None, ctypes.c_size_t, ctypes.c_uint32)(
         lambda address, value: write(address, value)
     )
+    line = ctypes.CFUNCTYPE(ctypes.c_uint32)(lambda: interrupt())
     file = (folder() / "program.bin").read_bytes()
     program = Program.from_bytes(file)
     host.memory.write(PROGRAM, program.payload)
     host.memory.write(IMAGES, (folder() / "images.bin").read_bytes())
 
     def run() -> dict[str, int]:
-        library.connect(reader, writer)
-        found = (ctypes.c_uint64 * 16)()
+        library.connect(reader, writer, line)
+        found = (ctypes.c_uint64 * 32)()
         used = library.exercise(
             file, ctypes.c_size_t(len(file)), PROGRAM, IMAGES, RESULTS, COUNT, found
         )
         names = ("opened", "cut_off", "parsed", "payload_bytes", "misaligned", "no_images")
-        names += ("started", "again", "waited", "cycles", "bad_started", "stopped", "error")
+        names += ("started", "barriers_at_start", "again", "waited", "barriers", "cycles", "silent")
+        names += ("started_loud", "running", "done", "raised", "lowered", "still_done")
+        names += ("bad_started", "stopped", "error")
         assert used == len(names)
         return dict(zip(names, found[:used], strict=True))
 

@@ -71,6 +71,7 @@ tritone_result tritone_start(
     set(machine, TRITONE_REG_IMAGE_ADDRESS, job->images);
     set(machine, TRITONE_REG_RESULT_ADDRESS, job->results);
     set(machine, TRITONE_REG_IMAGE_COUNT, job->count);
+    TRITONE_BARRIER();
     set(machine, TRITONE_REG_CONTROL,
         TRITONE_CONTROL_START | (job->interrupt ? TRITONE_CONTROL_INTERRUPT_ENABLE : 0));
     return TRITONE_OK;
@@ -80,12 +81,18 @@ tritone_result tritone_wait(const tritone *machine, uint32_t looks)
 {
     for (; looks > 0; looks--) {
         uint32_t status = get(machine, TRITONE_REG_STATUS);
-        if (status & TRITONE_STATUS_DONE)
-            return TRITONE_OK;
-        if (status & TRITONE_STATUS_ERROR)
-            return TRITONE_STOPPED;
+        if (status & (TRITONE_STATUS_DONE | TRITONE_STATUS_ERROR)) {
+            TRITONE_BARRIER();
+            return status & TRITONE_STATUS_DONE ? TRITONE_OK : TRITONE_STOPPED;
+        }
     }
     return TRITONE_TIMED_OUT;
+}
+
+void tritone_acknowledge(const tritone *machine)
+{
+    set(machine, TRITONE_REG_CONTROL, 0);
+    TRITONE_BARRIER();
 }
 
 uint32_t tritone_error(const tritone *machine)

@@ -2,7 +2,11 @@
 /* Driver of the Tritone accelerator for a processor without an operating system: C99, no heap.
  *
  * Addresses that the machine gets are those of its bus; with caches, the caller writes images and
- * program back before a start, and drops the lines of the results behind it. */
+ * program back before a start, and drops the lines of the results behind it.
+ *
+ * The interrupt of a job that asked for it is a level: it is high from the end of the run until
+ * tritone_acknowledge or the next start. A handler acknowledges; tritone_wait says how the run ended,
+ * then or later, and must be called before the results are read. */
 #ifndef TRITONE_DRIVER_H
 #define TRITONE_DRIVER_H
 
@@ -15,6 +19,14 @@
 #ifndef TRITONE_READ32
 #define TRITONE_READ32(address) (*(volatile uint32_t *)(address))
 #define TRITONE_WRITE32(address, value) (*(volatile uint32_t *)(address) = (value))
+#endif
+
+/* Orders memory and registers: what the processor wrote before is there before what follows, and what
+ * follows is read after what came before. It stands before a start, after the end of a run has been
+ * seen, and after an acknowledgement. Define it where the compiler's is not enough, as where memory
+ * and registers are on different buses; on Armv7 and Armv8, dsb is. */
+#ifndef TRITONE_BARRIER
+#define TRITONE_BARRIER() __sync_synchronize()
 #endif
 
 typedef enum {
@@ -43,7 +55,7 @@ typedef struct {
     uint32_t images;
     uint32_t results;
     uint32_t count;   /* of images */
-    int interrupt;    /* drive the interrupt when the run has ended */
+    int interrupt;    /* raise the interrupt when the run has ended */
 } tritone_job;
 
 /* Take the machine whose registers lie at base; OTHER_MACHINE unless it is the one of tritone.h. */
@@ -58,6 +70,9 @@ tritone_result tritone_start(
 
 /* Wait for the end of a run, looking at the status at most so many times. */
 tritone_result tritone_wait(const tritone *machine, uint32_t looks);
+
+/* Lower the interrupt; how the run ended stays to be seen. Not while a run is under way. */
+void tritone_acknowledge(const tritone *machine);
 
 /* Return a TRITONE_ERROR_CODE_: why the machine stopped. */
 uint32_t tritone_error(const tritone *machine);
