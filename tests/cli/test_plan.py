@@ -101,6 +101,12 @@ def test_states(folder: Path, tmp_path: Path) -> None:
     status = read_status(task)
     assert (status.state, status.training) == (State.TRAINED, {"top1_frozen": 12.5})
 
+    (task.run / "train.json").write_text("{}")
+    status = read_status(task)
+    assert status.state is State.REFUSED
+    assert status.reason is not None
+    assert status.reason.startswith(f"Report {task.run}/train.json must have top1_frozen; it was ")
+
     other = replace(task, recipe=QUICK)
     status = read_status(other)
     assert (status.state, status.reason) == (

@@ -82,6 +82,11 @@ def test_files_of_another_format_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "network.json"
     body = json.loads(path.read_text())
     path.write_text("[]")
+    with pytest.raises(
+        ValueError, match=r"^Network .*network\.json must hold an object, not \[\]$"
+    ):
+        Network.load(tmp_path)
+    path.write_text("{}")
     with pytest.raises(ValueError, match=r"must be a file in the format tritone.network$"):
         Network.load(tmp_path)
     path.write_text(json.dumps(body | {"version": 1}))

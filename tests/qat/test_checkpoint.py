@@ -10,7 +10,14 @@ import pytest
 import torch
 from torch import nn
 
-from tritone.qat.checkpoint import Progress, Stage, load_checkpoint, save_checkpoint
+from tritone.qat.checkpoint import (
+    Progress,
+    Stage,
+    load_baseline,
+    load_checkpoint,
+    save_baseline,
+    save_checkpoint,
+)
 
 State = tuple[nn.Module, torch.optim.Optimizer, torch.Generator]
 
@@ -112,6 +119,59 @@ def test_refuses_damage(tmp_path: Path) -> None:
         load_checkpoint(tmp_path)
     index = tmp_path / "checkpoint.json"
     index.write_text(json.dumps({**json.loads(index.read_text()), "version": 99}))
-    message = r"^Checkpoint must be tritone\.checkpoint version 1, not tritone\.checkpoint 99$"
+    message = (
+        r"^Checkpoint .*checkpoint\.json must be tritone\.checkpoint version 1, "
+        r"not tritone\.checkpoint 99$"
+    )
     with pytest.raises(ValueError, match=message):
         load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"file": None}, r"must have a file, not None; it was changed or damaged: remove the run"),
+        ({"epoch": "one"}, r"must have a epoch, not 'one'; it was"),
+        (
+            {"stage": "later"},
+            r"must have a stage of pretrain, finetune, exact, not 'later'; it was",
+        ),
+    ],
+)
+def test_refuses_a_damaged_index(tmp_path: Path, change: dict, message: str) -> None:
+    """What is missing or wrong is named, with the file and the remedy."""
+    save_checkpoint(tmp_path, progress(1), *state(torch.optim.SGD, 1))
+    index = tmp_path / "checkpoint.json"
+    body = {**json.loads(index.read_text()), **change}
+    index.write_text(json.dumps({key: value for key, value in body.items() if value is not None}))
+    with pytest.raises(ValueError, match=rf"^Checkpoint .*checkpoint\.json {message}"):
+        load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("[1]", r"must hold an object, not \[1\]"), ("{", "must be JSON, not")]
+)
+def test_refuses_an_index_that_is_none(tmp_path: Path, text: str, message: str) -> None:
+    """A list, and half a file."""
+    (tmp_path / "checkpoint.json").write_text(text)
+    with pytest.raises(ValueError, match=rf"^Checkpoint .*checkpoint\.json {message}"):
+        load_checkpoint(tmp_path)
+
+
+def test_refuses_another_model(tmp_path: Path) -> None:
+    """Of a checkpoint and of the full-precision weights: one sentence, not torch's list."""
+    save_checkpoint(tmp_path, progress(1), *state(torch.optim.SGD, 1))
+    checkpoint = load_checkpoint(tmp_path)
+    assert checkpoint is not None
+    other = nn.Sequential(nn.Linear(3, 5), nn.BatchNorm1d(5))
+    message = r"^Checkpoint must be of the model of the recipe and its data set: .*size mismatch"
+    with pytest.raises(ValueError, match=f"(?s){message}"):
+        checkpoint.restore_model(other)
+    save_baseline(tmp_path, nn.Linear(2, 2))
+    message = r"^Weights .*fp32\.safetensors must be of the model of the recipe and its data set: "
+    with pytest.raises(ValueError, match=message):
+        load_baseline(tmp_path, other)
+    (tmp_path / "fp32.safetensors").write_bytes(b"half")
+    message = r"^Weights .*fp32\.safetensors must be whole: .*; it was changed or damaged: remove"
+    with pytest.raises(ValueError, match=message):
+        load_baseline(tmp_path, other)

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
+import safetensors.torch
+import torch
 from sklearn.datasets import load_digits
 
-from tritone.qat.data import Dataset, hold_out, load
+from tritone.qat.data import KEYS, Dataset, hold_out, load
 
 
 def test_digits_are_bytes(tmp_path: Path) -> None:
@@ -89,6 +91,33 @@ def test_refuses_a_file_of_something_else(tmp_path: Path) -> None:
         load("mine", tmp_path)
 
 
+@pytest.mark.parametrize("data", [b"", b"no tensors at all"])
+def test_refuses_a_damaged_file(tmp_path: Path, data: bytes) -> None:
+    """It is named."""
+    (tmp_path / "mine.safetensors").write_bytes(data)
+    message = r"^Data set .*mine\.safetensors must be a whole safetensors file of uint8 and int64: "
+    with pytest.raises(ValueError, match=message):
+        load("mine", tmp_path)
+
+
+def test_refuses_numbers_that_numpy_does_not_have(tmp_path: Path) -> None:
+    """bfloat16, with the name of the file."""
+    tensors = {key: torch.zeros(1, dtype=torch.bfloat16) for key in KEYS}
+    safetensors.torch.save_file(tensors, tmp_path / "mine.safetensors")
+    message = r"^Data set .*mine\.safetensors must be a whole safetensors file of uint8 and int64: "
+    with pytest.raises(ValueError, match=message):
+        load("mine", tmp_path)
+
+
+def test_refuses_a_file_that_is_no_data_set(tmp_path: Path) -> None:
+    """What is wrong in it, and where that is."""
+    arrays = own(test_labels=np.array([1, -1]))
+    safetensors.numpy.save_file(arrays, tmp_path / "mine.safetensors")
+    message = r"^Data set test_labels must be classes 0, 1, ..., not -1: .*mine\.safetensors$"
+    with pytest.raises(ValueError, match=message):
+        load("mine", tmp_path)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -103,6 +132,18 @@ def test_refuses_a_file_of_something_else(tmp_path: Path) -> None:
         (
             {"test_labels": np.array([0, 1, 2])},
             r"^Data set test_labels must be int64 \(2,\), not int64 \(3,\)$",
+        ),
+        (
+            {"train_labels": np.array([0, -2, 4])},
+            r"^Data set train_labels must be classes 0, 1, \.\.\., not -2$",
+        ),
+        (
+            {"test_labels": np.array([0, 5])},
+            r"^Data set test_labels must be in 0\.\.4, the classes of train_labels, not 5$",
+        ),
+        (
+            {"test_images": np.zeros((2, 1, 2, 3), np.uint8)},
+            r"^Data set test_images must be \(1, 2, 2\) each, .* not \(1, 2, 3\)$",
         ),
     ],
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tritone.qat.history import EpochRecord, Observation, read_history, record_epoch
 
 
@@ -40,3 +42,19 @@ def test_observations_survive_a_file(tmp_path: Path) -> None:
     for record in records:
         record_epoch(tmp_path, record)
     assert read_history(tmp_path) == records
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[{", r"^History .*history\.json must be JSON, not damaged: .*$"),
+        ("{}", r"^History .*history\.json must hold an array, not \{\}$"),
+        ("[1]", r"^History .*history\.json must hold epochs, not 1$"),
+        ('[{"epoch": 1}]', r"^History .*history\.json must hold epochs, not \{'epoch': 1\}$"),
+    ],
+)
+def test_refuses_damage(tmp_path: Path, text: str, message: str) -> None:
+    """The file is named."""
+    (tmp_path / "history.json").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_history(tmp_path)

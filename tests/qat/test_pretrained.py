@@ -140,9 +140,25 @@ def test_refuses_files(tmp_path: Path) -> None:
 
 
 def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
-    """torch refuses to unpickle anything but tensors."""
-    with pytest.raises(Exception, match=r"[Ww]eights.only"):
+    """A file with anything but tensors, such as a whole model, is refused with the right call."""
+    message = (
+        r"^Weights .*a\.th must be a state dict of tensors, made by "
+        r"torch\.save\(model\.state_dict\(\), file\), not one with an object of "
+    )
+    with pytest.raises(ValueError, match=message + r"pathlib\.\w+$"):
         load_weights(saved(tmp_path / "a.th", Path("x")))
+    with pytest.raises(ValueError, match=message + r"torch\.nn\.modules\.container\.Sequential$"):
+        load_weights(saved(tmp_path / "a.th", network()))
+
+
+@pytest.mark.parametrize("data", [b"", b"hello world", b"\x80garbage" * 9, b"\xff" * 20])
+@pytest.mark.parametrize("name", ["a.th", "a.safetensors"])
+def test_refuses_damaged_files(tmp_path: Path, name: str, data: bytes) -> None:
+    """Whatever is in them, the line has the name of the file."""
+    path = tmp_path / name
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=rf"^Weights {path} must be a .* not damaged"):
+        load_weights(Pretrained(file=str(path), sha256=hashlib.sha256(data).hexdigest()))
 
 
 @pytest.mark.parametrize(

@@ -203,6 +203,15 @@ def test_finished_run_is_not_repeated(recipe: Recipe, uninterrupted: Path) -> No
     assert (uninterrupted / "train.json").stat().st_mtime_ns == before
 
 
+@pytest.mark.parametrize("text", ["", "{}", "[]"])
+def test_refuses_a_damaged_report(recipe: Recipe, tmp_path: Path, text: str) -> None:
+    """A run whose report was lost is not finished."""
+    (tmp_path / "recipe.toml").write_text(render_recipe(recipe))
+    (tmp_path / "train.json").write_text(text)
+    with pytest.raises(ValueError, match=r"^Report .*train\.json must "):
+        train(recipe, tmp_path, console=QUIET)
+
+
 def test_refuses_a_folder_of_another_recipe(recipe: Recipe, uninterrupted: Path) -> None:
     """Runs are not mixed."""
     message = r"^Run .* must be continued with the recipe it was started with, .*recipe\.toml; .*$"

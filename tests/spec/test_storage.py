@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tritone.spec.storage import write_atomically, write_json
+from tritone.spec.storage import read_json, write_atomically, write_json
 
 
 def test_files_are_replaced_and_nothing_is_left_beside(tmp_path: Path) -> None:
@@ -46,3 +46,33 @@ def test_json_round_trip(tmp_path: Path) -> None:
     text = (tmp_path / "value.json").read_text(encoding="utf-8")
     assert json.loads(text) == value
     assert text.endswith("}\n")
+    assert read_json(tmp_path / "value.json", "Report", dict) == value
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", r"^Report .*a\.json must be JSON, not damaged: .*$"),
+        (b'{"a": ', r"^Report .*a\.json must be JSON, not damaged: .*$"),
+        (b"\xff\xfe", r"^Report .*a\.json must be JSON, not damaged: .*$"),
+        (b"[1]", r"^Report .*a\.json must hold an object, not \[1\]$"),
+    ],
+    ids=["empty", "cut", "binary", "array"],
+)
+def test_refuses_damaged_json(tmp_path: Path, data: bytes, message: str) -> None:
+    """The file is named, and what it should be."""
+    path = tmp_path / "a.json"
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=message):
+        read_json(path, "Report", dict)
+
+
+def test_refuses_json_of_another_kind(tmp_path: Path) -> None:
+    """Where an array belongs, too; a missing file stays one."""
+    path = tmp_path / "a.json"
+    write_json(path, {})
+    with pytest.raises(ValueError, match=r"^History .*a\.json must hold an array, not \{\}$"):
+        read_json(path, "History", list)
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        read_json(path, "History", list)

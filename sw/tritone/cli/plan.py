@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from tritone.cli.check import read_check
 from tritone.cli.errors import explain
 from tritone.cli.occupancy import is_occupied
 from tritone.qat.data import DATA_FOLDER
-from tritone.qat.history import read_history
+from tritone.qat.history import read_history, read_report
 from tritone.qat.recipe import Recipe, load_recipe, parse_recipe
 from tritone.qat.sources.catalog import SOURCES
 
@@ -154,5 +153,11 @@ def read_status(task: Task) -> Status:
         return Status(state=state, epochs=epochs, training=nothing, check=nothing)
     check = read_check(task.run)
     state = State.TRAINED if check is None else State.CHECKED
-    training = json.loads(report.read_text(encoding="utf-8"))
+    try:
+        training = read_report(report)
+    except ValueError as error:
+        reason = explain(error)
+        return Status(
+            state=State.REFUSED, epochs=epochs, training=nothing, check=nothing, reason=reason
+        )
     return Status(state=state, epochs=epochs, training=training, check=check or nothing)

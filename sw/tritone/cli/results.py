@@ -18,7 +18,7 @@ from tritone.cli.results_page import (
     trained_rows,
 )
 from tritone.graph import Convolution, Network
-from tritone.spec.storage import write_atomically, write_json
+from tritone.spec.storage import read_json, write_atomically, write_json
 
 __all__ = [
     "add_convolution",
@@ -196,16 +196,18 @@ def training_row(run: Path, command: str, device: str | None, recipe: str | None
 
     Raises
     ------
-    ValueError : measured on validation images, or frozen and golden model differ.
+    ValueError : train.json is damaged, it was measured on validation images, or frozen and golden
+        model differ.
     FileNotFoundError : no train.json in ``run``.
     """
+    from tritone.qat.history import read_report
     from tritone.qat.identity import describe_setting, setting_digest
     from tritone.qat.recipe import parse_recipe
 
     path = run / "train.json"
     if not path.is_file():
         raise FileNotFoundError(f"{path} must be there; make it with: tritone train")
-    training: Row = json.loads(path.read_text(encoding="utf-8"))
+    training: Row = read_report(path)
     if training.get("images", "test") != "test":
         raise ValueError(f"Run {run} must be measured on test images, not {training['images']}")
     own = parse_recipe((run / "recipe.toml").read_text(encoding="utf-8"))
@@ -242,7 +244,7 @@ def add_run(
     """
     simulation: Row = {}
     if (run / "sim.json").is_file():
-        simulation = json.loads((run / "sim.json").read_text(encoding="utf-8"))
+        simulation = read_json(run / "sim.json", "Report", dict)
         if simulation["mismatches"]:
             raise ValueError(f"Run {run} must have no mismatches, not {simulation['mismatches']}")
     tables = []
@@ -253,8 +255,8 @@ def add_run(
         row |= {"command": command, "top1": None}
     else:
         row = training_row(run, command, device, recipe)
-        training: Row = json.loads((run / "train.json").read_text(encoding="utf-8"))
-        tables.append(results / f"{training['dataset']}.json")
+        dataset = read_json(run / "train.json", "Report", dict)["dataset"]
+        tables.append(results / f"{dataset}.json")
         put_training(tables[0], row)
     if simulation:
         names = ("codebook", "weight_bits", "act_bits", "command", "top1")

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -18,8 +16,9 @@ from tritone.cli.tables import (
 )
 from tritone.compiler import describe
 from tritone.graph import Network
-from tritone.qat.history import read_history
+from tritone.qat.history import read_history, read_report
 from tritone.spec.program import Program
+from tritone.spec.storage import read_json
 
 __all__ = ["show"]
 
@@ -50,13 +49,6 @@ def show(path: Path, console: Console, *, summary: bool = False) -> None:
         )
 
 
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"Report {path} must be JSON, not damaged: {error}") from error
-
-
 def _show_run(run: Path, console: Console, summary: bool) -> None:
     from tritone.cli.pictures import (
         draw_levels,
@@ -74,7 +66,7 @@ def _show_run(run: Path, console: Console, summary: bool) -> None:
         if draw_quantizers(history, run / "quantizers.png"):
             pictures.append(run / "quantizers.png")
     if (run / "train.json").is_file():
-        training = _read(run / "train.json")
+        training = read_report(run / "train.json")
         tables.append(training_table(run, training))
     if (run / "graph").is_dir():
         network = Network.load(run / "graph")
@@ -87,7 +79,7 @@ def _show_run(run: Path, console: Console, summary: bool) -> None:
         draw_roofline(describe(program), run / "roofline.png")
         pictures.append(run / "roofline.png")
     if (run / "sim.json").is_file():
-        simulation = _read(run / "sim.json")
+        simulation = read_json(run / "sim.json", "Report", dict)
         tables.append(simulation_table(simulation))
     if training and simulation:
         tables.append(summary_table(training, simulation))

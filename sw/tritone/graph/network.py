@@ -27,7 +27,7 @@ from tritone.graph.nodes import (
     require,
 )
 from tritone.spec.fixed import LOGIT, STREAM, FixedFormat
-from tritone.spec.storage import write_atomically
+from tritone.spec.storage import read_json, write_atomically
 
 __all__ = ["FORMAT_VERSION", "Network"]
 
@@ -233,11 +233,8 @@ class Network:
         FileNotFoundError : a file is missing.
         """
         path = folder / "network.json"
-        try:
-            body = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"Network {path} must be JSON, not damaged: {error}") from error
-        if not isinstance(body, dict) or body.get("format") != "tritone.network":
+        body = read_json(path, "Network", dict)
+        if body.get("format") != "tritone.network":
             raise ValueError(f"Network {path} must be a file in the format tritone.network")
         if body.get("version") != FORMAT_VERSION:
             raise ValueError(

@@ -9,16 +9,17 @@ step; only then the old tensors go.
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import asdict, dataclass
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from tritone.spec.storage import write_atomically, write_json
+from tritone.spec.storage import read_json, write_atomically, write_json
 
 __all__ = [
     "Checkpoint",
@@ -35,6 +36,18 @@ VERSION = 1
 INDEX = "checkpoint.json"
 # The full-precision network that the fine-tuning began with.
 BASELINE = "fp32.safetensors"
+
+_DAMAGED = "it was changed or damaged: remove the run folder and train again"
+
+# Of the index, what its values are.
+_NUMBER = int | float
+_KINDS: dict[str, Any] = {
+    "file": str,
+    "sha256": str,
+    "epoch": int,
+    "seconds": _NUMBER,
+    "top1_fp32": _NUMBER | None,
+}
 
 
 class Stage(Enum):
@@ -76,8 +89,13 @@ class Checkpoint:
     def restore(
         self, model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator
     ) -> None:
-        """Put the state into the objects of the same stage."""
-        model.load_state_dict(self.model)
+        """Put the state into the objects of the same stage.
+
+        Raises
+        ------
+        ValueError : the model is another one.
+        """
+        self.restore_model(model)
         state = optimizer.state_dict()
         state["state"] = {}
         for key, value in self.optimizer.items():
@@ -85,6 +103,10 @@ class Checkpoint:
             state["state"].setdefault(int(index), {})[name] = value
         optimizer.load_state_dict(state)
         generator.set_state(self.generator)
+
+    def restore_model(self, model: nn.Module) -> None:
+        """Put the weights into the model of the same stage; ValueError if it is another one."""
+        _load(model, self.model, "Checkpoint")
 
 
 def save_checkpoint(
@@ -129,22 +151,33 @@ def load_checkpoint(run: Path) -> Checkpoint | None:
 
     Raises
     ------
-    ValueError : another format or version, or tensors that were damaged.
+    ValueError : another format or version, or files that were damaged.
+    FileNotFoundError : its tensors are missing.
     """
     index = run / INDEX
     if not index.is_file():
         return None
-    body = json.loads(index.read_text())
+    body = read_json(index, "Checkpoint", dict)
     if body.get("format") != FORMAT or body.get("version") != VERSION:
         raise ValueError(
-            f"Checkpoint must be {FORMAT} version {VERSION}, "
+            f"Checkpoint {index} must be {FORMAT} version {VERSION}, "
             f"not {body.get('format')} {body.get('version')}"
+        )
+    for key, kind in _KINDS.items():
+        if key not in body or not isinstance(body[key], kind):
+            raise ValueError(
+                f"Checkpoint {index} must have a {key}, not {body.get(key)!r}; {_DAMAGED}"
+            )
+    stages = [stage.value for stage in Stage]
+    if body.get("stage") not in stages:
+        raise ValueError(
+            f"Checkpoint {index} must have a stage of {', '.join(stages)}, "
+            f"not {body.get('stage')!r}; {_DAMAGED}"
         )
     data = (run / body["file"]).read_bytes()
     if hashlib.sha256(data).hexdigest() != body["sha256"]:
         raise ValueError(
-            f"Checkpoint {run / body['file']} must have the SHA-256 in {INDEX}; "
-            "it was changed or damaged: remove the run folder and train again"
+            f"Checkpoint {run / body['file']} must have the SHA-256 in {INDEX}; {_DAMAGED}"
         )
     tensors = safetensors.torch.load(data)
     return Checkpoint(
@@ -168,8 +201,28 @@ def save_baseline(run: Path, model: nn.Module) -> None:
 
 
 def load_baseline(run: Path, model: nn.Module) -> None:
-    """Put the weights of the full-precision network of ``run`` into ``model``."""
-    model.load_state_dict(safetensors.torch.load((run / BASELINE).read_bytes()))
+    """Put the weights of the full-precision network of ``run`` into ``model``.
+
+    Raises
+    ------
+    FileNotFoundError : there are none.
+    ValueError : they are damaged, or of another model.
+    """
+    path = run / BASELINE
+    try:
+        weights = safetensors.torch.load(path.read_bytes())
+    except SafetensorError as error:
+        raise ValueError(f"Weights {path} must be whole: {error}; {_DAMAGED}") from error
+    _load(model, weights, f"Weights {path}")
+
+
+def _load(model: nn.Module, weights: dict[str, Tensor], what: str) -> None:
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(
+            f"{what} must be of the model of the recipe and its data set: {error}"
+        ) from error
 
 
 def _section(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
+from safetensors import SafetensorError
 
 __all__ = ["DATA_FOLDER", "KEYS", "Dataset", "hold_out", "load"]
 
@@ -42,6 +43,20 @@ class Dataset:
                     f"Data set {part}_labels must be int64 ({len(images)},), "
                     f"not {labels.dtype} {labels.shape}"
                 )
+            if labels.min() < 0:
+                raise ValueError(
+                    f"Data set {part}_labels must be classes 0, 1, ..., not {labels.min()}"
+                )
+        if self.test_images.shape[1:] != self.shape:
+            raise ValueError(
+                f"Data set test_images must be {self.shape} each, as train_images are, "
+                f"not {self.test_images.shape[1:]}"
+            )
+        if self.test_labels.max() >= self.classes:
+            raise ValueError(
+                f"Data set test_labels must be in 0..{self.classes - 1}, the classes of "
+                f"train_labels, not {self.test_labels.max()}"
+            )
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -64,7 +79,7 @@ def load(name: str, folder: Path = DATA_FOLDER) -> Dataset:
     Raises
     ------
     FileNotFoundError : the file, or scikit-learn, is missing.
-    ValueError : the file lacks a tensor.
+    ValueError : the file is damaged, lacks a tensor, or has tensors that are no data set.
     """
     if name == "digits":
         return _digits()
@@ -76,12 +91,20 @@ def load(name: str, folder: Path = DATA_FOLDER) -> Dataset:
             f"Data set must be digits or a file {path} with {', '.join(KEYS)}, not {name!r}: "
             f"there is no such file; tritone data fetches {', '.join(SOURCES)}"
         )
-    tensors = safetensors.numpy.load_file(path)
+    try:
+        tensors = safetensors.numpy.load_file(path)
+    except (SafetensorError, TypeError) as error:  # TypeError: bfloat16, which numpy does not have
+        raise ValueError(
+            f"Data set {path} must be a whole safetensors file of uint8 and int64: {error}"
+        ) from error
     if set(tensors) != set(KEYS):
         raise ValueError(
             f"Data set {path} must hold {', '.join(KEYS)}, not {', '.join(sorted(tensors))}"
         )
-    return Dataset(**tensors)
+    try:
+        return Dataset(**tensors)
+    except ValueError as error:
+        raise ValueError(f"{error}: {path}") from error
 
 
 def hold_out(dataset: Dataset, count: int) -> Dataset:

@@ -122,7 +122,7 @@ def export_run(
     dataset = data.hold_out(data.load(recipe.dataset, folder), recipe.data.validation)
     model = convert(initial_model(recipe, dataset), dataset.shape, recipe.precision, recipe.method)
     trained: torch.nn.Module = model if recipe.exact is None else ExactModel(model)
-    trained.load_state_dict(checkpoint.model)
+    checkpoint.restore_model(trained)
     # As in training: the step of the logits comes from float sums.
     train_images = torch.from_numpy(dataset.train_images)
     keep_freed_memory()

@@ -1,15 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a training went, epoch by epoch: ``history.json`` of a run folder."""
+"""How a training went: of a run folder ``history.json``, epoch by epoch, and ``train.json``."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
-from tritone.spec.storage import write_json
+from tritone.spec.storage import read_json, write_json
 
-__all__ = ["HISTORY", "EpochRecord", "Observation", "read_history", "record_epoch"]
+__all__ = [
+    "HISTORY",
+    "EpochRecord",
+    "Observation",
+    "read_history",
+    "read_report",
+    "record_epoch",
+]
 
 HISTORY = "history.json"
 
@@ -54,15 +61,23 @@ class EpochRecord:
 
 
 def read_history(run: Path) -> list[EpochRecord]:
-    """Return the epochs of a run in the order of training; none where there is no history."""
+    """Return the epochs of a run in the order of training; none where there is no history.
+
+    Raises
+    ------
+    ValueError : a damaged file.
+    """
     path = run / HISTORY
     if not path.is_file():
         return []
     records = []
-    for entry in json.loads(path.read_text(encoding="utf-8")):
-        seen = entry.pop("observation", None)
-        observation = None if seen is None else Observation(**seen)
-        records.append(EpochRecord(**entry, observation=observation))
+    for entry in read_json(path, "History", list):
+        try:
+            seen = entry.pop("observation", None)
+            observation = None if seen is None else Observation(**seen)
+            records.append(EpochRecord(**entry, observation=observation))
+        except (AttributeError, TypeError) as error:
+            raise ValueError(f"History {path} must hold epochs, not {entry!r}") from error
     return records
 
 
@@ -74,3 +89,19 @@ def record_epoch(run: Path, record: EpochRecord) -> None:
             break
         kept.append(each)
     write_json(run / HISTORY, [asdict(each) for each in (*kept, record)])
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """Return what is in a train.json, the end of a training.
+
+    Raises
+    ------
+    ValueError : it is damaged, or empty.
+    """
+    report = read_json(path, "Report", dict)
+    if "top1_frozen" not in report:
+        raise ValueError(
+            f"Report {path} must have top1_frozen; it was changed or damaged: remove it, and the "
+            "training goes on from its checkpoint"
+        )
+    return report

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -13,6 +15,7 @@ from typing import Any
 
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from tritone.spec.fixed import INPUT_STEP, INPUT_ZERO
@@ -92,9 +95,13 @@ def load_weights(pretrained: Pretrained) -> dict[str, Tensor]:
     if found != pretrained.sha256:
         raise ValueError(f"Weights {path} must have the SHA-256 {pretrained.sha256}, not {found}")
     if path.suffix == ".safetensors":
-        return safetensors.torch.load(data)
-    # No code in the file is run.
-    content: Any = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        try:
+            return safetensors.torch.load(data)
+        except SafetensorError as error:
+            raise ValueError(
+                f"Weights {path} must be a whole safetensors file, not damaged: {error}"
+            ) from error
+    content = _unpickled(data, path)
     for key in WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -103,6 +110,22 @@ def load_weights(pretrained: Pretrained) -> dict[str, Tensor]:
     ):
         raise ValueError(f"Weights {path} must be a state dict, alone or under {WRAPPERS[0]!r}")
     return {key.removeprefix(PARALLEL_PREFIX): value for key, value in content.items()}
+
+
+def _unpickled(data: bytes, path: Path) -> Any:
+    """Return what torch saved; no code in it is run."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a file that is refused all the same
+            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # bytes that are no pickle raise whatever they spell
+        # torch's own text tells how to run the code.
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        kind = f"one with an object of {found[1]}" if found else "damaged"
+        raise ValueError(
+            f"Weights {path} must be a state dict of tensors, made by "
+            f"torch.save(model.state_dict(), file), not {kind}"
+        ) from error
 
 
 def map_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable
@@ -31,7 +30,7 @@ from tritone.qat.distillation import Loss, distillation_loss, label_loss
 from tritone.qat.divergence import culprit
 from tritone.qat.evaluate import top1
 from tritone.qat.exact import ExactModel
-from tritone.qat.history import EpochRecord, record_epoch
+from tritone.qat.history import EpochRecord, read_report, record_epoch
 from tritone.qat.memory import keep_freed_memory
 from tritone.qat.models.catalog import build_model
 from tritone.qat.modules import QuantizedModel, raw_input, real_input
@@ -87,16 +86,15 @@ def train(
 
     Raises
     ------
-    ValueError : the folder holds a run of another recipe, the loss is no longer finite, or no such
-        device is there.
+    ValueError : the folder holds a run of another recipe or damaged files, the data set is damaged,
+        the loss is no longer finite, or no such device is there.
     FileNotFoundError : the data set is missing.
     """
     place = local_device(choose_device(device))
     dataset = data.hold_out(data.load(recipe.dataset, folder), recipe.data.validation)
     _claim(run, recipe)
     if (run / REPORT).is_file():
-        finished: dict[str, Any] = json.loads((run / REPORT).read_text())
-        return finished
+        return read_report(run / REPORT)
     if console is None:
         console = Console(stderr=True, quiet=rank() > 0)
     keep_freed_memory()

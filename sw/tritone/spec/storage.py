@@ -1,14 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and read with a line about what is wrong."""
 
 from __future__ import annotations
 
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-__all__ = ["write_atomically", "write_json"]
+__all__ = ["read_json", "write_atomically", "write_json"]
+
+T = TypeVar("T", dict[Any, Any], list[Any])
+
+_JSON_NAMES = {dict: "an object", list: "an array"}
+
+
+def read_json(path: Path, what: str, kind: type[T]) -> T:
+    """Return the value in a JSON file, of that ``kind``: dict or list.
+
+    Parameters
+    ----------
+    what : the file is, the first word of a message.
+
+    Raises
+    ------
+    OSError : it is missing.
+    ValueError : it is damaged, or holds something else.
+    """
+    try:
+        value: T = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{what} {path} must be JSON, not damaged: {error}") from error
+    if type(value) is not kind:  # JSON makes no subclasses of them
+        raise ValueError(f"{what} {path} must hold {_JSON_NAMES[kind]}, not {value!r}")
+    return value
 
 
 def write_atomically(path: Path, data: bytes) -> None:
