@@ -60,18 +60,26 @@ def emit_verilog(machine: MachineConfig, target: Target = Target.PORTABLE) -> st
         f"fingerprint {machine.fingerprint:016x}: generated, do not edit.\n"
         f"// {machine.rows} rows, {machine.columns} columns, {machine.pixels} pixels.\n"
     )
+    if target is not Target.PORTABLE:
+        head += f"// With cells of {target.value}, whose models a simulation needs.\n"
     return head + _LINT + convert(Accelerator(machine), TOP, target)
 
 
-def write_verilog(machine: MachineConfig, folder: Path) -> Path:
-    """Write ``tritone_<name>.v`` and the C header ``tritone_<name>.h``; return the Verilog's path.
+def write_verilog(
+    machine: MachineConfig, folder: Path, target: Target = Target.PORTABLE
+) -> tuple[Path, Path]:
+    """Write the Verilog and the C header; return their paths.
 
-    A file that is already as it must be keeps its time, so that make does no work in vain.
+    They are ``tritone_<name>.v``, or ``tritone_<name>_<target>.v`` with the cells of a target, and
+    ``tritone_<name>.h``. A file that is already as it must be keeps its time, so that make does no
+    work in vain.
     """
-    path = folder / f"{TOP}_{machine.name}.v"
-    _write_changed(path, emit_verilog(machine))
-    _write_changed(path.with_suffix(".h"), c_header(machine))
-    return path
+    header = folder / f"{TOP}_{machine.name}.h"
+    cells = "" if target is Target.PORTABLE else f"_{target.value}"
+    verilog = header.with_name(f"{header.stem}{cells}.v")
+    _write_changed(verilog, emit_verilog(machine, target))
+    _write_changed(header, c_header(machine))
+    return verilog, header
 
 
 def convert(component: Component, name: str, target: Target = Target.PORTABLE) -> str:

@@ -174,6 +174,8 @@ def test_a_missing_extra(tmp_path: Path, package: str, command: str, extra: str)
         (("show",), "Missing argument 'WHAT'"),
         (("sim", "x", "--fast"), "No such option: --fast"),
         (("rtl", "--machine", "huge"), "Machine must be one of tiny, "),
+        (("rtl", "--target", "xc6"), "Target must be one of portable, ecp5, xc7, not 'xc6'"),
+        (("ip", "--target", "xc6"), "Target must be one of portable, ecp5, xc7, not 'xc6'"),
         (("show", "nowhere"), "What is shown must be a run folder, a program file or a graph "),
         (("compile", "nowhere"), "nowhere/graph must be there; make it with: tritone export now"),
         (("sim", "nowhere"), "nowhere/program.bin must be there; make it with: tritone compile "),

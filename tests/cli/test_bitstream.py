@@ -11,6 +11,7 @@ import pytest
 
 from tritone.cli.bitstream import bitstream
 from tritone.cli.hardware_results import add_synthesis
+from tritone.graph import Network
 from tritone.spec.area import Area
 from tritone.spec.device import device
 from tritone.spec.machine import preset
@@ -21,8 +22,10 @@ from tritone_hw.synthesis.flow import Synthesis
 from tritone_hw.synthesis.placement import Placement
 
 
-def test_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is one that ``tritone report`` takes, with the board for its device."""
+def test_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every_operator: Network
+) -> None:
+    """It is one that ``tritone report`` takes, with the board for its device and its clock."""
     tiny = preset("tiny")
     path = tmp_path / "board" / "tiny-ulx3s_85f.bit"
     path.parent.mkdir()
@@ -43,13 +46,17 @@ def test_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         return flow.Bitstream(path=path, clock_hz=25_000_000, synthesis=synthesis)
 
     monkeypatch.setattr(flow, "make_bitstream", make)
-    written, report = bitstream(tiny, "ulx3s_85f", None, (1, 2), tmp_path)
+    every_operator.save(tmp_path / "run" / "graph")
+    written, report = bitstream(tiny, "ulx3s_85f", tmp_path / "run", (1, 2), tmp_path)
     assert written == path.with_suffix(".json")
     assert json.loads(written.read_text()) == report
     assert (report["device"], report["clock_mhz"], report["fmax_mhz"]) == ("ulx3s_85f", 25, 40)
     assert (report["sites"], report["bram"], report["wrapper"]["bram"]) == (8000, 26, 34)
     assert (report["bitstream"], report["bitstream_bytes"]) == (str(path), 1234)
     assert report["memory_bytes"] == 65536
+    assert report["fps"] == round(25e6 / report["cycles_per_image"])
     (table,) = add_synthesis(written, tmp_path / "results", "make bitstream")
     (row,) = json.loads(table.read_text())
     assert (row["device"], row["machine"], row["sites"]) == ("ulx3s_85f", "tiny", 8000)
+    _, report = bitstream(tiny, "ulx3s_85f", None, (1, 2), tmp_path)
+    assert (report["cycles_per_image"], report["fps"]) == (None, None)

@@ -97,9 +97,10 @@ def test_synthesis() -> None:
     assert shown["fmax by seed"] == ["1: 90.0, 2: 98.8"]
     assert shown["frames a second at fmax"] == ["32,920"]
     board = {"clock_mhz": 25.0, "memory_bytes": 65536, "bitstream": "a.bit", "bitstream_bytes": 9}
+    board |= {"fps": 8333}
     shown = rows(tables.bitstream_table(report | board, Path("a.json")))
     assert shown["fmax in MHz"] == ["98.8"]
-    assert shown["frames a second at it"] == ["8,333.3"]
+    assert shown["frames a second at 25 MHz"] == ["8,333"]
     assert shown["bytes of memory"] == ["65,536"]
     shown = rows(tables.synthesis_table(report | {"placed": False, "fps": None}, Path("x")))
     assert "by the placer" not in shown

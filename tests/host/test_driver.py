@@ -22,6 +22,7 @@ from tritone.spec.machine import ISA_VERSION, preset
 from tritone.spec.program import Program
 from tritone.spec.regmap import Status, register
 from tritone_hw.ip.package import write_ip
+from tritone_hw.platform.target import Target
 from tritone_sim.runner import FastVerilator, Trace
 
 EXERCISE = Path(__file__).resolve().parents[1] / "hw" / "ip" / "exercise.c"
@@ -42,7 +43,7 @@ def job(
     program.save(folder / "program.bin")
     (folder / "images.bin").write_bytes(packed)
 
-    write_ip(machine, folder / "ip")
+    write_ip(machine, folder / "ip", target=Target.PORTABLE)
     software = folder / "ip" / "software"
     subprocess.run(
         ["gcc", *WARNINGS, "-shared", "-fPIC", f"-I{software}", EXERCISE, "-o", "driver.so"],

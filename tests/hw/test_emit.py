@@ -195,7 +195,7 @@ def test_write(tiny: str, tmp_path: Path) -> None:
     header.with_suffix(".v").write_text(tiny)
     os.utime(header, (1, 1))
     os.utime(header.with_suffix(".v"), (1, 1))
-    assert write_verilog(SMALL, tmp_path / "new") == header.with_suffix(".v")
+    assert write_verilog(SMALL, tmp_path / "new") == (header.with_suffix(".v"), header)
     assert header.with_suffix(".v").stat().st_mtime == 1
     assert f"{SMALL.fingerprint:016x}" in header.read_text()
 

@@ -118,3 +118,6 @@ def test_generated_files(
     assert "module tritone(" in Path("out/tritone_tiny.v").read_text()
     assert f"{preset('tiny').fingerprint:016x}" in Path("out/tritone_tiny.h").read_text()
     assert "out/tritone_tiny.v" in capsys.readouterr().out
+    assert main(["rtl", "--machine", "tiny", "--target", "ecp5", "--build", "out"]) == 0
+    assert " CCU2C " in Path("out/tritone_tiny_ecp5.v").read_text()
+    assert "out/tritone_tiny_ecp5.v" in capsys.readouterr().out

@@ -15,6 +15,7 @@ from tritone.spec.storage import write_atomically
 from tritone_hw.emit import TOP, emit_verilog
 from tritone_hw.ip.fusesoc_core import fusesoc_core
 from tritone_hw.ip.vivado import vivado_script
+from tritone_hw.platform.target import Target
 
 __all__ = ["write_ip"]
 
@@ -34,8 +35,8 @@ edit: `tritone ip --machine {name}`.
 
 | | |
 |---|---|
-| `rtl/tritone.v` | the machine, top module `{top}` |
-| `vivado/package_ip.tcl` | packages it as IP: `vivado -mode batch -source package_ip.tcl` |
+| `rtl/tritone.v` | the machine, top module `{top}`, for any device and for simulation |
+{cells}| `vivado/package_ip.tcl` | `vivado -mode batch -source package_ip.tcl`: IP of `{packaged}` |
 | `tritone.core` | FuseSoC: `fusesoc --cores-root . run --target sim {core}`, or `lint` |
 | `sim/main.cpp` | what the target `sim` runs in Verilator: version and fingerprint over AXI4-Lite |
 | `litex/tritone_litex.py` | a LiteX module, and a system on a chip with it |
@@ -56,8 +57,12 @@ def write_ip(
     *,
     mhz: float = 100.0,
     part: str = "xc7z020clg400-1",
+    target: Target | None = None,
 ) -> list[Path]:
     """Write everything into ``folder`` and return the files.
+
+    The portable form is always there, since simulators know it; a vendor's tool gets that with its
+    cells.
 
     Parameters
     ----------
@@ -65,6 +70,7 @@ def write_ip(
     folder : is made; files of the same names are replaced.
     mhz : clock of the constraints.
     part : the device of the Vivado project; the IP itself is for the whole family.
+    target : whose cells the array is made of; None: those of 7 series where the part is one.
 
     Raises
     ------
@@ -74,6 +80,10 @@ def write_ip(
         raise ValueError(f"Clock must be between 0 and 1000 MHz, not {mhz:g}")
     if not part.replace("-", "").isalnum():
         raise ValueError(f"Part must be letters, digits and -, not {part!r}")
+    if target is None:
+        target = Target.XC7 if part.lower().startswith(Target.XC7.value) else Target.PORTABLE
+    cells = f"tritone_{target.value}.v"
+    packaged = cells if target is Target.XC7 else "tritone.v"
     period_ns = 1000 / mhz
     registers = [(each.name, each.address, each.access.value, each.doc) for each in REGISTERS]
     core = f"tritone:accelerator:{machine.name}:{__version__}"
@@ -81,7 +91,7 @@ def write_ip(
         "rtl/tritone.v": lambda: emit_verilog(machine),
         "software/tritone.h": lambda: c_header(machine),
         "vivado/package_ip.tcl": lambda: vivado_script(
-            TOP, machine.name, __version__, part, registers, REGISTER_BYTES
+            packaged, TOP, machine.name, __version__, part, registers, REGISTER_BYTES
         ),
         "tritone.core": lambda: fusesoc_core(core, TOP),
         "constraints/tritone.sdc": lambda: _clock(period_ns),
@@ -95,10 +105,18 @@ def write_ip(
             pixels=machine.pixels,
             fingerprint=machine.fingerprint,
             top=TOP,
+            cells=(
+                ""
+                if target is Target.PORTABLE
+                else f"| `rtl/{cells}` | the same, its array in cells of {target.value} |\n"
+            ),
             core=core,
             mhz=f"{mhz:g}",
+            packaged=packaged,
         ),
     }
+    if target is not Target.PORTABLE:
+        texts[f"rtl/{cells}"] = lambda: emit_verilog(machine, target)
     for name, source in _COPIED.items():
         held = resources.files(__package__).joinpath(source).read_text(encoding="utf-8")
         texts[name] = lambda held=held: held

@@ -15,7 +15,7 @@ _SCRIPT = """\
 # Afterwards ip/ beside this script is a repository of IP for set_property ip_repo_paths.
 set here [file dirname [file normalize [info script]]]
 create_project -force tritone_ip $here/project -part {part}
-add_files -norecurse [file join $here .. rtl tritone.v]
+add_files -norecurse [file join $here .. rtl {verilog}]
 add_files -fileset constrs_1 -norecurse [file join $here .. constraints tritone.xdc]
 set_property used_in {{synthesis implementation out_of_context}} [get_files tritone.xdc]
 set_property top {top} [current_fileset]
@@ -64,6 +64,7 @@ close_project
 
 
 def vivado_script(
+    verilog: str,
     top: str,
     machine: str,
     version: str,
@@ -75,6 +76,7 @@ def vivado_script(
 
     Parameters
     ----------
+    verilog : name of the file in rtl/.
     top : top module.
     machine : name of the machine, for people.
     version : of the project that made it; Vivado wants two numbers of it.
@@ -95,6 +97,7 @@ def vivado_script(
             f"set_property description {{{doc}}} $register",
         ]
     return _SCRIPT.format(
+        verilog=verilog,
         top=top,
         machine=machine,
         identifier=f"{top}_{machine.replace('-', '_')}",

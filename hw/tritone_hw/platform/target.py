@@ -11,7 +11,7 @@ from tritone_hw.platform.ecp5 import Ecp5Form
 from tritone_hw.platform.portable import PortableForm
 from tritone_hw.platform.xc7 import Xc7Form
 
-__all__ = ["Target", "form_for", "small_memory"]
+__all__ = ["Target", "form_for", "named_target", "small_memory"]
 
 
 class Target(Enum):
@@ -20,6 +20,14 @@ class Target(Enum):
     PORTABLE = "portable"  # no vendor's cells: simulation, and any other device
     ECP5 = "ecp5"  # Lattice ECP5: LUT4, CCU2C, TRELLIS_FF
     XC7 = "xc7"  # AMD 7 series: LUT6_2, CARRY4, FDRE
+
+
+def named_target(name: str) -> Target:
+    """Return the target of that name."""
+    names = [each.value for each in Target]
+    if name not in names:
+        raise ValueError(f"Target must be one of {', '.join(names)}, not {name!r}")
+    return Target(name)
 
 
 def form_for(platform: object) -> PortableForm:

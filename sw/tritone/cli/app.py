@@ -167,14 +167,21 @@ def compile_command(run: RunFolder, machine: MachineName = "demo") -> None:
 
 
 @app.command("rtl")
-def rtl_command(machine: MachineName = "demo", build: BuildFolder = Path("build")) -> None:
+def rtl_command(
+    machine: MachineName = "demo",
+    target: Annotated[
+        str, typer.Option("--target", help="cells of the array: portable (none), ecp5 or xc7")
+    ] = "portable",
+    build: BuildFolder = Path("build"),
+) -> None:
     """Generate the Verilog of a machine, and a C header for its driver."""
     from tritone.cli.tables import machine_table
     from tritone_hw.emit import write_verilog
+    from tritone_hw.platform.target import named_target
 
     shape = load_machine(machine)
-    verilog = write_verilog(shape, build)
-    _console().print(machine_table(shape, (verilog, verilog.with_suffix(".h"))))
+    files = write_verilog(shape, build, named_target(target))
+    _console().print(machine_table(shape, files))
 
 
 @app.command("ip")
@@ -187,14 +194,28 @@ def ip_command(
     part: Annotated[
         str, typer.Option("--part", help="device of the Vivado project")
     ] = "xc7z020clg400-1",
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--target",
+            help="cells of the array: portable (none), ecp5 or xc7; default: xc7 for a part xc7...",
+        ),
+    ] = None,
     build: BuildFolder = Path("build"),
 ) -> None:
     """Write a machine as a block for Vivado, FuseSoC and LiteX, with drivers."""
     from tritone.cli.tables import machine_table
     from tritone_hw.ip.package import write_ip
+    from tritone_hw.platform.target import named_target
 
     shape = load_machine(machine)
-    files = write_ip(shape, out or build / "ip" / shape.name, mhz=clock, part=part)
+    files = write_ip(
+        shape,
+        out or build / "ip" / shape.name,
+        mhz=clock,
+        part=part,
+        target=None if target is None else named_target(target),
+    )
     _console().print(machine_table(shape, files))
 
 

@@ -21,7 +21,8 @@ def bitstream(
 ) -> tuple[Path, dict[str, Any]]:
     """Make the bitstream; return the path and content of what is written of it.
 
-    That is ``build/board/<machine>-<board>.json``, beside the bitstream.
+    That is ``build/board/<machine>-<board>.json``, beside the bitstream: what that of a synthesis
+    holds, and the board. ``fps`` is the board's clock over ``cycles_per_image``.
 
     Parameters
     ----------
@@ -57,6 +58,8 @@ def bitstream(
         "bitstream_bytes": made.path.stat().st_size,
         "clock_mhz": made.clock_hz / 1e6,
         "memory_bytes": place.memory_bytes,
+        # A board runs at its clock, not at the highest one.
+        "fps": None if cycles is None else round(made.clock_hz / cycles),
     }
     path = made.path.with_suffix(".json")
     write_json(path, report)

@@ -70,8 +70,8 @@ _HARDWARE_NOTE = """Sites are lookup tables: of 4 inputs,
 after place and route, on ECP5 and iCE40; of 6 inputs on the 7 series and of 4 on Gowin, mapped
 only (those of an array with two functions to a lookup table where its inputs allow). Those of an
 accelerator count everything but the serial port that stands in for its buses.
-fps is fmax / cycles per image of the same machine: on paper. Rows marked published are what their
-authors say; a dash is not known."""
+fps is fmax, of a board its clock, / cycles per image of the same machine: on paper. Rows marked
+published are what their authors say; a dash is not known."""
 
 _NETLIST_NOTE = """The netlist that place and route gets,
 in Verilator with yosys' models of its cells and, for block memories and ECP5's multipliers, those

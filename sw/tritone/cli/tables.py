@@ -209,7 +209,10 @@ def simulation_table(report: Mapping[str, Any]) -> Group:
 
 
 def synthesis_table(report: Mapping[str, Any], path: Path) -> Group:
-    """Return the tables of a synthesis: cells of each block, and what they come to."""
+    """Return the tables of a synthesis: cells of each block, and what they come to.
+
+    Frames a second are those at the clock of the report, where it has one.
+    """
     resources = ("sites", "ff", "bram", "dsp", "spram")
     used = [name for name in resources if any(each[name] for each in report["blocks"].values())]
     rows = [
@@ -221,6 +224,7 @@ def synthesis_table(report: Mapping[str, Any], path: Path) -> Group:
         rows.append(("by the placer", _size(round(added)), *("" for _ in used[1:])))
     rows.append(("without the wrapper", *(_size(round(report[each])) for each in used)))
     seeds = (f"{seed}: {fmax:.1f}" for seed, fmax in report["seeds"].items())
+    clock = f"{report['clock_mhz']:g} MHz" if "clock_mhz" in report else "fmax"
     totals = [
         ("multiply-accumulates a cycle", _size(report["macs_per_cycle"])),
         ("sites for each of them", f"{report['sites_per_mac']:.1f}"),
@@ -228,7 +232,7 @@ def synthesis_table(report: Mapping[str, Any], path: Path) -> Group:
         ("fmax by seed", ", ".join(seeds) or "-"),
         ("network", report["network"] or "-"),
         ("cycles an image", _number(report["cycles_per_image"])),
-        ("frames a second at fmax", "-" if report["fps"] is None else _size(report["fps"])),
+        (f"frames a second at {clock}", "-" if report["fps"] is None else _size(report["fps"])),
         ("seconds", _number(report["seconds"])),
         ("tools", "\n".join(report["tool_versions"])),
         ("report", path),
@@ -240,10 +244,8 @@ def synthesis_table(report: Mapping[str, Any], path: Path) -> Group:
 
 def bitstream_table(report: Mapping[str, Any], path: Path) -> Group:
     """Return the tables of a bitstream: those of its synthesis, and the board's."""
-    cycles = report["cycles_per_image"]
     rows = [
         ("clock in MHz", _number(report["clock_mhz"])),
-        ("frames a second at it", _number(1e6 * report["clock_mhz"] / cycles if cycles else None)),
         ("bytes of memory", _size(report["memory_bytes"])),
         ("bitstream", report["bitstream"]),
         ("its bytes", _size(report["bitstream_bytes"])),

