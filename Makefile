@@ -13,8 +13,8 @@ IMAGES  ?= 0
 # 1 records waves (FST) of the simulation.
 WAVES   ?= 0
 BUILD   ?= build
-# Device of a synthesis, and how many placements of it to try. RUN is a run whose frames a second
-# are told where it has been exported.
+# Device of a synthesis, and how many placements of it to try. RUN, where it is given, is the run
+# whose frames a second are told.
 TARGET  ?= ecp5-85k
 SEEDS   ?= 1
 # A board to make a bitstream for, and the serial port at which one is.
@@ -139,7 +139,7 @@ ip: $(STAMP) ## MACHINE as a block for Vivado, FuseSoC and LiteX, with drivers, 
 .PHONY: synth
 synth: $(STAMP) ## area and clock of MACHINE on the device TARGET, over SEEDS placements
 	@$(TRITONE) synth --machine $(MACHINE) --target $(TARGET) --seeds $(SEEDS) --build $(BUILD) \
-	  $(if $(wildcard $(RUN)/graph),--run $(RUN))
+	  $(if $(filter-out file,$(origin RUN)),--run $(RUN))
 
 # The demonstration's machine is slow to place and larger than the digits need: by default the
 # command's own.
@@ -147,7 +147,7 @@ synth: $(STAMP) ## area and clock of MACHINE on the device TARGET, over SEEDS pl
 bitstream: $(STAMP) ## MACHINE with memory and a serial port, for BOARD, in build/board/
 	@$(TRITONE) bitstream --board $(BOARD) --seeds $(SEEDS) --build $(BUILD) \
 	  $(if $(filter-out file,$(origin MACHINE)),--machine $(MACHINE)) \
-	  $(if $(wildcard $(RUN)/graph),--run $(RUN))
+	  $(if $(filter-out file,$(origin RUN)),--run $(RUN))
 
 .PHONY: run
 run: $(STAMP) ## RUN's program on IMAGES images, on the board at PORT

@@ -121,6 +121,36 @@ def test_make_help_lists_the_targets() -> None:
         assert re.search(rf"^make {target} +\S", printed, re.MULTILINE)
 
 
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is missing")
+@pytest.mark.parametrize("target", ["synth", "bitstream"])
+def test_a_synthesis_tells_frames_of_a_run_that_is_given(target: str, tmp_path: Path) -> None:
+    """Of no other: the run that lies where a demonstration put it may not fit the machine."""
+    (tmp_path / "runs" / "digits" / "graph").mkdir(parents=True)
+    for name in ("pyproject.toml", "constraints.txt"):
+        (tmp_path / name).touch()
+
+    def command(*variables: str) -> str:
+        return subprocess.run(
+            [
+                "make",
+                "--no-print-directory",
+                "-n",
+                "-f",
+                str(ROOT / "Makefile"),
+                target,
+                *variables,
+            ],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+
+    assert f"-m tritone {target} " in command()
+    assert "--run" not in command("MACHINE=tiny_uniform")
+    assert "--run runs/other" in command("RUN=runs/other")
+
+
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a git checkout")
 def test_no_large_or_generated_files_are_tracked() -> None:
     """Data, waves, netlists and weights are made, not kept."""

@@ -15,7 +15,7 @@ from tritone.spec.area import Area
 from tritone.spec.device import Device, device
 from tritone.spec.machine import MachineConfig
 from tritone_hw.synthesis.blocks import WRAPPER
-from tritone_hw.synthesis.flow import Mapping
+from tritone_hw.synthesis.mapping import Mapping
 
 
 def compared(machine: str, **changes: Any) -> dict[str, Any]:

@@ -25,6 +25,7 @@ def result(*placements: Placement) -> Synthesis:
         mapping_seconds=40.0,
         placements=placements,
         tool_versions=("one 1",),
+        failures={3: "no way"},
     )
 
 
@@ -35,6 +36,7 @@ def test_the_best_seed() -> None:
     report = synthesis_report(result(slow, fast), "digits", 2500.0)
     assert (report["seed"], report["fmax_mhz"], report["seconds"]) == (2, 100.0, 110.0)
     assert report["seeds"] == {"1": 90.0, "2": 100.0}
+    assert report["failed_seeds"] == {"3": "no way"}
     assert (report["sites"], report["ff"], report["bram"]) == (4010 - 150, 2000, 36)
     assert report["sites_per_mac"] == round(3860 / 64, 2)
     assert report["fps"] == 40_000  # 100e6 / 2500

@@ -84,6 +84,7 @@ def test_synthesis() -> None:
         "sites_per_mac": 87.5,
         "fmax_mhz": 98.76,
         "seeds": {"1": 90.0, "2": 98.76},
+        "failed_seeds": {"3": "no way for net 'a'"},
         "network": "digits",
         "cycles_per_image": 3000.0,
         "fps": 32920,
@@ -95,6 +96,7 @@ def test_synthesis() -> None:
     assert shown["by the placer"] == ["600", ""]
     assert shown["without the wrapper"] == ["5,600", "1,234"]
     assert shown["fmax by seed"] == ["1: 90.0, 2: 98.8"]
+    assert shown["seed 3: not routed"] == ["no way for net 'a'"]
     assert shown["frames a second at fmax"] == ["32,920"]
     board = {"clock_mhz": 25.0, "memory_bytes": 65536, "bitstream": "a.bit", "bitstream_bytes": 9}
     board |= {"fps": 8333}

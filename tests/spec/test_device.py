@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from tritone.spec.device import DEVICES, Family, device
+from tritone.spec.device import DEVICES, Family, device, larger_devices
 
 
 def test_every_family_has_a_device() -> None:
@@ -27,3 +27,10 @@ def test_an_unknown_device() -> None:
         ValueError, match=r"^Target must be one of ecp5-25k, .*gw2a18, not 'ecp5-45k'$"
     ):
         device("ecp5-45k")
+
+
+def test_larger_devices() -> None:
+    """Of the same family; of others where it has none, if they are placed."""
+    assert larger_devices(device("ecp5-25k")) == ["ecp5-85k"]
+    assert larger_devices(device("ecp5-85k")) == []
+    assert larger_devices(device("ice40up5k")) == ["ecp5-25k", "ecp5-85k"]

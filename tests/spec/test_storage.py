@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tritone.spec.storage import read_json, write_atomically, write_json
+from tritone.spec.storage import read_json, whole_folder, write_atomically, write_json
 
 
 def test_files_are_replaced_and_nothing_is_left_beside(tmp_path: Path) -> None:
@@ -76,3 +76,35 @@ def test_refuses_json_of_another_kind(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(FileNotFoundError):
         read_json(path, "History", list)
+
+
+def test_a_folder_is_there_when_it_is_complete(tmp_path: Path) -> None:
+    """Until then it has another name; on an error it goes."""
+    path = tmp_path / "deep" / "folder"
+    with whole_folder(path) as folder:
+        (folder / "file").write_text("one")
+        assert folder.parent == path.parent
+        assert not path.exists()
+    assert [each.name for each in path.iterdir()] == ["file"]
+    with pytest.raises(RuntimeError, match=r"^stopped$"), whole_folder(tmp_path / "other"):
+        raise RuntimeError("stopped")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["deep"]
+
+
+def test_the_folder_of_who_was_first_stays(tmp_path: Path) -> None:
+    """Two that fill the same folder at once leave one of them, whole."""
+    path = tmp_path / "folder"
+    with whole_folder(path) as slow, whole_folder(path) as fast:
+        (slow / "file").write_text("slow")
+        (fast / "file").write_text("fast")
+    assert (path / "file").read_text() == "fast"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_in_the_place_of_a_folder(tmp_path: Path) -> None:
+    """It is not replaced."""
+    path = tmp_path / "folder"
+    path.write_text("file")
+    with pytest.raises(NotADirectoryError), whole_folder(path):
+        pass
+    assert list(tmp_path.iterdir()) == [path]

@@ -27,7 +27,7 @@ from tritone.spec.storage import write_atomically
 from tritone_hw.platform.serial_host import SerialHost
 from tritone_hw.synthesis.block_mapping import machine_blocks, map_block
 from tritone_hw.synthesis.blocks import MODULES, WRAPPER, block_of
-from tritone_hw.synthesis.flow import map_component
+from tritone_hw.synthesis.mapping import map_component
 from tritone_hw.synthesis.tools import YOSYS
 
 __all__ = ["HELD_OUT", "fitted_machines", "held_out_machines", "main"]
@@ -205,23 +205,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--only", choices=(_FITTED, _HELD_OUT), help="the other part of the file stays as it is"
     )
     options = parser.parse_args(arguments)
+    try:
+        _sweep(options.table, options.build, options.only)
+    except (OSError, RuntimeError) as error:
+        parser.exit(2, f"error: {error}\n")
+    return 0
+
+
+def _sweep(table: Path, build: Path, only: str | None) -> None:
+    """Map the machines of one part of the table, or of both, and write it."""
+    tool = YOSYS.version()
     content: dict[str, Any] = {"tool": "", "blocks": {}, _FITTED: [], _HELD_OUT: []}
-    if options.table.is_file():
-        content |= json.loads(options.table.read_text(encoding="utf-8"))
+    if table.is_file():
+        content |= json.loads(table.read_text(encoding="utf-8"))
     for part, machines, make in (
         (_FITTED, fitted_machines(), _fit_row),
         (_HELD_OUT, held_out_machines(), _held_out_row),
     ):
-        if options.only not in (None, part):
+        if only not in (None, part):
             continue
         rows = []
         for number, machine in enumerate(machines, 1):
             print(f"{part}: {number} of {len(machines)}", file=sys.stderr, flush=True)
-            rows.append(make(machine, options.build))
+            rows.append(make(machine, build))
         content[part] = rows
     blocks = {path: block_of(path) for path in MODULES}
-    _write(options.table, content | {"tool": YOSYS.version(), "blocks": blocks})
-    return 0
+    _write(table, content | {"tool": tool, "blocks": blocks})
 
 
 if __name__ == "__main__":

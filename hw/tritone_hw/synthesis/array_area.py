@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,9 @@ from tritone.spec.storage import write_json
 from tritone_hw.comparison.arrays import ARRAYS, ComparedArray
 from tritone_hw.platform.array_probe import ArrayProbe
 from tritone_hw.synthesis.blocks import cells
-from tritone_hw.synthesis.flow import map_component
 from tritone_hw.synthesis.lut_pairs import lut_pairs, route_throughs
-from tritone_hw.synthesis.placement import PLACERS, Placement, Router, place
+from tritone_hw.synthesis.mapping import map_component
+from tritone_hw.synthesis.placement import PLACERS, Placement, Router, place_seeds
 from tritone_hw.synthesis.script import NETLIST, STATISTICS
 from tritone_hw.synthesis.tools import YOSYS
 
@@ -39,7 +39,8 @@ class ArrayArea:
         lookup tables in pairs, and those that a carry chain takes to be reached (``lut_pairs``).
     kinds : cells by their kind, as mapped.
     mapping_seconds : of yosys.
-    placements : one for each seed; none where the device has an area only.
+    placements : one for each seed that was routed; none where the device has an area only.
+    failures : why the other seeds were not routed.
     """
 
     name: str
@@ -51,6 +52,7 @@ class ArrayArea:
     kinds: dict[str, int]
     mapping_seconds: float
     placements: tuple[Placement, ...]
+    failures: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def macs(self) -> int:
@@ -83,6 +85,13 @@ def measure_array(
     if target.family is Family.XC7:
         netlist = json.loads((mapped.folder / NETLIST).read_text())
         sites += route_throughs(netlist, "top") - lut_pairs(netlist, "top")
+    placed = place_seeds(
+        target,
+        mapped.folder / NETLIST,
+        seeds=seeds if target.family.routed else (),
+        router=Router.ROUTER1,
+        watch=watch,
+    )
     return ArrayArea(
         name=name,
         compared=compared,
@@ -92,10 +101,8 @@ def measure_array(
         ff=sum(area.ff for area in mapped.blocks.values()),
         kinds=dict(sorted(cells(statistics, "top").items())),
         mapping_seconds=mapped.seconds,
-        placements=tuple(
-            place(target, mapped.folder / NETLIST, seed=seed, router=Router.ROUTER1, watch=watch)
-            for seed in (seeds if target.family.routed else ())
-        ),
+        placements=placed.placements,
+        failures=placed.failures,
     )
 
 
@@ -156,8 +163,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 build=options.build,
                 watch=lambda stage: status.update(f"{title}: {stage}"),
             )
-    except ValueError as error:
-        parser.error(str(error))
+    except (OSError, RuntimeError, ValueError) as error:
+        parser.exit(2, f"error: {error}\n")
     print(f"mapped: {found.sites / found.macs:.2f} sites a MAC, {found.ff / found.macs:.2f} FF")
     print(" ".join(f"{kind} {count}" for kind, count in found.kinds.items()))
     for placed in found.placements:
@@ -165,6 +172,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"seed {placed.seed}: {placed.area.sites / found.macs:.2f} sites a MAC, "
             f"{placed.fmax_mhz:.2f} MHz, {placed.seconds:.0f} s"
         )
+    for seed, reason in found.failures.items():
+        print(f"seed {seed}: not routed: {reason}")
     label = f"array-{options.array}-{'x'.join(map(str, shape))}-{options.target}"
     path = options.build / "synth" / f"{label}.json"
     write_json(path, array_report(found))

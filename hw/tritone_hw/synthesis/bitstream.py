@@ -6,19 +6,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tritone.spec.area import Area
 from tritone.spec.machine import MachineConfig
 from tritone.spec.storage import write_atomically
 from tritone_hw.board.board_top import ACCELERATOR_PATH, BoardDesign, board_design
 from tritone_hw.board.catalog import Board
-from tritone_hw.synthesis.flow import Synthesis, map_verilog, require_fit
+from tritone_hw.synthesis.flow import Synthesis, require_fit
+from tritone_hw.synthesis.mapping import map_verilog
 from tritone_hw.synthesis.placement import (
+    CONFIGURATION,
     PLACERS,
     Pinout,
     Router,
-    place,
-    placement_stem,
+    place_seeds,
+    placement_folder,
 )
 from tritone_hw.synthesis.script import NETLIST
 from tritone_hw.synthesis.tools import ECPPACK, YOSYS, log_tail, run_tool
@@ -55,7 +58,7 @@ def make_bitstream(
 ) -> Bitstream:
     """Write ``build/board/<machine>-<board>.bit``, of the seed with the highest clock.
 
-    What comes before the last step is kept as for ``tritone_hw.synthesis.flow``.
+    What comes before the last step is kept as for ``synthesise``.
 
     Parameters
     ----------
@@ -68,8 +71,8 @@ def make_bitstream(
     ------
     FileNotFoundError : a tool is missing; the message names the command that installs it.
     ModuleNotFoundError : amaranth-boards is missing.
-    ValueError : the board's device is too small for the machine and the memory beside it, or the
-        machine too slow for its clock.
+    ValueError : the board's device is too small for the machine and the memory beside it, no seed
+        was routed, or the machine is too slow for its clock.
     RuntimeError : a tool failed.
     """
     _tool_versions(board)  # before the Verilog, which takes longer
@@ -94,16 +97,15 @@ def build_bitstream(
     require_fit(machine, device, sum(mapped.blocks.values(), Area()))
     netlist = mapped.folder / NETLIST
     pinout = Pinout(constraints=design.constraints, package=board.package, speed=design.speed)
+    placed = place_seeds(device, netlist, seeds=seeds, router=_ROUTER, watch=watch, pinout=pinout)
     result = Synthesis(
         machine=machine,
         device=device,
         blocks=mapped.blocks,
         mapping_seconds=mapped.seconds,
-        placements=tuple(
-            place(device, netlist, seed=seed, router=_ROUTER, watch=watch, pinout=pinout)
-            for seed in seeds
-        ),
+        placements=placed.placements,
         tool_versions=_tool_versions(board),
+        failures=placed.failures,
     )
     best = result.best
     assert best is not None
@@ -113,10 +115,9 @@ def build_bitstream(
             f"not {best.fmax_mhz:.1f} MHz; try other --seeds or a smaller machine"
         )
     watch("pack the bitstream")
-    stem = placement_stem(netlist, best.seed, _ROUTER, pinout)
-    _pack(stem)
+    folder = placement_folder(device, netlist, seed=best.seed, router=_ROUTER, pinout=pinout)
     path = build / "board" / f"{name}.bit"
-    write_atomically(path, stem.with_suffix(".bit").read_bytes())
+    write_atomically(path, _packed(folder))
     return Bitstream(path=path, clock_hz=design.clock_hz, synthesis=result)
 
 
@@ -124,12 +125,16 @@ def _tool_versions(board: Board) -> tuple[str, ...]:
     return (YOSYS.version(), PLACERS[board.device.family].version())
 
 
-def _pack(stem: Path) -> None:
-    """Write ``stem.bit`` of ``stem.config``."""
-    config, bit, log = (stem.with_suffix(suffix) for suffix in (".config", ".bit", ".pack.log"))
-    arguments = ("--compress", "--input", config.name, "--bit", bit.name)
-    code = run_tool(ECPPACK, arguments, stem.parent, log, lambda line: None)
-    if code:
-        raise RuntimeError(
-            f"ecppack must pack the bitstream, but ended with {code}: {log_tail(log)}"
-        )
+def _packed(placement: Path) -> bytes:
+    """Return the bitstream of the placement in a folder."""
+    # A folder of its own: another process may pack the same placement.
+    with TemporaryDirectory(dir=placement, prefix=".pack-") as place:
+        folder = Path(place)
+        bit, log = folder / "packed.bit", folder / "ecppack.log"
+        arguments = ("--compress", "--input", CONFIGURATION, "--bit", f"{folder.name}/{bit.name}")
+        code = run_tool(ECPPACK, arguments, placement, log, lambda line: None)
+        if code:
+            raise RuntimeError(
+                f"ecppack must pack the bitstream, but ended with {code}: {log_tail(log)}"
+            )
+        return bit.read_bytes()

@@ -22,9 +22,8 @@ from tritone_hw.emit import convert
 from tritone_hw.platform.serial_host import SerialHost
 from tritone_hw.platform.target import Target
 from tritone_hw.synthesis.blocks import ACCELERATOR, block_modules, own_area
-from tritone_hw.synthesis.flow import VERILOG, run_mapping
+from tritone_hw.synthesis.mapping import VERILOG, run_mapping
 from tritone_hw.synthesis.script import STATISTICS, yosys_script
-from tritone_hw.synthesis.tools import YOSYS
 
 __all__ = ["Block", "cut_blocks", "machine_blocks", "map_block"]
 
@@ -113,10 +112,8 @@ def map_block(block: Block, build: Path, watch: Callable[[str], None]) -> Area:
     FileNotFoundError : yosys is not installed.
     RuntimeError : it failed.
     """
-    version = YOSYS.version()
     script = yosys_script(Family.ECP5, VERILOG, block.module, [block.module])
-    digest = hashlib.sha256(json.dumps([block.verilog, script, version]).encode()).hexdigest()[:16]
-    folder = build / "synth" / "blocks" / f"{block.path}-{digest}"
-    run_mapping(Family.ECP5, folder, block.verilog, script, watch)
+    cache = build / "synth" / "blocks"
+    folder, _ = run_mapping(Family.ECP5, cache, block.path, block.verilog, script, watch)
     statistics = json.loads((folder / STATISTICS).read_text())
     return own_area(Family.ECP5, statistics, block.module, block.apart)

@@ -3,74 +3,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from amaranth.lib.wiring import Component
-
 from tritone.spec.area import Area, devices_for, lacking
-from tritone.spec.device import Device, Family
+from tritone.spec.device import Device
 from tritone.spec.machine import MachineConfig
-from tritone.spec.storage import write_json
-from tritone_hw.emit import convert
-from tritone_hw.platform.carry_trim import trim_carries
 from tritone_hw.platform.serial_host import SerialHost
-from tritone_hw.platform.target import Target
-from tritone_hw.synthesis.blocks import (
-    ACCELERATOR,
-    WRAPPER,
-    block_modules,
-    count_blocks,
-)
-from tritone_hw.synthesis.placement import PLACERS, Placement, Router, place
-from tritone_hw.synthesis.script import NETLIST, STATISTICS, yosys_script
-from tritone_hw.synthesis.tools import YOSYS, log_tail, run_tool
-from tritone_hw.synthesis.wide_multiplexers import close_leaves, count_leaves
+from tritone_hw.synthesis.blocks import WRAPPER
+from tritone_hw.synthesis.mapping import map_component
+from tritone_hw.synthesis.placement import PLACERS, Placement, Router, place_seeds
+from tritone_hw.synthesis.script import NETLIST
+from tritone_hw.synthesis.tools import YOSYS
 
-__all__ = [
-    "VERILOG",
-    "Mapping",
-    "Synthesis",
-    "map_component",
-    "map_verilog",
-    "require_fit",
-    "run_mapping",
-    "synthesise",
-]
-
-_TOP = "top"
-VERILOG = "top.v"
-_SCRIPT = "script.ys"
-_TARGETS = {Family.ECP5: Target.ECP5, Family.XC7: Target.XC7}
-_MAPPED = "mapped.json"  # written last: a killed run is done again
+__all__ = ["Synthesis", "require_fit", "synthesise"]
 
 # From here on the first router of nextpnr does not end.
 _LARGE_ARRAY = 256
-
-_PASS = re.compile(
-    r"^\d+(?:\.\d+){0,2}\. (?:Executing|Continuing) (.{3,60}?)(?: pass)?(?: \(|[.]|$)"
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mapping:
-    """A design as cells of a device.
-
-    Parameters
-    ----------
-    folder : with NETLIST, STATISTICS and the log.
-    blocks : cells of each block.
-    seconds : that yosys took.
-    """
-
-    folder: Path
-    blocks: dict[str, Area]
-    seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +32,8 @@ class Synthesis:
     machine, device : of what, on what.
     blocks : cells of each block as mapped, the serial port of the tools as WRAPPER.
     mapping_seconds : of yosys.
-    placements : one for each seed; none where the device has an area only.
+    placements : one for each seed that was routed; none where the device has an area only.
+    failures : why the other seeds were not routed.
     tool_versions : a line for each tool.
     """
 
@@ -92,6 +43,7 @@ class Synthesis:
     mapping_seconds: float
     placements: tuple[Placement, ...]
     tool_versions: tuple[str, ...]
+    failures: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def best(self) -> Placement | None:
@@ -141,7 +93,7 @@ def synthesise(
     Raises
     ------
     FileNotFoundError : a tool is missing; the message names the command that installs it.
-    ValueError : the device is too small; the message names those that are not.
+    ValueError : the device is too small, or no seed was routed; the message names larger ones.
     RuntimeError : a tool failed.
     """
     tools = [YOSYS.version()]
@@ -152,135 +104,22 @@ def synthesise(
     if router is None:
         large = machine.macs_per_cycle >= _LARGE_ARRAY
         router = Router.ROUTER2 if large else Router.ROUTER1
-    placements = tuple(
-        place(device, mapped.folder / NETLIST, seed=seed, router=router, watch=watch)
-        for seed in (seeds if device.family.routed else ())
+    placed = place_seeds(
+        device,
+        mapped.folder / NETLIST,
+        seeds=seeds if device.family.routed else (),
+        router=router,
+        watch=watch,
     )
     return Synthesis(
         machine=machine,
         device=device,
         blocks=mapped.blocks,
         mapping_seconds=mapped.seconds,
-        placements=placements,
+        placements=placed.placements,
         tool_versions=tuple(tools),
+        failures=placed.failures,
     )
-
-
-def map_component(
-    component: Component,
-    name: str,
-    device: Device,
-    *,
-    build: Path,
-    watch: Callable[[str], None],
-    multipliers: bool = True,
-    fast: bool = False,
-) -> Mapping:
-    """Map a component to the cells of ``device``, or take what is kept of that.
-
-    Parameters
-    ----------
-    component : the design; its submodule ACCELERATOR is counted block by block.
-    name : for the folder, ``build/synth/cache/<name>-<device>-<digest>``.
-    device, build, watch : as for ``synthesise``, and so are the errors.
-    multipliers : products may take multipliers of the device.
-    fast : take the logic with the least delay, whatever its size.
-    """
-    YOSYS.version()
-    watch("generate the Verilog")
-    verilog = convert(component, _TOP, _TARGETS.get(device.family, Target.PORTABLE))
-    accelerator = f"{_TOP}.{ACCELERATOR}"
-    return map_verilog(
-        verilog,
-        accelerator,
-        name,
-        device,
-        build=build,
-        watch=watch,
-        multipliers=multipliers,
-        fast=fast,
-    )
-
-
-def map_verilog(
-    verilog: str,
-    accelerator: str,
-    name: str,
-    device: Device,
-    *,
-    build: Path,
-    watch: Callable[[str], None],
-    multipliers: bool = True,
-    fast: bool = False,
-) -> Mapping:
-    """Map a design to the cells of ``device``, or take what is kept of that.
-
-    Parameters
-    ----------
-    verilog : the text of the design.
-    accelerator : path of what is counted block by block, from the top module on.
-    name, device, build, watch, multipliers, fast : as for ``map_component``, and so are the errors.
-    """
-    version = YOSYS.version()
-    modules = block_modules(verilog, accelerator)
-    top = accelerator.partition(".")[0]
-    script = yosys_script(device.family, VERILOG, top, modules, multipliers=multipliers, fast=fast)
-    digest = hashlib.sha256(json.dumps([verilog, script, version]).encode()).hexdigest()[:16]
-    folder = build / "synth" / "cache" / f"{name}-{device.name}-{digest}"
-    seconds = run_mapping(device.family, folder, verilog, script, watch)
-    statistics = json.loads((folder / STATISTICS).read_text())
-    blocks = count_blocks(device.family, statistics, accelerator, modules)
-    return Mapping(folder=folder, blocks=blocks, seconds=seconds)
-
-
-def run_mapping(
-    family: Family, folder: Path, verilog: str, script: str, watch: Callable[[str], None]
-) -> float:
-    """Run a script in ``folder`` unless that has been done; return the seconds that yosys took.
-
-    Parameters
-    ----------
-    family : whose cells the script maps to.
-    folder : for all that is read and written.
-    verilog : the design, which the script reads from VERILOG.
-    script : by ``yosys_script``.
-    watch : is told the stage, often.
-
-    Raises
-    ------
-    FileNotFoundError : yosys is not installed.
-    RuntimeError : it failed.
-    """
-    marker = folder / _MAPPED
-    if marker.is_file():
-        return float(json.loads(marker.read_text())["seconds"])
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / VERILOG).write_text(verilog)
-    (folder / _SCRIPT).write_text(script)
-
-    def follow(line: str) -> None:
-        if found := _PASS.match(line):
-            watch(f"map: {found[1]}")
-
-    log = folder / "yosys.log"
-    began = time.perf_counter()
-    code = run_tool(YOSYS, ("-s", _SCRIPT), folder, log, follow)
-    if code:
-        raise RuntimeError(f"Yosys must map the design, but ended with {code}: {log_tail(log)}")
-    if family is Family.ECP5:
-        watch("map: trim the carry chains")
-        netlist = json.loads((folder / NETLIST).read_text())
-        trim_carries(netlist)
-        if added := close_leaves(netlist):
-            statistics = json.loads((folder / STATISTICS).read_text())
-            modules = netlist["modules"].items()
-            top = next(name for name, module in modules if "top" in module["attributes"])
-            count_leaves(statistics, top, added)
-            write_json(folder / STATISTICS, statistics)
-        write_json(folder / NETLIST, netlist)
-    seconds = round(time.perf_counter() - began, 1)
-    write_json(marker, {"seconds": seconds})
-    return seconds
 
 
 def require_fit(machine: MachineConfig, device: Device, area: Area) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from tritone.spec.device import DEVICES, Family
@@ -17,7 +18,7 @@ from tritone.spec.machine import MachineConfig
 from tritone_hw.accelerator import Accelerator
 from tritone_hw.emit import TOP, convert
 from tritone_hw.platform.target import Target
-from tritone_hw.synthesis.flow import map_verilog
+from tritone_hw.synthesis.mapping import map_verilog
 from tritone_hw.synthesis.script import NETLIST
 from tritone_hw.synthesis.tools import YOSYS, log_tail, run_tool
 
@@ -125,11 +126,13 @@ def modelled(
         _close(cell, entry)
     bits = module["netnames"][f"{instance}.{signal}"]["bits"]
     module["ports"][signal] = {"direction": "output", "bits": bits}
-    (mapping.folder / _CLOSED).write_text(json.dumps({**held, "modules": {_INNER: module}}))
     watch("put models for the cells")
-    _put_models(mapping.folder, target)
+    with TemporaryDirectory(dir=mapping.folder, prefix=".models-") as place:
+        folder = Path(place)
+        (folder / _CLOSED).write_text(json.dumps({**held, "modules": {_INNER: module}}))
+        _put_models(folder, target)
+        netlist = (folder / _MODELLED).read_text()
     own = (Path(__file__).parent / "cells" / f"{target.value}.sv").read_text()
-    netlist = (mapping.folder / _MODELLED).read_text()
     return netlist + own + _shell(module, top, instance, signal)
 
 

@@ -7,18 +7,30 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from tritone.spec.area import Area
-from tritone.spec.device import Device, Family
-from tritone.spec.storage import write_json
+from tritone.spec.device import Device, Family, larger_devices
+from tritone.spec.storage import whole_folder, write_json
 from tritone_hw.synthesis.tools import NEXTPNR_ECP5, NEXTPNR_ICE40, Tool, run_tool
 
-__all__ = ["PLACERS", "Pinout", "Placement", "Router", "place", "placement_stem"]
+__all__ = [
+    "CONFIGURATION",
+    "LOG",
+    "PLACERS",
+    "Pinout",
+    "Placed",
+    "Placement",
+    "Router",
+    "Unroutable",
+    "place",
+    "place_seeds",
+    "placement_folder",
+]
 
 PLACERS: Mapping[Family, Tool] = {Family.ECP5: NEXTPNR_ECP5, Family.ICE40: NEXTPNR_ICE40}
 
@@ -40,6 +52,13 @@ _RESOURCES = {
         "spram": "ICESTORM_SPRAM",
     },
 }
+
+# Files of a placement.
+CONFIGURATION = "nextpnr.config"
+LOG = "nextpnr.log"
+_PINS = "pins.lpf"
+_REPORT = "report.json"
+_RESULT = "placement.json"
 
 _ERROR = re.compile(r"^ERROR: (.*)")
 _STAGE = re.compile(r"^Info: +(.{3,60}?)[.:]*$")
@@ -95,12 +114,99 @@ class Placement:
     seconds: float
 
 
-def placement_stem(netlist: Path, seed: int, router: Router, pinout: Pinout | None = None) -> Path:
-    """Return the path of a placement's files, without their suffix: another for every pinout."""
-    name = f"seed{seed}-{router.value}"
-    if pinout is not None:
-        name += f"-{hashlib.sha256(json.dumps(asdict(pinout)).encode()).hexdigest()[:8]}"
-    return netlist.parent / name
+@dataclass(frozen=True, kw_only=True)
+class Placed:
+    """What came of several seeds.
+
+    Parameters
+    ----------
+    placements : one for each seed that was routed.
+    failures : why the others were not, by seed.
+    """
+
+    placements: tuple[Placement, ...]
+    failures: Mapping[int, str]
+
+
+class Unroutable(ValueError):
+    """A design that nextpnr does not get onto a device.
+
+    Parameters
+    ----------
+    device : what it was placed on.
+    reason : what nextpnr says.
+    """
+
+    def __init__(self, device: Device, reason: str) -> None:
+        super().__init__(device, reason)
+        self.device = device
+        self.reason = reason
+
+    def __str__(self) -> str:
+        remedies = ["other --seeds", *larger_devices(self.device), "a smaller machine"]
+        return (
+            f"Design must be routable on {self.device.name}, but "
+            f"{PLACERS[self.device.family].distribution} says: {self.reason}; "
+            f"try {', '.join(remedies[:-1])} or {remedies[-1]}"
+        )
+
+
+def placement_folder(
+    device: Device, netlist: Path, *, seed: int, router: Router, pinout: Pinout | None = None
+) -> Path:
+    """Return the folder of a placement, under a key of all that goes into it.
+
+    That is the netlist, the version of nextpnr, its arguments and the pins.
+
+    Raises
+    ------
+    FileNotFoundError : nextpnr is not installed.
+    ValueError : the device is of no family that is routed.
+    """
+    if device.family not in PLACERS:
+        raise ValueError(f"Device must be one that is routed, not {device.name}")
+    pins = pinout or _CLOCK_ONLY
+    with netlist.open("rb") as content:
+        design = hashlib.file_digest(content, "sha256").hexdigest()
+    arguments = _arguments(device, netlist, "", seed, router, pins)
+    parts = [design, PLACERS[device.family].version(), arguments, pins.constraints]
+    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+    return netlist.parent / f"seed{seed}-{router.value}-{key}"
+
+
+def place_seeds(
+    device: Device,
+    netlist: Path,
+    *,
+    seeds: Iterable[int],
+    router: Router,
+    watch: Callable[[str], None],
+    pinout: Pinout | None = None,
+) -> Placed:
+    """Place and route ``netlist`` with each of the seeds; one that fails leaves the others alone.
+
+    Parameters
+    ----------
+    device, netlist, router, watch, pinout : as for ``place``, and so are the errors.
+    seeds : of the placer; none gives nothing.
+
+    Raises
+    ------
+    Unroutable : all seeds failed; the message has the reason of the first.
+    """
+    placements, failures = [], {}
+    first: Unroutable | None = None
+    for seed in seeds:
+        try:
+            placements.append(
+                place(device, netlist, seed=seed, router=router, watch=watch, pinout=pinout)
+            )
+        except Unroutable as error:
+            failures[seed] = error.reason
+            first = first or error
+    if first is not None and not placements:
+        raise first
+    return Placed(placements=tuple(placements), failures=failures)
 
 
 def place(
@@ -112,10 +218,10 @@ def place(
     watch: Callable[[str], None],
     pinout: Pinout | None = None,
 ) -> Placement:
-    """Place and route ``netlist``; a result that lies beside it already is taken as it is.
+    """Place and route ``netlist``; a result that is kept already is taken as it is.
 
-    At its ``placement_stem`` appear ``.json`` (the result), ``.report`` (of nextpnr,
-    with the critical paths), ``.config`` (for the bitstream), ``.lpf`` (of ECP5) and ``.log``.
+    Its ``placement_folder`` is there when it is complete, with the report of nextpnr and its
+    critical paths, CONFIGURATION for the bitstream, and LOG. Of a failure the log stays beside it.
 
     Parameters
     ----------
@@ -130,17 +236,29 @@ def place(
     ------
     FileNotFoundError : nextpnr is not installed.
     ValueError : the device is none of those.
-    RuntimeError : it could not place or route the design; the message is its own.
+    Unroutable : nextpnr could not place or route the design, and says why.
     """
-    if device.family not in PLACERS:
-        raise ValueError(f"Device must be one that is routed, not {device.name}")
-    tool = PLACERS[device.family]
-    stem = placement_stem(netlist, seed, router, pinout)
-    result, report = stem.with_suffix(".json"), stem.with_suffix(".report")
-    if result.is_file():
-        held: dict[str, Any] = json.loads(result.read_text())
-        return Placement(**held | {"area": Area(**held["area"])})
+    done = placement_folder(device, netlist, seed=seed, router=router, pinout=pinout)
+    if not done.is_dir():
+        pins = pinout or _CLOCK_ONLY
+        with whole_folder(done) as folder:
+            failure = done.with_name(f"{done.name}.log")
+            _place(device, netlist, folder, seed, router, pins, watch, failure)
+    held: dict[str, Any] = json.loads((done / _RESULT).read_text())
+    return Placement(**held | {"area": Area(**held["area"])})
 
+
+def _place(
+    device: Device,
+    netlist: Path,
+    folder: Path,
+    seed: int,
+    router: Router,
+    pinout: Pinout,
+    watch: Callable[[str], None],
+    failure: Path,
+) -> None:
+    """Place and route into ``folder``; where that fails the log becomes the file ``failure``."""
     errors: list[str] = []
 
     def follow(line: str) -> None:
@@ -150,22 +268,15 @@ def place(
             watch(f"seed {seed}: {stage[1]}")
 
     if device.family is Family.ECP5:
-        stem.with_suffix(".lpf").write_text((pinout or _CLOCK_ONLY).constraints)
+        (folder / _PINS).write_text(pinout.constraints)
+    log, report = folder / LOG, folder / _REPORT
     began = time.perf_counter()
-    code = run_tool(
-        tool,
-        _arguments(device, netlist, stem, seed, router, pinout or _CLOCK_ONLY),
-        netlist.parent,
-        stem.with_suffix(".log"),
-        follow,
-    )
+    arguments = _arguments(device, netlist, f"{folder.name}/", seed, router, pinout)
+    code = run_tool(PLACERS[device.family], arguments, netlist.parent, log, follow)
     if code or not report.is_file():
+        log.replace(failure)
         # The first one is the cause; what follows says which step it ended.
-        reason = errors[0] if errors else f"exit code {code}, see {stem.with_suffix('.log')}"
-        raise RuntimeError(
-            f"Design must be routable on {device.name}, but {tool.distribution} says: {reason}; "
-            "try other --seeds, a larger device or a smaller machine"
-        )
+        raise Unroutable(device, errors[0] if errors else f"exit code {code}, see {failure}")
     found = json.loads(report.read_text())
     placement = Placement(
         seed=seed,
@@ -178,23 +289,25 @@ def place(
         ),
         seconds=round(time.perf_counter() - began, 1),
     )
-    write_json(result, asdict(placement))
-    return placement
+    write_json(folder / _RESULT, asdict(placement))
 
 
 def _arguments(
-    device: Device, netlist: Path, stem: Path, seed: int, router: Router, pinout: Pinout
+    device: Device, netlist: Path, place: str, seed: int, router: Router, pinout: Pinout
 ) -> list[str]:
-    """Return the command line; file names are relative, since the tool sees no other folder."""
+    """Return the command line; file names are relative, since the tool sees no other folder.
+
+    ``place`` stands before the names of the files of the placement.
+    """
     common = [
         *("--json", netlist.name),
         *("--seed", str(seed)),
         *("--freq", str(_GOAL_MHZ[device.family])),
-        *("--report", stem.with_suffix(".report").name),
+        *("--report", f"{place}{_REPORT}"),
         *("--router", router.value),
         "--timing-allow-fail",
     ]
-    config = stem.with_suffix(".config").name
+    config = f"{place}{CONFIGURATION}"
     if device.family is Family.ICE40:
         package = ("--package", device.package)
         return ["--up5k", *package, *common, "--asc", config, "--pcf-allow-unconstrained"]
@@ -203,7 +316,7 @@ def _arguments(
         *("--package", pinout.package),
         *("--speed", str(pinout.speed)),
     )
-    pins = ["--lpf", stem.with_suffix(".lpf").name]
+    pins = ["--lpf", f"{place}{_PINS}"]
     if not pinout.complete:
         pins.append("--lpf-allow-unconstrained")
     return [*part, *common, *pins, "--textcfg", config]

@@ -13,7 +13,7 @@ from tritone.spec.device import Device
 from tritone.spec.machine import MachineConfig
 
 if TYPE_CHECKING:
-    from tritone_hw.synthesis.flow import Mapping
+    from tritone_hw.synthesis.mapping import Mapping
 
 __all__ = ["add_comparison", "measure_ours", "measure_peer"]
 
@@ -38,7 +38,7 @@ def measure_peer(bits: int, device: Device, build: Path, watch: Callable[[str], 
     ValueError : NNgen has no such width here.
     RuntimeError : a tool failed.
     """
-    from tritone_hw.synthesis.flow import map_verilog
+    from tritone_hw.synthesis.mapping import map_verilog
     from tritone_sim.nngen_convolution import TOP, draw_peer, run_peer
 
     if bits not in _PARALLEL:
@@ -82,7 +82,7 @@ def measure_ours(
     """
     from tritone.compiler import compile_network
     from tritone_hw.platform.serial_host import SerialHost
-    from tritone_hw.synthesis.flow import map_component
+    from tritone_hw.synthesis.mapping import map_component
     from tritone_sim.convolution import convolution_network, measure_convolution
     from tritone_sim.simulate import machine_model
 

@@ -93,7 +93,8 @@ def synthesis_report(
 
     ``sites``, ``ff``, ``bram``, ``dsp`` are the machine's, those of the serial port that stands in
     for the buses are ``wrapper``; ``fmax_mhz`` and ``seed`` are those of the best seed, ``seeds``
-    has all. ``fps`` is fmax over ``cycles_per_image``, of the same machine: a figure on paper.
+    has all that were routed, ``failed_seeds`` why the others were not. ``fps`` is fmax over
+    ``cycles_per_image``, of the same machine: a figure on paper.
     """
     area, best, machine = result.area, result.best, result.machine
     fmax = best.fmax_mhz if best else None
@@ -119,6 +120,7 @@ def synthesis_report(
         "tool_versions": list(result.tool_versions),
         "placed": best is not None,
         "seeds": {str(each.seed): round(each.fmax_mhz, 2) for each in result.placements},
+        "failed_seeds": {str(seed): reason for seed, reason in result.failures.items()},
         "wrapper": asdict(result.wrapper),
         "mapped": asdict(result.mapped),
         "blocks": {name: asdict(block) for name, block in result.blocks.items()},

@@ -230,6 +230,7 @@ def synthesis_table(report: Mapping[str, Any], path: Path) -> Group:
         ("sites for each of them", f"{report['sites_per_mac']:.1f}"),
         ("fmax in MHz", _number(report["fmax_mhz"])),
         ("fmax by seed", ", ".join(seeds) or "-"),
+        *((f"seed {seed}: not routed", why) for seed, why in report["failed_seeds"].items()),
         ("network", report["network"] or "-"),
         ("cycles an image", _number(report["cycles_per_image"])),
         (f"frames a second at {clock}", "-" if report["fps"] is None else _size(report["fps"])),

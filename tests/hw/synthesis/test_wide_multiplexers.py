@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tritone.spec.device import Family, device
-from tritone_hw.synthesis.flow import Mapping, map_verilog
+from tritone_hw.synthesis.mapping import Mapping, map_verilog
 from tritone_hw.synthesis.placement import Router, place
 from tritone_hw.synthesis.script import NETLIST, STATISTICS, yosys_script
 from tritone_hw.synthesis.tools import YOSYS, run_tool
