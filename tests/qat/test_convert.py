@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from branches import Branches
@@ -14,7 +16,8 @@ from tritone.qat.activation_method import ActivationKind, ActivationMethod
 from tritone.qat.activations import ActivationQuantizer
 from tritone.qat.adapters import AdaptiveQuantizer
 from tritone.qat.convert import convert
-from tritone.qat.method import LayerMethod, Method
+from tritone.qat.estimators import EstimatorKind
+from tritone.qat.method import LayerMethod, Method, WeightMethod
 from tritone.qat.models.digits import Digits
 from tritone.qat.modules import QuantizedConvolution, QuantizedPool, Residual, real_input
 from tritone.qat.precision import Multipliers, Precision
@@ -210,3 +213,48 @@ def test_refuses_exceptions_for_nothing(mixed: nn.Module) -> None:
     method = Method(layers=(LayerMethod(pattern="fifth"),))
     with pytest.raises(ValueError, match=r"^Recipe layers pattern must match one of first, second"):
         convert(mixed, (2, 9, 9), Precision(weights="post4", act_bits=4), method)
+
+
+RANDOM = {
+    # The state of the noise of two middle layers and three tensors.
+    ".state": Method(
+        weights=WeightMethod(estimator=EstimatorKind.NOISE),
+        activations=ActivationMethod(estimator=EstimatorKind.NOISE),
+    ),
+    # Two adapters with a hidden layer each.
+    ".adapter.hidden.weight": Method(activations=ActivationMethod(quantizer=ActivationKind.ASQ)),
+    ".adapter.hidden.bias": Method(activations=ActivationMethod(quantizer=ActivationKind.ASQ)),
+    ".adapter.last.weight": Method(activations=ActivationMethod(quantizer=ActivationKind.ASQ)),
+}
+
+
+@pytest.mark.parametrize(("ending", "count"), [*zip(RANDOM, (5, 2, 2, 2), strict=True)])
+def test_what_is_random_has_a_seed(ending: str, count: int) -> None:
+    """Tensors differ, and a seed changes all of them, whatever torch's generator has drawn."""
+    model = Digits(1, 10)
+
+    def drawn(seed: int) -> list[Tensor]:
+        torch.rand(1)  # moves the global generator
+        state = convert(model, DIGITS, POST, RANDOM[ending], seed).state_dict()
+        return [value for name, value in state.items() if name.endswith(ending)]
+
+    found = [drawn(seed) for seed in range(3)]
+    assert all(map(torch.equal, found[1], drawn(1)))
+    every = [value for run in found for value in run]
+    assert len(every) == 3 * count
+    for i, one in enumerate(every):
+        assert not any(torch.equal(one, other) for other in every[:i])
+
+
+@pytest.mark.parametrize("rule", ScaleRule)
+def test_converts_where_the_weights_are(rule: ScaleRule, mixed: nn.Module) -> None:
+    """All of the result lies there; tensors of two devices would not meet in an operator.
+
+    The meta device stands for an accelerator: torch refuses to mix it with the processor too.
+    """
+    method = Method(
+        weights=WeightMethod(scale=rule),
+        activations=ActivationMethod(quantizer=ActivationKind.ASQ),
+    )
+    model = convert(copy.deepcopy(mixed).to("meta"), (2, 9, 9), POST, method)
+    assert {each.device.type for each in (*model.parameters(), *model.buffers())} == {"meta"}

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import torch
 
-from tritone.qat.determinism import deterministic
+from tritone.qat.determinism import deterministic, tensor_seed
 
 
 def test_settings_hold_inside_only() -> None:
@@ -19,3 +19,11 @@ def test_settings_hold_inside_only() -> None:
         assert torch.are_deterministic_algorithms_enabled()
         raise KeyError
     assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == before
+
+
+def test_seeds_of_tensors() -> None:
+    """Names and seeds give seeds that all differ, of 63 bits, with room to count 2**16 calls."""
+    found = [tensor_seed(name, seed) for name in ("conv1", "conv2", "fc") for seed in range(1000)]
+    assert len({seed >> 16 for seed in found}) == 3000
+    assert all(0 <= seed < 1 << 63 and seed % (1 << 16) == 0 for seed in found)
+    assert tensor_seed("conv1", 7) == tensor_seed("conv1", 7)

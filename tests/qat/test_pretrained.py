@@ -190,3 +190,13 @@ def test_folding_keeps_the_function(
     fold_normalization(nn.Sequential(nn.ReLU(), layer), normalization)
     found = layer(real_input(images)).detach()
     assert float((found - expected).abs().max()) < 27 * 2**-24 * 81
+
+
+@pytest.mark.parametrize("normalization", Normalization)
+def test_constants_are_where_the_network_is(normalization: Normalization) -> None:
+    """The meta device stands for an accelerator: torch refuses to mix it with the processor too."""
+    layer = nn.Conv2d(3, 4, 3, bias=False, device="meta")
+    images = torch.zeros(2, 3, 6, 6, dtype=torch.uint8, device="meta")
+    assert normalized_input(images, normalization).device.type == "meta"
+    fold_normalization(layer, normalization)
+    assert {each.device.type for each in layer.parameters()} == {"meta"}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tritone.qat.convert import convert
-from tritone.qat.estimators import Blending, ElementwiseScaling, EstimatorKind, NoiseProxy
+from tritone.qat.estimators import Blending, ElementwiseScaling, EstimatorKind
 from tritone.qat.method import Method, WeightMethod
 from tritone.qat.modules import QuantizedConvolution, QuantizedModel
 from tritone.qat.precision import Precision
@@ -19,7 +19,6 @@ from tritone.qat.schedules import (
     DeltaSchedule,
     Ramp,
     hold_blended_weights,
-    seed_noise,
     set_blend,
     set_delta,
 )
@@ -120,20 +119,3 @@ def test_blended_weights_are_held_at_the_end(
         assert still == (blend == 1 and name in held and name not in edges), name
     momentum = [weight in optimizer.state for weight in middle_weights(model)]
     assert momentum == [blend < 1] * 3
-
-
-def test_noise_has_seeds(mixed: nn.Module) -> None:
-    """Layers differ, and a seed changes all of them, the same way every time."""
-
-    def states(seed: int | None) -> list[int]:
-        model = build(mixed, EstimatorKind.NOISE)
-        if seed is not None:
-            seed_noise(model, seed)
-        return [int(m.state) for m in model.modules() if isinstance(m, NoiseProxy)]
-
-    found = [states(None), states(1), states(2), states(3)]
-    assert found[0] == states(0)
-    assert found[1] == states(1)
-    each = [state for run in found for state in run]
-    assert len(set(each)) == len(each) == 12
-    assert min(each) >= 0

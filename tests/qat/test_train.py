@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import signal
 import subprocess
@@ -11,20 +12,26 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.numpy
 import torch
 from rich.console import Console
 
+import tritone.qat.train as training
 from tritone.golden import fast
 from tritone.graph import Network
 from tritone.qat import data
+from tritone.qat.activation_method import ActivationKind, ActivationMethod
+from tritone.qat.convert import convert
 from tritone.qat.device import Device
 from tritone.qat.distillation import Distillation
 from tritone.qat.export import export_run
 from tritone.qat.history import read_history
+from tritone.qat.method import LayerMethod
 from tritone.qat.models.catalog import build_model
+from tritone.qat.modules import QuantizedModel
 from tritone.qat.pretrained import Normalization, Pretrained
 from tritone.qat.recipe import DataChoice, ExactTuning, Recipe, load_recipe, render_recipe
 from tritone.qat.train import train
@@ -34,7 +41,7 @@ QUIET = Console(quiet=True)
 
 @pytest.fixture(scope="module")
 def recipe() -> Recipe:
-    """Few epochs, but enough to be killed in."""
+    """Few epochs, but enough to be killed in; adapters are drawn at random when they are over."""
     quick = load_recipe("digits_quick")
     return replace(
         quick,
@@ -42,6 +49,7 @@ def recipe() -> Recipe:
         finetune=replace(quick.finetune, epochs=5),
         exact=ExactTuning(epochs=3, learning_rate=3e-4),
         distillation=Distillation(weight=0.5),
+        activations=ActivationMethod(quantizer=ActivationKind.ASQ),
     )
 
 
@@ -78,6 +86,7 @@ def test_report(recipe: Recipe, uninterrupted: Path) -> None:
         "top1_finetuned",
         "top1_quant",
         "top1_frozen",
+        "top1_static",
         "seconds",
         "device",
         "commit",
@@ -175,6 +184,30 @@ def test_another_seed_gives_other_weights(
     assert final(tmp_path) != final(uninterrupted)
 
 
+def test_adapters_have_the_seed_of_the_recipe(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before any training, where nothing else has made them differ."""
+    made = []
+
+    def keep(*given: Any) -> QuantizedModel:
+        made.append(convert(*given))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "convert", keep)
+    for seed in (0, 1, 0):
+        with pytest.raises(KeyboardInterrupt):
+            train(replace(recipe, seed=seed), tmp_path / "run", console=QUIET)
+    first, other, again = (
+        torch.cat(
+            [v.flatten() for k, v in each.state_dict().items() if ".adapter.hidden.weight" in k]
+        )
+        for each in made
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
 def test_distillation_changes_the_fine_tuning_only(
     recipe: Recipe, uninterrupted: Path, tmp_path: Path
 ) -> None:
@@ -184,6 +217,17 @@ def test_distillation_changes_the_fine_tuning_only(
         uninterrupted / "fp32.safetensors"
     ).read_bytes()
     assert final(tmp_path) != final(uninterrupted)
+
+
+def test_refuses_what_cannot_be_converted(recipe: Recipe, tmp_path: Path) -> None:
+    """Before anything is written or trained in full precision."""
+    typo = replace(recipe, layers=(LayerMethod(pattern="cnov2", act_bits=3),))
+    shown = Console(file=io.StringIO(), force_terminal=True)
+    message = r"^Recipe layers pattern must match one of conv1, .*, not 'cnov2'$"
+    with pytest.raises(ValueError, match=message):
+        train(typo, tmp_path / "run", console=shown)
+    assert not (tmp_path / "run").exists()
+    assert shown.file.getvalue() == ""
 
 
 def test_refuses_an_accelerator_that_is_not_there(recipe: Recipe, tmp_path: Path) -> None:

@@ -93,6 +93,10 @@ def build_activation_quantizer(
 
     A signed tensor, one that is read with 8 bits, and those that are concatenated, which share it,
     have a fixed step with the quantizer asq.
+
+    Parameters
+    ----------
+    seed : of what is random: the noise of the estimator, the first weights of an adapter.
     """
     estimator = build_estimator(method.estimator, seed)
     form = STREAMS[method.stream_bits]
@@ -103,6 +107,6 @@ def build_activation_quantizer(
             return EwgsQuantizer(bits, signed, estimator, method.learn_lower and not signed)
         case ActivationKind.ASQ if not (signed or shared) and bits < ACTIVATION.bits:
             adapted = method.dequantize is Dequantize.ADAPTED
-            return AdaptiveQuantizer(tensor, shape, bits, estimator, adapted, form)
+            return AdaptiveQuantizer(tensor, shape, bits, estimator, adapted, form, seed)
         case _:
             return ActivationQuantizer(bits, signed, estimator, form)

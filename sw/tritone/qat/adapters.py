@@ -68,6 +68,7 @@ class Adapter(nn.Module):
     tensor : its name, the first part of the names of the nodes.
     shape : channels, height and width.
     form : of its codes and of those of the hidden layer.
+    seed : of its first weights.
     """
 
     images: Tensor
@@ -75,9 +76,14 @@ class Adapter(nn.Module):
     total: Tensor
 
     def __init__(
-        self, tensor: str, shape: tuple[int, int, int], form: StreamFormat = STREAM
+        self,
+        tensor: str,
+        shape: tuple[int, int, int],
+        form: StreamFormat = STREAM,
+        seed: int = 0,
     ) -> None:
         super().__init__()
+        generator = torch.Generator().manual_seed(seed)
         self.form = form
         channels, height, width = shape
         mean = f"{tensor}.mean"
@@ -91,12 +97,15 @@ class Adapter(nn.Module):
         self.hidden: QuantizedConvolution | None = None
         source = mean
         if channels >= 2 * REDUCTION:
-            first = nn.Linear(channels, channels // REDUCTION)
+            # As torch starts a linear layer.
+            bound = channels**-0.5
+            first = torch.empty(channels // REDUCTION, channels + 1)
+            first.uniform_(-bound, bound, generator=generator)
             source = f"{tensor}.hidden"
             quantizer = ActivationQuantizer(ACTIVATION.bits, form=form)
-            self.hidden = _linear(source, mean, first.weight, first.bias, quantizer)
+            self.hidden = _linear(source, mean, first[:, :-1], first[:, -1], quantizer)
             channels //= REDUCTION
-        weight = DEVIATION * torch.randn(1, channels)
+        weight = DEVIATION * torch.randn(1, channels, generator=generator)
         self.last = _linear(f"{tensor}.beta", source, weight, torch.ones(1), None)
         for name in ("images", "silent", "total"):
             self.register_buffer(name, torch.zeros((), dtype=torch.float64), persistent=False)
@@ -151,6 +160,7 @@ class AdaptiveQuantizer(ActivationQuantizer):
     estimator : of their rounding.
     adapted : what they read is multiplied by S * beta, else by S.
     form : of the codes.
+    seed : of the first weights of the adapter.
     """
 
     def __init__(
@@ -161,6 +171,7 @@ class AdaptiveQuantizer(ActivationQuantizer):
         estimator: Estimator | None = None,
         adapted: bool = True,
         form: StreamFormat = STREAM,
+        seed: int = 0,
     ) -> None:
         most = min(form.bits - form.headroom, ACTIVATION.bits)
         if bits > most:
@@ -170,7 +181,7 @@ class AdaptiveQuantizer(ActivationQuantizer):
         super().__init__(bits, estimator=estimator, form=form)
         self.grid = Grid(bits=bits, zero=0, headroom=form.headroom, form=form)
         self.adapted = adapted
-        self.adapter = Adapter(tensor, shape, form)
+        self.adapter = Adapter(tensor, shape, form, seed)
 
     def forward(self, x: Tensor, reference: Tensor | None = None) -> Stream:
         """Return ``x`` as a stream with the beta of its images."""

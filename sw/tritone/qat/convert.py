@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import copy
-import zlib
 
 from torch import nn
 
 from tritone.graph import PoolKind
 from tritone.qat.activation_method import build_activation_quantizer
 from tritone.qat.activations import ActivationQuantizer
+from tritone.qat.determinism import tensor_seed
 from tritone.qat.draft import Draft, draft
 from tritone.qat.method import LayerChoice, Method
 from tritone.qat.modules import (
@@ -32,9 +32,13 @@ _DEFAULT = Method()
 
 
 def convert(
-    model: nn.Module, shape: Shape, precision: Precision, method: Method = _DEFAULT
+    model: nn.Module,
+    shape: Shape,
+    precision: Precision,
+    method: Method = _DEFAULT,
+    seed: int = 0,
 ) -> QuantizedModel:
-    """Return a quantised model with copies of the weights of ``model``.
+    """Return a quantised model with copies of the weights of ``model``, on their device.
 
     Parameters
     ----------
@@ -42,6 +46,8 @@ def convert(
     shape : channels, height and width of the image.
     precision : bits of the layers.
     method : how they are quantised, and which layers are exceptions.
+    seed : of the noise of the estimator noise and of the first weights of asq's adapters. Nothing
+        else is random, and torch's global generator is not used.
 
     Raises
     ------
@@ -55,7 +61,7 @@ def convert(
         for name, part in parts.layers.items()
     }
     grids = _grids(parts, {name: choice.act_bits for name, choice in choices.items()})
-    quantizers = _quantizers(parts, precision, method, grids)
+    quantizers = _quantizers(parts, precision, method, grids, seed)
     half_octaves = precision.multipliers is Multipliers.HALF_OCTAVE
     nodes: list[QuantizedNode] = []
     for name, part in parts.parts.items():
@@ -68,12 +74,13 @@ def convert(
                 nodes.append(QuantizedConcatenation(output=name, **vars(part)))
             case LayerPart():
                 quantizer = None if name == parts.logits else quantizers[parts.origins[name]]
-                nodes.append(_convolution(part, choices[name], quantizer, half_octaves))
-    return QuantizedModel(parts.shapes, nodes)
+                nodes.append(_convolution(part, choices[name], quantizer, half_octaves, seed))
+    device = next(iter(parts.layers.values())).weight.device
+    return QuantizedModel(parts.shapes, nodes).to(device)
 
 
 def _quantizers(
-    parts: Draft, precision: Precision, method: Method, grids: dict[str, int]
+    parts: Draft, precision: Precision, method: Method, grids: dict[str, int], seed: int
 ) -> dict[str, ActivationQuantizer]:
     """Return the quantisers of all tensors but the logits, by the first layer that has each."""
     made = {}
@@ -96,7 +103,7 @@ def _quantizers(
             grids[name],
             signed=not all(layer.relu for layer in layers),
             shared=len(layers) > 1,
-            seed=_noise_seed(name) + (1 << 23),
+            seed=tensor_seed(name, seed) ^ (1 << 23),  # the layer of that name has another
         )
     return made
 
@@ -127,16 +134,12 @@ def _grids(parts: Draft, bits: dict[str, int]) -> dict[str, int]:
     return grids
 
 
-def _noise_seed(name: str) -> int:
-    """Return a seed for noise of each layer's own."""
-    return zlib.crc32(name.encode()) << 24
-
-
 def _convolution(
     part: LayerPart,
     choice: LayerChoice,
     quantizer: ActivationQuantizer | None,
     half_octaves: bool,
+    seed: int,
 ) -> QuantizedConvolution:
     return QuantizedConvolution(
         output=part.name,
@@ -148,7 +151,7 @@ def _convolution(
             choice.estimator,
             clip=choice.clip,
             companding=choice.companding,
-            seed=_noise_seed(part.name),
+            seed=tensor_seed(part.name, seed),
         ),
         output_quantizer=quantizer,
         half_octaves=half_octaves,

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Making torch repeat itself."""
+"""Making torch repeat itself, and what is drawn at random depend on a seed alone."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
-__all__ = ["deterministic"]
+__all__ = ["deterministic", "tensor_seed"]
 
 
 @contextmanager
@@ -27,3 +28,17 @@ def deterministic(threads: int) -> Iterator[None]:
     finally:
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1])
+
+
+def tensor_seed(name: str, seed: int = 0) -> int:
+    """Return a seed of a tensor's or layer's own, 0 <= s < 2**63, whose low 16 bits are 0.
+
+    The low bits can count calls. What is drawn depends neither on other tensors nor on torch's
+    global generator.
+
+    Parameters
+    ----------
+    seed : of the run.
+    """
+    spread = (seed * 0x9E3779B97F4A7C15 & 0x7FFFFFFFFFFF) << 16  # over all other bits
+    return zlib.crc32(name.encode()) << 24 ^ spread

@@ -134,7 +134,7 @@ class QuantizedConvolution(nn.Module):
         self.weight_quantizer = weight_quantizer
         self.output_quantizer = output_quantizer
         self.half_octaves = half_octaves
-        weight_quantizer.initialize(self.weight)
+        weight_quantizer.to(self.weight.device).initialize(self.weight)
 
     @property
     def reads(self) -> tuple[str, ...]:

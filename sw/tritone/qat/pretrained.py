@@ -180,7 +180,10 @@ def _kind(key: str, value: Tensor) -> tuple[str, tuple[int, ...]]:
 
 def normalized_input(images: Tensor, normalization: Normalization) -> Tensor:
     """Return what the network of the weights reads of raw bytes (N, C, H, W), float32."""
-    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in normalization.constants)
+    mean, std = (
+        torch.tensor(values, device=images.device).view(-1, 1, 1)
+        for values in normalization.constants
+    )
     return (images.to(torch.float32) / 255 - mean) / std
 
 
@@ -195,11 +198,14 @@ def fold_normalization(model: nn.Module, normalization: Normalization) -> None:
     if normalization is Normalization.TRITONE:
         return
     layer = next(module for module in model.modules() if isinstance(module, nn.Conv2d))
-    mean, std = (torch.tensor(values).double() for values in normalization.constants)
+    mean, std = (
+        torch.tensor(values, device=layer.weight.device).double()
+        for values in normalization.constants
+    )
     gain = 1 / (255 * INPUT_STEP * std)
     start = (INPUT_ZERO / 255 - mean) / std
     weight = layer.weight.double()  # (out, in, kernel height, kernel width)
-    bias = torch.zeros(len(weight)).double() if layer.bias is None else layer.bias.double()
+    bias = weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.double()
     bias = bias + (weight.sum((2, 3)) * start).sum(1)
     layer.weight.copy_(weight * gain.view(-1, 1, 1))
     layer.bias = nn.Parameter(bias.float())

@@ -10,7 +10,7 @@ from enum import Enum
 import torch
 from torch import nn
 
-from tritone.qat.estimators import Blending, ElementwiseScaling, NoiseProxy
+from tritone.qat.estimators import Blending, ElementwiseScaling
 from tritone.qat.modules import QuantizedConvolution
 
 __all__ = [
@@ -19,7 +19,6 @@ __all__ = [
     "DeltaSchedule",
     "Ramp",
     "hold_blended_weights",
-    "seed_noise",
     "set_blend",
     "set_delta",
 ]
@@ -132,11 +131,3 @@ def set_delta(model: nn.Module, value: float) -> None:
     for module in model.modules():
         if isinstance(module, ElementwiseScaling):
             module.delta.fill_(value)
-
-
-def seed_noise(model: nn.Module, seed: int) -> None:
-    """Give the noise of ``model`` a seed, beside what makes each layer's differ."""
-    for module in model.modules():
-        if isinstance(module, NoiseProxy):
-            # Low bits count calls; the seed is spread over all others by an odd factor.
-            module.state.bitwise_xor_((seed * 0x9E3779B97F4A7C15 & 0x7FFFFFFFFFFF) << 16)

@@ -18,7 +18,6 @@ from tritone.qat.recipe import Recipe
 from tritone.qat.schedules import (
     DeltaMode,
     hold_blended_weights,
-    seed_noise,
     set_blend,
     set_delta,
 )
@@ -52,7 +51,6 @@ class Steering:
         self.images, self.labels, self.generator = images, labels, generator
         self.augment = augment
         self.blends = EstimatorKind.BLENDING in recipe.method.estimators
-        seed_noise(model, recipe.seed)
         if recipe.ewgs.mode is DeltaMode.FIXED:
             set_delta(model, recipe.ewgs.delta)
 

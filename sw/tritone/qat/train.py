@@ -86,12 +86,16 @@ def train(
 
     Raises
     ------
-    ValueError : the folder holds a run of another recipe or damaged files, the data set is damaged,
-        the loss is no longer finite, or no such device is there.
+    ValueError : the recipe's network cannot be converted, the folder holds a run of another recipe
+        or damaged files, the data set is damaged, the loss is no longer finite, or no such device
+        is there.
     FileNotFoundError : the data set is missing.
     """
     place = local_device(choose_device(device))
     dataset = data.hold_out(data.load(recipe.dataset, folder), recipe.data.validation)
+    if not (run / REPORT).is_file():
+        # What conversion refuses is told before anything is written or trained.
+        _quantized(recipe, dataset, initial_model(recipe, dataset))
     _claim(run, recipe)
     if (run / REPORT).is_file():
         return read_report(run / REPORT)
@@ -116,6 +120,11 @@ def initial_model(recipe: Recipe, dataset: data.Dataset) -> nn.Module:
     if recipe.pretrained is not None:
         fold_normalization(model, recipe.pretrained.normalization)
     return model
+
+
+def _quantized(recipe: Recipe, dataset: data.Dataset, model: nn.Module) -> QuantizedModel:
+    """Return what the fine-tuning of ``model`` starts from, on its device."""
+    return convert(model, dataset.shape, recipe.precision, recipe.method, recipe.seed)
 
 
 def _claim(run: Path, recipe: Recipe) -> None:
@@ -184,8 +193,7 @@ class _Training:
                 self.top1_fp32 = self._test(lambda x: model(real_input(x)))
             if rank() == 0:
                 save_baseline(self.folder, model)
-            quantized = convert(model, self.dataset.shape, recipe.precision, recipe.method)
-            quantized.to(self.device)
+            quantized = _quantized(recipe, self.dataset, model)
             trained: QuantizedModel | ExactModel = quantized
             loss = distillation_loss(recipe.distillation, model)
             if stage is Stage.EXACT:

@@ -50,7 +50,11 @@ def export_untrained(
     held = torch.from_numpy(dataset.test_images[:images])
     with deterministic(recipe.threads):
         model = convert(
-            initial_model(recipe, dataset), dataset.shape, recipe.precision, recipe.method
+            initial_model(recipe, dataset),
+            dataset.shape,
+            recipe.precision,
+            recipe.method,
+            recipe.seed,
         )
         model.train()
         with torch.no_grad():
