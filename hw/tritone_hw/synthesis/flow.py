@@ -7,17 +7,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tritone.spec.area import Area, devices_for, lacking
+from tritone.spec.area import Area
 from tritone.spec.device import Device
 from tritone.spec.machine import MachineConfig
 from tritone_hw.platform.serial_host import SerialHost
 from tritone_hw.synthesis.blocks import WRAPPER
+from tritone_hw.synthesis.fit import require_fit, require_hard_blocks
 from tritone_hw.synthesis.mapping import map_component
 from tritone_hw.synthesis.placement import PLACERS, Placement, Router, place_seeds
 from tritone_hw.synthesis.script import NETLIST
 from tritone_hw.synthesis.tools import YOSYS
 
-__all__ = ["Synthesis", "require_fit", "synthesise"]
+__all__ = ["Synthesis", "synthesise"]
 
 # From here on the first router of nextpnr does not end.
 _LARGE_ARRAY = 256
@@ -99,6 +100,7 @@ def synthesise(
     tools = [YOSYS.version()]
     if device.family.routed:
         tools.append(PLACERS[device.family].version())
+    require_hard_blocks(machine, device)
     mapped = map_component(SerialHost(machine), machine.name, device, build=build, watch=watch)
     require_fit(machine, device, sum(mapped.blocks.values(), Area()))
     if router is None:
@@ -119,25 +121,4 @@ def synthesise(
         placements=placed.placements,
         tool_versions=tuple(tools),
         failures=placed.failures,
-    )
-
-
-def require_fit(machine: MachineConfig, device: Device, area: Area) -> None:
-    """Refuse a machine that takes more of anything than the device has.
-
-    Raises
-    ------
-    ValueError : with what is short, and the devices of a family that have enough of it.
-    """
-    short = lacking(area, device)
-    if not short:
-        return
-    larger = devices_for(area, device.family)
-    remedy = (
-        f"{' or '.join(larger)} has enough"
-        if larger
-        else "take a machine of fewer rows, columns or pixels"
-    )
-    raise ValueError(
-        f"Machine {machine.name} must fit {device.name}, not need {', '.join(short)}; {remedy}"
     )

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tritone.estimate.growth import GROWTH, Terms
-from tritone.estimate.hard_blocks import hard_blocks
 from tritone.estimate.sweep_table import SweepRow, SweepTable, read_sweep
 from tritone.spec.area import Area
 from tritone.spec.device import Family
+from tritone.spec.hard_blocks import hard_blocks
 from tritone.spec.machine import MachineConfig
 
 __all__ = ["AreaModel", "Estimate", "NotMapped", "area_model"]

@@ -9,10 +9,10 @@ from typing import Any
 
 from tritone.compiler import MemoryNeeds, compile_network, describe, memory_needs
 from tritone.estimate.area_model import AreaModel, NotMapped
-from tritone.estimate.hard_blocks import hard_blocks
 from tritone.graph import Convolution, Network
 from tritone.spec.area import Area, lacking
 from tritone.spec.device import Device
+from tritone.spec.hard_blocks import hard_blocks
 from tritone.spec.machine import MOST_WORDS, ArrayKind, MachineConfig, RequantizerKind
 
 __all__ = ["Candidate", "TooLarge", "candidate", "shapes"]

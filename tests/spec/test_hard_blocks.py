@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import pytest
 
-from tritone.estimate.hard_blocks import block_memories, hard_blocks
 from tritone.estimate.sweep_table import read_sweep
+from tritone.spec.area import Area
 from tritone.spec.device import Family
+from tritone.spec.hard_blocks import block_memories, hard_area, hard_blocks
 from tritone.spec.machine import preset
 
 
@@ -47,6 +48,7 @@ def test_tiny() -> None:
         "sequencer": (2, 0),
         "dma": (2, 0),
     }
+    assert hard_area(preset("tiny")) == Area(bram=32, dsp=3)
 
 
 def test_every_mapped_machine() -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tritone.spec.area import Area
 from tritone.spec.fixed import STREAM
 from tritone.spec.isa import MAX_WINDOW_CHANNELS
 from tritone.spec.machine import BEAT_BITS, MachineConfig, RequantizerKind
 
-__all__ = ["BLOCK_FROM", "block_memories", "hard_blocks"]
+__all__ = ["BLOCK_FROM", "block_memories", "hard_area", "hard_blocks"]
 
 # Bits of a word of a block memory, and the words of that many bits that it has.
 _SHAPES = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))
@@ -71,3 +72,9 @@ def hard_blocks(machine: MachineConfig) -> Mapping[str, tuple[int, int]]:
         "sequencer": (block_memories(BEAT_BITS, BEAT_BITS, machine.instruction_words), 0),
         "dma": (block_memories(line_bits, line_bits, machine.gather_width), 0),
     }
+
+
+def hard_area(machine: MachineConfig) -> Area:
+    """Return the block memories and multipliers of the whole machine."""
+    counts = hard_blocks(machine).values()
+    return Area(bram=sum(bram for bram, _ in counts), dsp=sum(dsp for _, dsp in counts))
