@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ import cocotb
 from cocotb.task import bridge, resume
 from cocotb.triggers import RisingEdge
 
-from tritone.host.driver import Driver
 from tritone.spec.program import Program
 from tritone_sim.drivers import Host
 
@@ -71,7 +71,11 @@ class SimulatedRegisters:
     """The registers, as ``pynq.MMIO`` has them."""
 
     def __init__(self, host: Host) -> None:
-        self.read, self.write, _ = access(host)
+        self.read, self._write, _ = access(host)
+
+    def write(self, address: int, value: int) -> None:
+        assert type(value) is int, "pynq.MMIO takes no other"
+        self._write(address, value)
 
 
 def folder() -> Path:
@@ -81,11 +85,14 @@ def folder() -> Path:
 
 @cocotb.test()
 async def python_driver(dut: Any) -> None:
-    """The Python driver runs the images and writes down what it got and what it was told."""
+    """The file for PYNQ runs the images and writes down what it got and what it was told."""
+    sys.path.insert(0, str(folder() / "ip" / "software"))
+    from tritone_pynq import Driver, Program
+
     host = Host(dut)
     await host.reset()
     images = (folder() / "images.bin").read_bytes()
-    program = Program.load(folder() / "program.bin")
+    program = Program.load(str(folder() / "program.bin"))
     addresses = iter((PROGRAM, IMAGES, RESULTS))
 
     def run() -> tuple[bytes, str]:

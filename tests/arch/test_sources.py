@@ -20,6 +20,7 @@ TESTED_BY = {
     "sim/tritone_sim/verification.py": "tests/system/test_sabotage.py",
     "sim/tritone_sim/serial_bench.py": "tests/sim/test_serial_board.py",
     "hw/tritone_hw/board/hosted_accelerator.py": "tests/system/test_board.py",
+    "hw/tritone_hw/ip/tritone_litex.py": "tests/hw/ip/test_tritone_soc.py",
 }
 SPDX = "# SPDX-License-Identifier: Apache-2.0"
 

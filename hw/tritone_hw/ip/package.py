@@ -14,6 +14,7 @@ from tritone.spec.render import c_header
 from tritone.spec.storage import write_atomically
 from tritone_hw.emit import TOP, emit_verilog
 from tritone_hw.ip.fusesoc_core import fusesoc_core
+from tritone_hw.ip.pynq_driver import pynq_driver
 from tritone_hw.ip.vivado import vivado_script
 from tritone_hw.platform.target import Target
 
@@ -24,6 +25,7 @@ _COPIED = {
     "software/tritone_driver.h": "tritone_driver.h",
     "software/tritone_driver.c": "tritone_driver.c",
     "litex/tritone_litex.py": "tritone_litex.py",
+    "litex/tritone_soc.py": "tritone_soc.py",
     "sim/main.cpp": "main.cpp",
 }
 
@@ -39,15 +41,15 @@ edit: `tritone ip --machine {name}`.
 {cells}| `vivado/package_ip.tcl` | `vivado -mode batch -source package_ip.tcl`: IP of `{packaged}` |
 | `tritone.core` | FuseSoC: `fusesoc --cores-root . run --target sim {core}`, or `lint` |
 | `sim/main.cpp` | what the target `sim` runs in Verilator: version and fingerprint over AXI4-Lite |
-| `litex/tritone_litex.py` | a LiteX module, and a system on a chip with it |
+| `litex/tritone_litex.py` | a LiteX module: registers, memory port, interrupt |
+| `litex/tritone_soc.py` | a system on a chip with it, a processor and memory that both reach |
 | `constraints/` | a clock of {mhz} MHz as SDC, XDC and LPF |
 | `software/tritone.h` | registers, instructions, container of a program |
 | `software/tritone_driver.*` | a driver in C99 for a processor without an operating system |
+| `software/tritone_pynq.py` | a driver in Python 3.8, for boards with PYNQ |
 
 Ports: clk, rst (synchronous, active high), s_axil_* (AXI4-Lite, 32 bits), m_axi_* (AXI4, 64 bits),
 interrupt (high while enabled and a run has ended).
-
-In Python, on a board with PYNQ: `tritone.host.driver` of the package `tritone`.
 """
 
 
@@ -89,6 +91,7 @@ def write_ip(
     core = f"tritone:accelerator:{machine.name}:{__version__}"
     texts: dict[str, Callable[[], str]] = {
         "rtl/tritone.v": lambda: emit_verilog(machine),
+        "software/tritone_pynq.py": pynq_driver,
         "software/tritone.h": lambda: c_header(machine),
         "vivado/package_ip.tcl": lambda: vivado_script(
             packaged, TOP, machine.name, __version__, part, registers, REGISTER_BYTES

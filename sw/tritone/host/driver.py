@@ -1,14 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A driver over any bus on which registers can be read and written, such as ``pynq.MMIO``.
+"""A driver over any bus on which registers can be read and written.
 
-On a PYNQ board::
-
-    overlay = pynq.Overlay("tritone.bit")
-    driver = Driver(pynq.MMIO(overlay.ip_dict["tritone_0"]["phys_addr"], REGISTER_BYTES))
-    result = driver.run(Program.load(Path("program.bin")), images, count, allocate)
-
-with ``allocate = lambda size: pynq.allocate(size, "u1")`` and images packed as
-``tritone.compiler.pack_images`` does.
+``tritone ip`` writes the classes of this module, with what they need of ``tritone.spec``, into a
+file for boards with PYNQ (tritone_hw.ip.pynq_driver): they keep to Python 3.8 and its standard
+library.
 """
 
 from __future__ import annotations
@@ -17,15 +12,11 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import numpy as np
-
 from tritone.spec.machine import BEAT_BYTES, ISA_VERSION
 from tritone.spec.program import Program
 from tritone.spec.regmap import Control, ErrorCode, Status, register
 
 __all__ = ["Buffer", "Driver", "Registers"]
-
-_POLL_SECONDS = 0.001
 
 
 class Registers(Protocol):
@@ -72,6 +63,8 @@ class Driver:
     ValueError : the machine has another instruction set than this software.
     """
 
+    _POLL_SECONDS = 0.001
+
     def __init__(self, registers: Registers) -> None:
         self._registers = registers
         version = self.read("version")
@@ -91,7 +84,8 @@ class Driver:
 
     def write(self, name: str, value: int) -> None:
         """Write the register of that name."""
-        self._registers.write(register(name).address, value)
+        # An enumeration's value is no int to pynq.MMIO.
+        self._registers.write(register(name).address, int(value))
 
     def require(self, program: Program) -> None:
         """Raise ValueError unless ``program`` is compiled for this machine."""
@@ -126,7 +120,7 @@ class Driver:
         if self.read("status") & Status.BUSY:
             raise RuntimeError("Machine must be idle, not busy with another run")
         settings = {"program_instructions": program.instructions, "image_count": count}
-        for name, value in (addresses | settings).items():
+        for name, value in {**addresses, **settings}.items():
             self.write(name, value)
         self.write("control", Control.START)
 
@@ -151,7 +145,7 @@ class Driver:
                 )
             if time.monotonic() > until:
                 raise TimeoutError(f"Machine must finish the run in {seconds} s")
-            time.sleep(_POLL_SECONDS)
+            time.sleep(self._POLL_SECONDS)
 
     def run(
         self,
@@ -182,8 +176,8 @@ class Driver:
         payload = allocate(len(program.payload))
         pixels = allocate(max(1, len(images)))
         results = allocate(max(1, count * program.metadata["result"]["bytes"]))
-        payload[:] = np.frombuffer(program.payload, np.uint8)
-        pixels[:] = np.frombuffer(images, np.uint8)
+        payload[:] = memoryview(program.payload)
+        pixels[:] = memoryview(images)
         for buffer in (payload, pixels):
             buffer.flush()
         self.start(

@@ -15,13 +15,22 @@ import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tritone.spec.isa import INSTRUCTION_BITS
 from tritone.spec.machine import BEAT_BYTES, MachineConfig
 from tritone.spec.storage import write_atomically
 
-__all__ = ["CONTAINER_BYTES", "CONTAINER_OFFSETS", "CONTAINER_VERSION", "MAGIC", "Program"]
+__all__ = [
+    "CONTAINER_BYTES",
+    "CONTAINER_FORMAT",
+    "CONTAINER_OFFSETS",
+    "CONTAINER_VERSION",
+    "MAGIC",
+    "Container",
+    "Program",
+    "read_container",
+]
 
 MAGIC = b"TRIT"
 CONTAINER_VERSION = 1
@@ -35,14 +44,53 @@ _FIELDS = {
     "payload_bytes": "Q",
     "digest": "32s",
 }
-_HEADER = struct.Struct("<" + "".join(_FIELDS.values()))
-CONTAINER_BYTES = _HEADER.size
+CONTAINER_FORMAT = "<" + "".join(_FIELDS.values())
+CONTAINER_BYTES = struct.calcsize(CONTAINER_FORMAT)
 # Byte offset of each field, least significant byte first.
 CONTAINER_OFFSETS = {
     name: struct.calcsize("<" + "".join(list(_FIELDS.values())[:index]))
     for index, name in enumerate(_FIELDS)
 }
 _INSTRUCTION_BYTES = INSTRUCTION_BITS // 8
+
+
+# The next two stand in the driver that `tritone ip` writes, too: for Python 3.8, and without other
+# names of this package than the constants above.
+class Container(NamedTuple):
+    """What a program file holds: ``fingerprint`` of its machine, number of instructions."""
+
+    fingerprint: int
+    instructions: int
+    payload: bytes
+    metadata: dict[str, Any]
+
+
+def read_container(data: bytes) -> Container:
+    """Return what is in a program file.
+
+    Raises
+    ------
+    ValueError : no program, another version, truncated, or changed since it was written.
+    """
+    if len(data) < CONTAINER_BYTES or data[: len(MAGIC)] != MAGIC:
+        raise ValueError(
+            f"Program must begin with a header of {CONTAINER_BYTES} bytes and {MAGIC!r}"
+        )
+    *fields, digest = struct.unpack_from(CONTAINER_FORMAT, data)
+    _, version, fingerprint, instructions, metadata_bytes, payload_bytes = fields
+    if version != CONTAINER_VERSION:
+        raise ValueError(f"Program must have container version {CONTAINER_VERSION}, not {version}")
+    expected = CONTAINER_BYTES + payload_bytes + metadata_bytes
+    if len(data) != expected:
+        raise ValueError(
+            f"Program must be {expected} bytes long as its header says, not {len(data)}"
+        )
+    blank = struct.pack(CONTAINER_FORMAT, *fields, bytes(len(digest)))
+    if hashlib.sha256(blank + data[CONTAINER_BYTES:]).digest() != digest:
+        raise ValueError("Program must have the SHA-256 in its header; it was changed or damaged")
+    payload = data[CONTAINER_BYTES : CONTAINER_BYTES + payload_bytes]
+    metadata = json.loads(data[CONTAINER_BYTES + payload_bytes :])
+    return Container(fingerprint, instructions, payload, metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,9 +147,9 @@ class Program:
             len(metadata),
             len(self.payload),
         )
-        blank = _HEADER.pack(*fields, bytes(32))
+        blank = struct.pack(CONTAINER_FORMAT, *fields, bytes(32))
         digest = hashlib.sha256(blank + self.payload + metadata).digest()
-        return _HEADER.pack(*fields, digest) + self.payload + metadata
+        return struct.pack(CONTAINER_FORMAT, *fields, digest) + self.payload + metadata
 
     def save(self, path: Path) -> None:
         """Write the file whole or not at all."""
@@ -115,34 +163,13 @@ class Program:
         ------
         ValueError : no program, another version, truncated, or changed since it was written.
         """
-        if len(data) < _HEADER.size or data[: len(MAGIC)] != MAGIC:
-            raise ValueError(
-                f"Program must begin with a header of {_HEADER.size} bytes and {MAGIC!r}"
-            )
-        *fields, digest = _HEADER.unpack_from(data)
-        _, version, fingerprint, instructions, metadata_bytes, payload_bytes = fields
-        if version != CONTAINER_VERSION:
-            raise ValueError(
-                f"Program must have container version {CONTAINER_VERSION}, not {version}"
-            )
-        expected = _HEADER.size + payload_bytes + metadata_bytes
-        if len(data) != expected:
-            raise ValueError(
-                f"Program must be {expected} bytes long as its header says, not {len(data)}"
-            )
-        blank = _HEADER.pack(*fields, bytes(32))
-        if hashlib.sha256(blank + data[_HEADER.size :]).digest() != digest:
-            raise ValueError(
-                "Program must have the SHA-256 in its header; it was changed or damaged"
-            )
-        metadata = json.loads(data[_HEADER.size + payload_bytes :])
+        fingerprint, instructions, payload, metadata = read_container(data)
         machine = MachineConfig.from_values(metadata.pop("machine"))
         if machine.fingerprint != fingerprint:
             raise ValueError(
                 "Program must have the fingerprint of its machine and instruction set, "
                 f"{machine.fingerprint:016x}, not {fingerprint:016x}"
             )
-        payload = data[_HEADER.size : _HEADER.size + payload_bytes]
         return cls(machine=machine, instructions=instructions, payload=payload, metadata=metadata)
 
     @classmethod

@@ -20,11 +20,13 @@ FILES = {
     "constraints/tritone.sdc",
     "constraints/tritone.xdc",
     "litex/tritone_litex.py",
+    "litex/tritone_soc.py",
     "rtl/tritone.v",
     "sim/main.cpp",
     "software/tritone.h",
     "software/tritone_driver.c",
     "software/tritone_driver.h",
+    "software/tritone_pynq.py",
     "tritone.core",
     "vivado/package_ip.tcl",
 }
