@@ -8,8 +8,9 @@ import math
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
-from tritone.qat.divergence import culprit
+from tritone.qat.divergence import culprit, gradient_culprit, largest_gradient
 from tritone.qat.modules import QuantizedConvolution, QuantizedModel, real_input
 
 
@@ -39,3 +40,69 @@ def test_layers_in_full_precision(images: Tensor) -> None:
     with torch.no_grad():
         model[1][1].weight.fill_(3e38)
     assert culprit(model, lambda x: model(real_input(x)), images) == "1.1"
+
+
+def spoil(layer: nn.Module, value: float) -> RemovableHandle:
+    """Make what goes on from ``layer`` on the way back no number or infinite."""
+    return layer.register_full_backward_hook(lambda _, given, __: (given[0] * value,))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_gradients_of_quantized_layers(
+    value: float, quantized: QuantizedModel, images: Tensor
+) -> None:
+    """Behind the batch norm of the second layer: that one, not the first one, and not the last."""
+    node = next(each for each in quantized.nodes if each.name == "second")
+    assert isinstance(node, QuantizedConvolution)
+    assert isinstance(node.norm, nn.BatchNorm2d)
+    quantized.zero_grad()
+    quantized(images).square().sum().backward()
+    assert math.isfinite(largest_gradient(quantized))
+    assert gradient_culprit(quantized, quantized, images) is None
+    hook = spoil(node.norm, value)
+    try:
+        quantized.zero_grad()
+        quantized(images).square().sum().backward()
+        assert not math.isfinite(largest_gradient(quantized))
+        assert not math.isfinite(float(quantized.nodes[0].weight.grad.sum()))
+        assert gradient_culprit(quantized, quantized, images) == "second"
+    finally:
+        hook.remove()
+        quantized.zero_grad()
+
+
+class Backwards(nn.Module):
+    """Layers that are made in another order than they run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.third = nn.Conv2d(2, 2, 1)
+        self.second = nn.Conv2d(2, 2, 1)
+        self.first = nn.Conv2d(2, 2, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the sums of all layers."""
+        return self.third(self.second(self.first(x)))
+
+
+@pytest.mark.parametrize(("name", "found"), [("third", "second"), ("second", "first")])
+def test_gradients_in_full_precision(name: str, found: str, images: Tensor) -> None:
+    """The order is that of the run: what a layer hands on wrong is the one's before it."""
+    model = Backwards()
+    spoil(getattr(model, name), math.nan)
+
+    def forward(x: Tensor) -> Tensor:
+        return model(real_input(x))
+
+    forward(images).sum().backward()
+    assert gradient_culprit(model, forward, images) == found
+
+
+def test_largest_gradient() -> None:
+    """The magnitude, whose square would overflow; what has no gradient does not count."""
+    model = nn.Linear(2, 2)
+    assert largest_gradient(model) == 0
+    model.weight.grad = torch.tensor([[1.0, -1e30], [2.0, 3.0]])
+    assert largest_gradient(model) == float(torch.tensor(1e30))
+    model.bias.grad = torch.tensor([0.0, math.nan])
+    assert math.isnan(largest_gradient(model))

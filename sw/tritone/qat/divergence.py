@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a training stopped being finite."""
+"""Where a training stopped being finite: on the way forward, or on the way back."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from tritone.qat.exact import ExactModel
 from tritone.qat.modules import QuantizedModel
 
-__all__ = ["culprit"]
+__all__ = ["culprit", "gradient_culprit", "largest_gradient"]
 
 
 def _finite(value: Any) -> bool:
@@ -21,7 +23,44 @@ def _finite(value: Any) -> bool:
     return codes is None or _finite(codes)
 
 
+def _layers(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Return the layers by name; those of a quantised model in the order of execution."""
+    if isinstance(model, ExactModel):
+        return _layers(model.model)
+    if isinstance(model, QuantizedModel):
+        return [(node.name, node) for node in model.nodes]
+    return [
+        (path, module)
+        for path, module in model.named_modules()
+        if not any(True for _ in module.children())
+    ]
+
+
 @torch.no_grad()
+def _run(
+    model: nn.Module,
+    forward: Callable[[Tensor], object],
+    images: Tensor,
+    look: Callable[[str, nn.Module, object], None],
+) -> None:
+    """Run ``model`` and call ``look`` with name, layer and output, layer by layer."""
+    if isinstance(model, ExactModel):
+        # It computes with the constants of its layers, without calling them, and what it computes
+        # of finite ones are integers in bounds.
+        for name, layer in _layers(model):
+            look(name, layer, None)
+        return
+    hooks = [
+        layer.register_forward_hook(lambda module, _, output, name=name: look(name, module, output))
+        for name, layer in _layers(model)
+    ]
+    try:
+        forward(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
 def culprit(model: nn.Module, forward: Callable[[Tensor], object], images: Tensor) -> str | None:
     """Return the name of the first layer, in the order of execution, that is not finite.
 
@@ -33,30 +72,47 @@ def culprit(model: nn.Module, forward: Callable[[Tensor], object], images: Tenso
     forward : runs ``model`` on images.
     """
     found: list[str] = []
-    hooks = []
 
-    def watch(name: str, module: nn.Module) -> None:
-        def look(_: nn.Module, __: object, output: object) -> None:
-            parameters = all(_finite(each) for each in module.parameters())
-            if not found and not (parameters and _finite(output)):
-                found.append(name)
+    def look(name: str, layer: nn.Module, output: object) -> None:
+        if not all(_finite(each) for each in (output, *layer.parameters())):
+            found.append(name)
 
-        hooks.append(module.register_forward_hook(look))
-
-    if isinstance(model, QuantizedModel):
-        for node in model.nodes:
-            watch(node.name, node)
-    else:
-        for path, module in model.named_modules():
-            if not any(True for _ in module.children()):
-                watch(path, module)
     try:
-        forward(images)
-    except ValueError as error:
-        # A quantiser may refuse what it is given; the layer behind it is known all the same.
+        _run(model, forward, images, look)
+    except (OverflowError, ValueError):
+        # A layer may refuse what it is given; the one before it is known all the same.
         if not found:
-            raise error
-    finally:
-        for hook in hooks:
-            hook.remove()
+            raise
     return found[0] if found else None
+
+
+def largest_gradient(model: nn.Module) -> float:
+    """Return the largest magnitude in the gradients of ``model``, not finite if one of them is.
+
+    One number of all gradients, so that it can be had at every step.
+    """
+    gradients = [each.grad for each in model.parameters() if each.grad is not None]
+    return float(nn.utils.get_total_norm(gradients, math.inf))
+
+
+def gradient_culprit(
+    model: nn.Module, forward: Callable[[Tensor], object], images: Tensor
+) -> str | None:
+    """Return the name of the last layer, in the order of execution, with a gradient not finite.
+
+    Gradients go from the last layer to the first, so it went wrong there, or in what reads that
+    layer and has finite gradients of its own; None where all are finite. The statistics of batch
+    norm change.
+
+    Parameters
+    ----------
+    forward : runs ``model`` on images.
+    """
+    found: list[str] = []
+
+    def look(name: str, layer: nn.Module, _: object) -> None:
+        if not all(each.grad is None or _finite(each.grad) for each in layer.parameters()):
+            found.append(name)
+
+    _run(model, forward, images, look)
+    return found[-1] if found else None

@@ -27,7 +27,7 @@ from tritone.qat.convert import convert
 from tritone.qat.determinism import deterministic
 from tritone.qat.device import Device, choose_device
 from tritone.qat.distillation import Loss, distillation_loss, label_loss
-from tritone.qat.divergence import culprit
+from tritone.qat.divergence import culprit, gradient_culprit, largest_gradient
 from tritone.qat.evaluate import top1
 from tritone.qat.exact import ExactModel
 from tritone.qat.history import EpochRecord, read_report, record_epoch
@@ -87,8 +87,8 @@ def train(
     Raises
     ------
     ValueError : the recipe's network cannot be converted, the folder holds a run of another recipe
-        or damaged files, the data set is damaged, the loss is no longer finite, or no such device
-        is there.
+        or damaged files, the data set is damaged, the loss or a gradient is no longer finite, or no
+        such device is there.
     FileNotFoundError : the data set is missing.
     """
     place = local_device(choose_device(device))
@@ -137,6 +137,14 @@ def _claim(run: Path, recipe: Recipe) -> None:
             f"Run {run} must be continued with the recipe it was started with, {path}; "
             "remove the folder or choose another one"
         )
+
+
+def _diverged(what: str, value: float, stage: Stage, epoch: int, layer: str | None) -> ValueError:
+    place = "the loss" if layer is None else f"layer {layer}"
+    return ValueError(
+        f"{what} must be finite, not {value}, in epoch {epoch + 1} of {stage.value}: it went wrong "
+        f"in {place}; a lower learning rate may help"
+    )
 
 
 class _Training:
@@ -337,21 +345,27 @@ class _Training:
             labels = self.train_labels[chosen]
             images = self._augment(self.train_images[chosen])
             images, labels = images[rank() :: size()], labels[rank() :: size()]
-            logits = forward(images)
+            try:
+                logits = forward(images)
+            except (OverflowError, ValueError):
+                # A layer may refuse what is not finite before there is a loss.
+                if (where := culprit(model, forward, images)) is None:
+                    raise
+                raise _diverged("Loss", math.nan, stage, epoch, where) from None
             loss = loss_of(images, logits, labels)
             part = len(labels) / len(chosen)
             found = int((logits.argmax(1) == labels).sum())
             mean, right = add_up(loss.item() * part, found)
             if not math.isfinite(mean):
                 where = culprit(model, forward, images)
-                raise ValueError(
-                    f"Loss must be finite, not {mean}, in epoch {epoch + 1} of "
-                    f"{stage.value}: it went wrong in {f'layer {where}' if where else 'the loss'}; "
-                    "a lower learning rate may help"
-                )
+                raise _diverged("Loss", mean, stage, epoch, where)
             optimizer.zero_grad()
             # The gradients of the processes are averaged, not added.
             (loss * (part * size()) if size() > 1 else loss).backward()
+            # Before the step: behind it all layers are wrong, and the first one is no culprit.
+            if not math.isfinite(largest := largest_gradient(model)):
+                where = gradient_culprit(model, forward, images)
+                raise _diverged("Gradient", largest, stage, epoch, where)
             if steering:
                 steering.after_backward()
             optimizer.step()
