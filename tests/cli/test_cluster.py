@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from own_network import NETWORK
 
 from tritone.cli.cluster import LOCAL, Cluster, accelerator_share
 from tritone.cli.plan import plan
@@ -74,7 +75,10 @@ def digest(run: Path) -> str:
 def test_a_sweep_gives_the_same_weights(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two recipes one after another and over Ray: equal checkpoints, and rows of a table."""
+    """Two recipes one after another and over Ray: equal checkpoints, and rows of a table.
+
+    The second one has a network of its own.
+    """
     monkeypatch.chdir(tmp_path)
     quick = load_recipe("digits_quick")
     assert quick.pretrain is not None
@@ -87,7 +91,9 @@ def test_a_sweep_gives_the_same_weights(
     other = replace(shorter, activations=ActivationMethod(quantizer=ActivationKind.ASQ))
     Path("recipes").mkdir()
     Path("recipes/first.toml").write_text(render_recipe(shorter))
-    Path("recipes/second.toml").write_text(render_recipe(other))
+    Path("recipes/my_net.py").write_text(NETWORK)
+    second = render_recipe(other).replace('model = "digits"', 'model = "my_net.py:MyNet"')
+    Path("recipes/second.toml").write_text(second)
     work = Work(data=Path("data"), device=Device.CPU, export=False)
     runs: dict[str, list[Path]] = {}
     for name, place in (("alone", None), ("ray", cluster)):
@@ -102,6 +108,7 @@ def test_a_sweep_gives_the_same_weights(
         ]
     expected = [digest(run) for run in runs["alone"]]
     assert len(set(expected)) == 2
+    assert [row["model"] for row in read_rows(Path("alone.json"))] == ["digits", "MyNet"]
     assert [digest(run) for run in runs["ray"]] == expected
     # What a worker shows goes into the folder of its run.
     assert "finetune 1/1" in Path("ray/first/sweep.log").read_text()

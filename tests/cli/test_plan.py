@@ -113,5 +113,8 @@ def test_states(folder: Path, tmp_path: Path) -> None:
         State.REFUSED,
         f"{task.run} is a run of another recipe",
     )
+    (task.run / "recipe.toml").write_text("seed = 1")
+    status = read_status(task)
+    assert (status.state, status.reason) == (State.REFUSED, "Recipe must have the key name")
     status = read_status(tasks[2])
     assert (status.state, status.reason) == (State.REFUSED, "Recipe must have the key dataset")

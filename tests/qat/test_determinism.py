@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import torch
 
-from tritone.qat.determinism import deterministic, tensor_seed
+from tritone.qat.determinism import deterministic, seeded, tensor_seed
 
 
 def test_settings_hold_inside_only() -> None:
@@ -27,3 +27,18 @@ def test_seeds_of_tensors() -> None:
     assert len({seed >> 16 for seed in found}) == 3000
     assert all(0 <= seed < 1 << 63 and seed % (1 << 16) == 0 for seed in found)
     assert tensor_seed("conv1", 7) == tensor_seed("conv1", 7)
+
+
+def test_random_numbers_depend_on_the_text_alone() -> None:
+    """Whatever was drawn before; and what is drawn behind does not depend on what was inside."""
+    torch.manual_seed(1)
+    expected = torch.rand(2)
+    drawn = []
+    for name in ("one", "other", "one"):
+        torch.manual_seed(1)
+        first = torch.rand(1)
+        with seeded(name, torch.device("cpu")):
+            drawn.append(torch.rand(4))
+        assert torch.equal(torch.cat((first, torch.rand(1))), expected)
+    assert torch.equal(drawn[0], drawn[2])
+    assert not torch.equal(drawn[0], drawn[1])

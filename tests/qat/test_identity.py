@@ -7,8 +7,10 @@ import hashlib
 import json
 import tomllib
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from own_network import NETWORK, write_recipe
 
 from tritone.qat.activation_method import ActivationKind, ActivationMethod, Dequantize
 from tritone.qat.estimators import EstimatorKind
@@ -40,6 +42,16 @@ def test_a_setting_is_the_same_for_all_seeds(recipe: Recipe) -> None:
         parse_recipe(render_recipe(recipe)),
     ):
         assert setting_digest(other) == digest
+
+
+def test_a_changed_model_makes_another_setting(tmp_path: Path) -> None:
+    """Wherever its file is; its text is in the digest by its SHA-256."""
+    digests = []
+    for folder, text in (("a", NETWORK), ("b", NETWORK), ("c", NETWORK + "# changed")):
+        path = write_recipe(tmp_path / folder)
+        (path.parent / "nets" / "my_net.py").write_text(text)
+        digests.append(setting_digest(load_recipe(path)))
+    assert digests[0] == digests[1] != digests[2]
 
 
 def test_every_other_key_makes_another_setting(recipe: Recipe) -> None:

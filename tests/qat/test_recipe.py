@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from own_network import NETWORK, write_recipe
 
 from tritone.qat.activation_method import ActivationKind, ActivationMethod
 from tritone.qat.estimators import EstimatorKind
@@ -352,3 +355,33 @@ def test_refuses_an_unknown_recipe(name: str) -> None:
     )
     with pytest.raises(ValueError, match=message):
         load_recipe(name)
+
+
+def test_a_model_of_a_file_is_read_with_the_recipe(tmp_path: Path) -> None:
+    """Its place is told from the recipe's folder on; the recipe has its content."""
+    recipe = load_recipe(write_recipe(tmp_path))
+    assert recipe.source is not None
+    assert recipe.source.path == tmp_path / "nets" / "my_net.py"
+    assert recipe.model == "my_net.py:MyNet"
+    assert recipe.model_name == "MyNet"
+    assert recipe.model_sha256 == hashlib.sha256(NETWORK.encode()).hexdigest()
+    text = render_recipe(recipe)
+    assert f'model_sha256 = "{recipe.model_sha256}"' in text
+    assert parse_recipe(text, tmp_path / "nets") == recipe
+    assert load_recipe("digits").model_name == "digits"
+    # A copy that is not the file any more.
+    (tmp_path / "nets" / "my_net.py").write_text(NETWORK + "# changed")
+    with pytest.raises(ValueError, match=r"^Model file .*my_net\.py must have the SHA-256 "):
+        parse_recipe(text, tmp_path / "nets")
+    assert load_recipe(tmp_path / "mine.toml") != recipe
+
+
+def test_a_model_without_its_file_is_refused(tmp_path: Path) -> None:
+    """A SHA-256 of no file, and the file of another model."""
+    message = r"^Recipe model must be FILE\.py:NAME to have a model_sha256, not 'digits'$"
+    with pytest.raises(ValueError, match=message):
+        parse_recipe(TEXT.replace("seed = 1", 'seed = 1\nmodel_sha256 = "0"'))
+    recipe = load_recipe(write_recipe(tmp_path))
+    message = r"^Recipe model must be its source's, my_net\.py:MyNet, not digits$"
+    with pytest.raises(ValueError, match=message):
+        replace(recipe, model="digits")

@@ -15,7 +15,7 @@ from tritone.cli.errors import explain
 from tritone.cli.occupancy import is_occupied
 from tritone.qat.data import DATA_FOLDER
 from tritone.qat.history import read_history, read_report
-from tritone.qat.recipe import Recipe, load_recipe, parse_recipe
+from tritone.qat.recipe import Recipe, load_recipe
 from tritone.qat.sources.catalog import SOURCES
 
 __all__ = ["State", "Status", "Task", "parse_seeds", "plan", "read_status"]
@@ -139,8 +139,12 @@ def read_status(task: Task) -> Status:
     nothing: dict[str, Any] = {}
     own = task.run / "recipe.toml"
     reason = task.reason
-    if reason is None and own.is_file() and parse_recipe(own.read_text()) != task.recipe:
-        reason = f"{task.run} is a run of another recipe"
+    if reason is None and own.is_file():
+        try:
+            if load_recipe(own) != task.recipe:
+                reason = f"{task.run} is a run of another recipe"
+        except (OSError, TypeError, ValueError) as error:
+            reason = explain(error)
     if reason is not None:
         state = State.REFUSED
         return Status(state=state, epochs=0, training=nothing, check=nothing, reason=reason)

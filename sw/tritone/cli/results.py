@@ -202,7 +202,7 @@ def training_row(run: Path, command: str, device: str | None, recipe: str | None
     """
     from tritone.qat.history import read_report
     from tritone.qat.identity import describe_setting, setting_digest
-    from tritone.qat.recipe import parse_recipe
+    from tritone.qat.recipe import load_recipe
 
     path = run / "train.json"
     if not path.is_file():
@@ -210,7 +210,7 @@ def training_row(run: Path, command: str, device: str | None, recipe: str | None
     training: Row = read_report(path)
     if training.get("images", "test") != "test":
         raise ValueError(f"Run {run} must be measured on test images, not {training['images']}")
-    own = parse_recipe((run / "recipe.toml").read_text(encoding="utf-8"))
+    own = load_recipe(run / "recipe.toml")
     row = {
         "device": "cpu",
         **training,

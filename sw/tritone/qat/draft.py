@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from tritone.graph import PoolKind, Window
 from tritone.qat.modules import INPUT, Residual
-from tritone.qat.operators import ADDITIONS, JOINS, VIEWS, Extents, as_module, joined_nodes
+from tritone.qat.operators import ADDITIONS, JOINS, VIEWS, Extents, as_module, joined_nodes, trace
 from tritone.qat.parts import (
     JoinPart,
     LayerPart,
@@ -47,17 +47,10 @@ def draft(model: nn.Module, shape: Shape) -> Draft:
     Raises
     ------
     ValueError : an operator, or an order of operators, that the machine does not have; it is named.
+        It cannot be traced.
     """
-    tracer = fx.Tracer()
-    tracer.record_stack_traces = True
-    try:
-        graph = tracer.trace(model)
-    except fx.proxy.TraceError as error:
-        raise ValueError(
-            f"Model must be traceable by torch.fx, without branches on values: {error}"
-        ) from error
     found = Draft(model, shape)
-    for node in graph.nodes:
+    for node in trace(model).nodes:
         found.take(node)
     found.check()
     return found

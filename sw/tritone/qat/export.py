@@ -23,7 +23,7 @@ from tritone.qat.freeze import freeze
 from tritone.qat.frozen import FrozenConvolution, FrozenModel
 from tritone.qat.memory import keep_freed_memory
 from tritone.qat.modules import INPUT, QuantizedModel
-from tritone.qat.recipe import parse_recipe
+from tritone.qat.recipe import load_recipe
 from tritone.qat.train import RECIPE, initial_model
 from tritone.spec.storage import write_atomically
 
@@ -107,7 +107,7 @@ def export_run(
     """
     if not (run / RECIPE).is_file():
         raise FileNotFoundError(f"Run must be a folder that was trained, not {run}: train it first")
-    recipe = parse_recipe((run / RECIPE).read_text())
+    recipe = load_recipe(run / RECIPE)
     checkpoint = load_checkpoint(run)
     last = (
         (Stage.FINETUNE, recipe.finetune.epochs)

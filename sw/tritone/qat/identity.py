@@ -17,8 +17,8 @@ from tritone.spec.fixed import STREAM
 __all__ = ["describe_setting", "setting_digest"]
 
 # Keys that say nothing about what is measured: a name, the repetition, the order of float sums, and
-# the place of weights that their SHA-256 tells.
-_APART = {"": {"name", "seed", "threads"}, "pretrained": {"file"}}
+# what a SHA-256 tells: the place of weights, the file of a model.
+_APART = {"": {"name", "seed", "threads", "source"}, "pretrained": {"file"}}
 
 _DIGITS = 12
 

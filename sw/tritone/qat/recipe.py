@@ -4,19 +4,20 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from importlib import resources
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any
 
 from tritone.qat.activation_method import ActivationKind, ActivationMethod
 from tritone.qat.distillation import Distillation
 from tritone.qat.estimators import EstimatorKind
 from tritone.qat.method import LayerMethod, Method, WeightMethod
+from tritone.qat.models.source import ModelSource, read_source
 from tritone.qat.precision import Multipliers, Precision
 from tritone.qat.pretrained import Pretrained
+from tritone.qat.recipe_tables import build_tables, render_tables
 from tritone.qat.schedules import BlendingSchedule, DeltaSchedule
 
 __all__ = [
@@ -33,7 +34,8 @@ __all__ = [
     "render_recipe",
 ]
 
-T = TypeVar("T")
+# What no key of a recipe tells.
+_APART = frozenset({"source"})
 
 
 class Optimizer(Enum):
@@ -154,7 +156,10 @@ class Recipe:
     Parameters
     ----------
     name : of the network.
-    dataset, model : names.
+    dataset : name.
+    model : name, or ``FILE.py:NAME``: a class or function of a file, whose place is told from the
+        recipe's folder on; it is called with channels and classes.
+    model_sha256 : of that file; None: whatever it holds when the recipe is read.
     seed : of initialisation, order and augmentation.
     batch : images a step.
     optimizer : of all stages.
@@ -175,6 +180,7 @@ class Recipe:
     blending : schedule of the estimator ab.
     ewgs : delta of the estimator ewgs.
     distillation : what the fine-tuning learns from the full-precision network.
+    source : the file of the model, which no key tells.
     """
 
     name: str
@@ -189,6 +195,7 @@ class Recipe:
     pretrained: Pretrained | None = None
     exact: ExactTuning | None = None
     data: DataChoice = field(default_factory=DataChoice)
+    model_sha256: str | None = None
     shift: int = 0
     crop: float = 1.0
     flip: bool = False
@@ -199,10 +206,15 @@ class Recipe:
     blending: BlendingSchedule = field(default_factory=BlendingSchedule)
     ewgs: DeltaSchedule = field(default_factory=DeltaSchedule)
     distillation: Distillation = field(default_factory=Distillation)
+    # Whatever tells files apart is in their SHA-256.
+    source: ModelSource | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         _require_not_negative("Recipe", self, "seed", "shift")
         _require_positive("Recipe", self, "batch", "threads")
+        own = self.source
+        if own and (own.model, own.sha256) != (self.model, self.model_sha256):
+            raise ValueError(f"Recipe model must be its source's, {own.model}, not {self.model}")
         if not 0 < self.crop <= 1:
             raise ValueError(f"Recipe crop must be above 0 and at most 1, not {self.crop!r}")
         for key in ("name", "dataset", "model"):
@@ -231,6 +243,11 @@ class Recipe:
                     "Recipe weights clip must be true with the estimator ab, not false: "
                     "its gradient is never clipped"
                 )
+
+    @property
+    def model_name(self) -> str:
+        """What a table calls the network."""
+        return self.model if self.source is None else self.source.name
 
     @property
     def pretrain_epochs(self) -> int:
@@ -268,7 +285,9 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
 
     Raises
     ------
-    ValueError : no such recipe, not TOML, an unknown or missing key, a value out of range.
+    ValueError : no such recipe, not TOML, an unknown or missing key, a value out of range; the file
+        of the model is another one.
+    FileNotFoundError : there is no file of the model.
     """
     if str(name_or_path) in recipe_names():
         source = resources.files("tritone.qat") / "recipes" / f"{name_or_path}.toml"
@@ -279,82 +298,31 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
             f"Recipe must be one of {', '.join(recipe_names())} or a .toml file, "
             f"not {str(name_or_path)!r}"
         )
-    return parse_recipe(path.read_text())
+    return parse_recipe(path.read_text(), path.parent)
 
 
-def parse_recipe(text: str) -> Recipe:
-    """Return the recipe in a TOML text."""
+def parse_recipe(text: str, folder: Path = Path()) -> Recipe:
+    """Return the recipe in a TOML text; errors are those of ``load_recipe``.
+
+    Parameters
+    ----------
+    folder : that the file of the model is relative to.
+    """
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"Recipe must be TOML: {error}") from error
-    return _build(Recipe, table, "")
-
-
-def _build(kind: type[T], table: dict[str, Any], prefix: str) -> T:
-    """Return the dataclass ``kind`` of a table; ``prefix`` is the path of its keys."""
-    hints = get_type_hints(kind)
-    for key in table:
-        if key not in hints:
-            known = ", ".join(prefix + name for name in hints)
-            raise ValueError(f"Recipe key must be one of {known}, not {prefix + key!r}")
-    for each in fields(kind):  # type: ignore[arg-type]  # every kind is a dataclass
-        needed = each.default is MISSING and each.default_factory is MISSING
-        if needed and each.name not in table:
-            raise ValueError(f"Recipe must have the key {prefix + each.name}")
-    return kind(**{key: _value(hints[key], value, prefix + key) for key, value in table.items()})
-
-
-def _value(kind: Any, value: Any, key: str) -> Any:
-    if isinstance(kind, UnionType):
-        (kind,) = (each for each in get_args(kind) if each is not NoneType)
-    if get_origin(kind) is tuple:
-        if not isinstance(value, list):
-            raise TypeError(f"Recipe {key} must be tables [[{key}]], not {value!r}")
-        return tuple(_value(get_args(kind)[0], each, key) for each in value)
-    if issubclass(kind, Enum):
-        choices = [choice.value for choice in kind]
-        if value not in choices:
-            raise ValueError(f"Recipe {key} must be one of {', '.join(choices)}, not {value!r}")
-        return kind(value)
-    if kind is float and type(value) is int:
-        return float(value)
-    if kind in (int, float, str, bool):
-        if type(value) is not kind:
-            raise TypeError(f"Recipe {key} must be of type {kind.__name__}, not {value!r}")
-        return value
-    if not isinstance(value, dict):
-        raise TypeError(f"Recipe {key} must be a table, not {value!r}")
-    return _build(kind, value, f"{key}.")
+    recipe = build_tables(Recipe, table, _APART)
+    source = read_source(recipe.model, folder, recipe.model_sha256)
+    if source is None:
+        if recipe.model_sha256 is not None:
+            raise ValueError(
+                f"Recipe model must be FILE.py:NAME to have a model_sha256, not {recipe.model!r}"
+            )
+        return recipe
+    return replace(recipe, model=source.model, model_sha256=source.sha256, source=source)
 
 
 def render_recipe(recipe: Recipe) -> str:
     """Return the TOML text of a recipe: ``parse_recipe`` of it is the recipe again."""
-    lines: list[str] = []
-    sections: list[str] = []
-    for key, value in vars(recipe).items():
-        if is_dataclass(value):
-            sections += _section(f"[{key}]", value)
-        elif isinstance(value, tuple):
-            for each in value:
-                sections += _section(f"[[{key}]]", each)
-        elif value is not None:
-            lines.append(f"{key} = {_literal(value)}")
-    return "\n".join([*lines, *sections, ""])
-
-
-def _section(head: str, values: Any) -> list[str]:
-    """Return the lines of a table; what is None is not there."""
-    pairs = (f"{k} = {_literal(v)}" for k, v in vars(values).items() if v is not None)
-    return ["", head, *pairs]
-
-
-def _literal(value: Any) -> str:
-    if isinstance(value, Enum):
-        value = value.value
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
-    return repr(value)
+    return render_tables(recipe, _APART)

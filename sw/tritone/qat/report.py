@@ -80,7 +80,7 @@ def report_training(
         ablation["top1_static"] = top1(freeze(model, train_images), images, labels)
     return {
         "dataset": recipe.dataset,
-        "model": recipe.model,
+        "model": recipe.model_name,
         "method": recipe.precision.method,
         "estimator": recipe.weights.estimator.value,
         "codebook": recipe.precision.weights,

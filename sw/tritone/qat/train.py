@@ -24,7 +24,7 @@ from tritone.qat.checkpoint import (
     save_checkpoint,
 )
 from tritone.qat.convert import convert
-from tritone.qat.determinism import deterministic
+from tritone.qat.determinism import deterministic, seeded
 from tritone.qat.device import Device, choose_device
 from tritone.qat.distillation import Loss, distillation_loss, label_loss
 from tritone.qat.divergence import culprit, gradient_culprit, largest_gradient
@@ -50,7 +50,7 @@ from tritone.qat.recipe import (
     Finetuning,
     Pretraining,
     Recipe,
-    parse_recipe,
+    load_recipe,
     render_recipe,
 )
 from tritone.qat.report import report_training
@@ -77,7 +77,7 @@ def train(
 
     Parameters
     ----------
-    recipe : of the run; kept as recipe.toml.
+    recipe : of the run; kept as recipe.toml, with the file of its model beside it.
     run : folder of the run, made where it is not there.
     folder : of the data sets.
     console : where progress is shown; the standard error by default.
@@ -116,7 +116,7 @@ def initial_model(recipe: Recipe, dataset: data.Dataset) -> nn.Module:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        model = build_model(recipe.model, dataset.shape[0], dataset.classes)
+        model = _build(recipe, dataset)
     if recipe.pretrained is not None:
         fold_normalization(model, recipe.pretrained.normalization)
     return model
@@ -127,16 +127,30 @@ def _quantized(recipe: Recipe, dataset: data.Dataset, model: nn.Module) -> Quant
     return convert(model, dataset.shape, recipe.precision, recipe.method, recipe.seed)
 
 
+def _build(recipe: Recipe, dataset: data.Dataset) -> nn.Module:
+    """Return a new network, with weights of torch's random numbers."""
+    if recipe.source is not None:
+        return recipe.source.build(dataset.shape[0], dataset.classes)
+    return build_model(recipe.model, dataset.shape[0], dataset.classes)
+
+
 def _claim(run: Path, recipe: Recipe) -> None:
-    """Make ``run`` a folder of ``recipe``."""
+    """Make ``run`` a folder of ``recipe``, which the file of its model is a part of."""
     path = run / RECIPE
     if not path.is_file():
+        if recipe.source is not None:
+            write_atomically(run / recipe.source.path.name, recipe.source.code)
         write_atomically(path, render_recipe(recipe).encode())
-    elif parse_recipe(path.read_text()) != recipe:
-        raise ValueError(
-            f"Run {run} must be continued with the recipe it was started with, {path}; "
-            "remove the folder or choose another one"
-        )
+        return
+    own = load_recipe(path)
+    if own == recipe:
+        return
+    started = f"recipe it was started with, {path}"
+    if own.source is not None and own.model_sha256 != recipe.model_sha256:
+        started = f"model it was started with, {own.source.path}"
+    raise ValueError(
+        f"Run {run} must be continued with the {started}; remove the folder or choose another one"
+    )
 
 
 def _diverged(what: str, value: float, stage: Stage, epoch: int, layer: str | None) -> ValueError:
@@ -240,7 +254,7 @@ class _Training:
 
     def _import(self, pretrained: Pretrained) -> nn.Module:
         """Return the model with weights of others; its top-1 is measured as it was trained."""
-        model = build_model(self.recipe.model, self.dataset.shape[0], self.dataset.classes).eval()
+        model = _build(self.recipe, self.dataset).eval()
         map_weights(model, load_weights(pretrained))
         model.to(self.device)
         self.top1_fp32 = self._test(lambda x: model(normalized_input(x, pretrained.normalization)))
@@ -288,9 +302,10 @@ class _Training:
             return logits
 
         for epoch in range(first, settings.epochs):
-            loss, accuracy = self._epoch(
-                stage, epoch, settings, model, forward, loss_of, optimizer, steering, display
-            )
+            with seeded(f"{self.recipe.seed} {stage.value} {epoch}", self.device):
+                loss, accuracy = self._epoch(
+                    stage, epoch, settings, model, forward, loss_of, optimizer, steering, display
+                )
             if steering and epoch + 1 == settings.epochs:
                 steering.after_training()
             observation = None

@@ -70,7 +70,7 @@ def export_untrained(
         run / UNTRAINED,
         {
             "dataset": recipe.dataset,
-            "model": recipe.model,
+            "model": recipe.model_name,
             "codebook": recipe.precision.weights,
             "weight_bits": recipe.weights.companding or recipe.precision.weight_bits,
             "act_bits": recipe.precision.act_bits,

@@ -19,6 +19,7 @@ def test_builds_by_name() -> None:
 def test_refuses_an_unknown_name() -> None:
     """The known names are listed."""
     with pytest.raises(
-        ValueError, match=r"^Model must be one of digits, .*, resnet50, not 'resnet'$"
+        ValueError,
+        match=r"^Model must be one of digits, .*, resnet50, or FILE\.py:NAME, not 'resnet'$",
     ):
         build_model("resnet", 1, 10)

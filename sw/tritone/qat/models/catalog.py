@@ -42,5 +42,5 @@ MODELS: dict[str, Callable[[int, int], nn.Module]] = {
 def build_model(name: str, channels: int, classes: int) -> nn.Module:
     """Return a new network for images of ``channels`` channels, with random weights."""
     if name not in MODELS:
-        raise ValueError(f"Model must be one of {', '.join(MODELS)}, not {name!r}")
+        raise ValueError(f"Model must be one of {', '.join(MODELS)}, or FILE.py:NAME, not {name!r}")
     return MODELS[name](channels, classes)
