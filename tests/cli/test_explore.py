@@ -91,30 +91,38 @@ def test_a_device_on_which_nothing_fits(subject: Subject) -> None:
         explore([subject], small, RESULTS)
 
 
-SETTING = {"model": "m", "codebook": "post4", "weight_bits": 4, "act_bits": 4, "dataset": "d"}
+DRAWN = {"dataset": "d", "model": "m", "setting": "abc", "act_bits": 4}
 
 
 @pytest.mark.parametrize(
     ("name", "report", "top1"),
     [
-        # A trained run has its own.
-        ("train.json", SETTING | {"top1_frozen": 77.5}, 77.5),
-        # One with random weights: the mean of the longest trainings like it.
-        ("untrained.json", SETTING, 91.0),
-        ("untrained.json", SETTING | {"codebook": "int4"}, None),
-        ("untrained.json", SETTING | {"dataset": "other"}, None),
+        # A trained run has its own, whatever other runs come to.
+        ("train.json", {"dataset": "d", "top1_frozen": 77.5}, 77.5),
+        # Of a run with adaptive steps, the one of the network that was exported: static here.
+        ("train.json", {"dataset": "d", "top1_frozen": 77.5, "top1_static": 70.0}, 70.0),
+        # One with random weights: the mean of the runs of its recipe.
+        ("untrained.json", DRAWN, 91.0),
+        ("untrained.json", DRAWN | {"setting": "other"}, None),
+        ("untrained.json", DRAWN | {"dataset": "other"}, None),
+        # Drawn before a setting was told.
+        ("untrained.json", {"dataset": "d", "model": "m"}, None),
     ],
 )
 def test_top1(
     name: str, report: dict[str, Any], top1: float | None, subject: Subject, tmp_path: Path
 ) -> None:
-    """Of the run itself, or of trained runs of the same model, codebook and bits."""
+    """Of the run itself, or of trained runs of the same recipe with any seed."""
     rows = [
-        SETTING | {"epochs": 3, "top1_frozen": 99.0},
-        SETTING | {"epochs": 12, "top1_frozen": 90.0},
-        SETTING | {"epochs": 12, "top1_frozen": 92.0},
-        SETTING | {"epochs": 50, "top1_frozen": None},
-        SETTING | {"epochs": 50, "act_bits": 8, "top1_frozen": 95.0},
+        {"model": "m", "act_bits": 4, "epochs": 12, "seed": seed, "setting": setting} | result
+        for seed, (setting, result) in enumerate(
+            [
+                ("abc", {"top1_frozen": 90.0}),
+                ("abc", {"top1_frozen": 92.0}),
+                ("abc", {"top1_frozen": None}),
+                ("asq", {"top1_frozen": 99.0}),  # other activations: another network
+            ]
+        )
     ]
     (tmp_path / "d.json").write_text(json.dumps(rows))
     run = tmp_path / "run"
@@ -122,3 +130,15 @@ def test_top1(
     (run / name).write_text(json.dumps(report))
     (found,) = load_subjects([str(run)], tmp_path, tmp_path, tmp_path)
     assert found.top1 == top1
+
+
+def test_a_drawn_recipe_has_the_top1_of_its_own_rows(tmp_path: Path) -> None:
+    """The rows of the demonstration's recipe, not those of others of its model and bits."""
+    rows = json.loads((RESULTS / "digits.json").read_text())
+    (demo,) = [row for row in rows if row["recipe"] == "sw/tritone/qat/recipes/digits.toml"]
+    like = [row for row in rows if all(row[key] == demo[key] for key in ("model", "codebook"))]
+    assert len(like) > 1
+    (digits,) = load_subjects(["digits"], RESULTS, tmp_path / "data", tmp_path)
+    assert digits.top1 == demo["top1_frozen"]
+    (quick,) = load_subjects(["digits_quick"], RESULTS, tmp_path / "data", tmp_path)
+    assert quick.top1 is None

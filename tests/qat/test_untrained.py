@@ -14,6 +14,7 @@ import safetensors.numpy
 from tritone.golden import layers
 from tritone.graph import Convolution, Network
 from tritone.qat.data import load
+from tritone.qat.identity import setting_digest
 from tritone.qat.recipe import load_recipe
 from tritone.qat.untrained import export_untrained
 
@@ -50,6 +51,7 @@ def test_the_seed_decides_and_the_run_says_what_it_is(tmp_path: Path) -> None:
     assert json.loads((folders[2] / "untrained.json").read_text()) == {
         "dataset": "digits",
         "model": "digits",
+        "setting": setting_digest(RECIPE),
         "codebook": "post4",
         "weight_bits": 4,
         "act_bits": 4,

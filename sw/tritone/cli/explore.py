@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tritone.cli.estimate import HARDWARE
 from tritone.cli.options import require_path
-from tritone.cli.results import read_rows
+from tritone.cli.results import exported_top1, read_rows
 from tritone.cli.toggles import main_codebook
 from tritone.estimate import NotMapped, area_model, clock_class
 from tritone.estimate.candidates import TooLarge, candidate, shapes
@@ -24,7 +24,7 @@ from tritone.estimate.front import Point, pareto_front
 from tritone.graph import Network
 from tritone.spec.device import Device
 from tritone.spec.machine import MachineConfig
-from tritone.spec.storage import write_atomically, write_json
+from tritone.spec.storage import read_json, write_atomically, write_json
 
 __all__ = [
     "Exploration",
@@ -36,9 +36,6 @@ __all__ = [
     "write_exploration",
 ]
 
-# What tells networks apart whose top-1 may be another.
-_SETTING = ("model", "codebook", "weight_bits", "act_bits")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
@@ -49,7 +46,8 @@ class Subject:
     name : of the run folder or recipe.
     network : its integers.
     codebook : of the layers that do most of the work.
-    top1 : %, of the run, else of trained runs of the same model, codebook and bits; None without.
+    top1 : %, of the run's network; of one with random weights, the mean of trained runs of the same
+        recipe, whatever their seeds; None without.
     """
 
     name: str
@@ -105,7 +103,7 @@ def load_subjects(
                 name=run.resolve().name,
                 network=network,
                 codebook=main_codebook(network),
-                top1=_top1(run, results),
+                top1=_top1(run, network, results),
             )
         )
     counts = Counter(subject.name for subject in subjects)
@@ -131,25 +129,24 @@ def _draw(name: str, data: Path, build: Path) -> Path:
     return run
 
 
-def _top1(run: Path, results: Path) -> float | None:
-    """Return the top-1 of a run; of one with random weights, what trained ones like it reach."""
+def _top1(run: Path, network: Network, results: Path) -> float | None:
+    """Return the top-1 of a run; of one with random weights, what the same setting reaches."""
     trained, drawn = run / "train.json", run / "untrained.json"
     if trained.is_file():
-        report = json.loads(trained.read_text(encoding="utf-8"))
-        top1 = report.get("top1_frozen")
+        report = read_json(trained, "Report", dict)
+        top1 = report.get(exported_top1(report, network))
         return None if top1 is None else float(top1)
     if not drawn.is_file():
         return None
-    setting = json.loads(drawn.read_text(encoding="utf-8"))
-    mine = [
-        row
-        for row in read_rows(results / f"{setting['dataset']}.json")
-        if row.get("top1_frozen") is not None
-        and all(row.get(name) == setting[name] for name in _SETTING)
+    # Another training, or other activations, may be a network of another top-1.
+    mine = read_json(drawn, "Report", dict)
+    found = [
+        row["top1_frozen"]
+        for row in read_rows(results / f"{mine['dataset']}.json")
+        if row.get("setting") is not None and row["setting"] == mine.get("setting")
     ]
-    longest = max((int(row["epochs"]) for row in mine), default=0)
-    figures = [row["top1_frozen"] for row in mine if row["epochs"] == longest]
-    return statistics.mean(figures) if figures else None
+    known = [top1 for top1 in found if top1 is not None]
+    return statistics.mean(known) if known else None
 
 
 def explore(subjects: Sequence[Subject], device: Device, results: Path) -> Exploration:

@@ -24,6 +24,7 @@ __all__ = [
     "add_convolution",
     "add_netlist",
     "add_run",
+    "exported_top1",
     "put_row",
     "put_training",
     "read_rows",
@@ -177,10 +178,13 @@ def add_netlist(report: Path, results: Path, command: str) -> list[Path]:
     return [table]
 
 
-def _adapts(run: Path) -> bool:
-    """Return whether a layer of the exported network reads with an adaptive step."""
-    nodes = Network.load(run / "graph").nodes
-    return any(isinstance(node, Convolution) and node.gain is not None for node in nodes)
+def exported_top1(training: Row, network: Network) -> str:
+    """Return the key of a train.json that tells the top-1 of the network that was exported.
+
+    A run with adaptive steps has two networks, of which one has static steps in their place.
+    """
+    adapts = any(isinstance(each, Convolution) and each.gain is not None for each in network.nodes)
+    return "top1_static" if "top1_static" in training and not adapts else "top1_frozen"
 
 
 def training_row(run: Path, command: str, device: str | None, recipe: str | None) -> Row:
@@ -224,10 +228,8 @@ def training_row(run: Path, command: str, device: str | None, recipe: str | None
     check = read_check(run)
     if check is not None:
         require_agreement(run, check)
-        # Which of the two networks of a run with adaptive steps was exported.
-        static = "top1_static" in training and not _adapts(run)
         # An export on another processor may round a multiplier the other way.
-        top1 = {"top1_static" if static else "top1_frozen": check["top1"]}
+        top1 = {exported_top1(training, Network.load(run / "graph")): check["top1"]}
         row |= {"golden_equal": check["golden_equal"], **top1}
     return {name: row.get(name) for name in TRAINING}
 

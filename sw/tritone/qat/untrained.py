@@ -13,6 +13,7 @@ from tritone.qat.convert import convert
 from tritone.qat.determinism import deterministic
 from tritone.qat.export import save_export
 from tritone.qat.freeze import freeze
+from tritone.qat.identity import setting_digest
 from tritone.qat.recipe import Recipe
 from tritone.qat.train import RECIPE, initial_model
 from tritone.spec.storage import write_json
@@ -33,8 +34,8 @@ def export_untrained(
 
     Steps and batch norm are set by two passes over a few training images, in which no weight
     changes. The files are those of ``export_run``, with the first ``images`` test images; the
-    network's name says that its weights are random. ``run/untrained.json`` tells model, codebook
-    and bits.
+    network's name says that its weights are random. ``run/untrained.json`` tells model, setting,
+    codebook and bits.
 
     Raises
     ------
@@ -71,6 +72,7 @@ def export_untrained(
         {
             "dataset": recipe.dataset,
             "model": recipe.model_name,
+            "setting": setting_digest(recipe),
             "codebook": recipe.precision.weights,
             "weight_bits": recipe.weights.companding or recipe.precision.weight_bits,
             "act_bits": recipe.precision.act_bits,
