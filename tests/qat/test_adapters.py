@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from tritone.golden import fast, layers
 from tritone.graph import Convolution
+from tritone.qat import adapters
 from tritone.qat.activation_method import ActivationKind, ActivationMethod, Dequantize
 from tritone.qat.activations import ActivationQuantizer
 from tritone.qat.adapters import AdaptiveQuantizer, clear_counts, dead_adapters, fix_steps
@@ -222,6 +223,26 @@ def test_steps_are_fixed_at_the_mean_beta(method: ActivationMethod) -> None:
     assert fixed.grid_step.item() == pytest.approx(step * mean, rel=2**-22)  # of a float32
     network = export(freeze(model, pictures), "static")
     assert not any(isinstance(node, Convolution) and node.gain for node in network.nodes)
+
+
+def test_the_mean_beta_is_that_of_a_sorted_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the images are looked at, dark ones and bright ones."""
+    monkeypatch.setattr(adapters, "FIXING_IMAGES", 40)
+    model = trained(ActivationMethod(quantizer=ActivationKind.ASQ), spread=0.5)
+    made = []
+    hook = model.nodes[0].output_quantizer.adapter.register_forward_hook(
+        lambda *passed: made.append(passed[2].flatten())
+    )
+    pictures = images(80, 3)
+    with torch.no_grad():
+        model(pictures)
+        pictures = pictures[made[0].argsort()]
+    hook.remove()
+    low, high = made[0].sort().values.split(40)
+    quarter = (high.mean() - low.mean()) / 4
+    mean = fix_steps(model, pictures)["conv1"]
+    # Means of 40 of 80 images spread by far less than a quarter of what halves differ by.
+    assert low.mean() + quarter < mean < high.mean() - quarter
 
 
 def test_steps_that_are_not_multiplied_back_are_not_fixed() -> None:

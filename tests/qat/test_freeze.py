@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tritone.qat import freeze as freezing
 from tritone.qat.convert import convert
 from tritone.qat.freeze import LOGIT_HEADROOM, freeze
 from tritone.qat.frozen import FrozenConvolution, FrozenModel
@@ -43,6 +44,19 @@ def test_logits_have_headroom(
     assert step == wanted
     codes = frozen(images)
     assert int(codes.abs().max()) < 2**15 - 1
+
+
+def test_the_step_of_the_logits_is_that_of_a_sorted_set(
+    quantized: QuantizedModel, images: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of the images are looked at, and those with large logits are the last ones."""
+    monkeypatch.setattr(freezing, "LOGIT_IMAGES", len(images) // 2)
+    with torch.no_grad():
+        sizes = quantized(images).abs().amax(1)
+    first = sizes.argsort()
+    largest = freezing.largest_logit(quantized, images[first])
+    # Far in the tail of what 20 of 40 images have in common with the 20 smallest ones.
+    assert largest > float(sizes[first[: len(images) * 3 // 4]].max())
 
 
 def test_freezing_leaves_the_mode(quantized: QuantizedModel, images: Tensor) -> None:

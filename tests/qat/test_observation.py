@@ -11,6 +11,7 @@ import torch
 from branches import SHAPE, random_images
 from torch import Tensor
 
+from tritone.qat import observation
 from tritone.qat.activation_method import ActivationKind, ActivationMethod
 from tritone.qat.convert import convert
 from tritone.qat.method import Method
@@ -64,6 +65,21 @@ def test_clip_rates_of_a_shared_quantiser(joining: QuantizedModel) -> None:
     assert set(seen.clipped) == {"first", "middle", "left", "right", "mixed", "hidden"}
     assert seen.clipped["right"] == 1.0
     assert max(seen.clipped["left"], seen.clipped["middle"]) < 0.5
+
+
+def test_some_images_of_a_sorted_set_are_seen(
+    images: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as are asked for, and not the first ones."""
+    monkeypatch.setattr(observation, "OBSERVED_IMAGES", 8)
+    model = trained(images, ActivationKind.LSQ)
+    seen: list[Tensor] = []
+    hook = model.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    observation.observe(model, images)
+    hook.remove()
+    places = [int((images == image).flatten(1).all(1).nonzero()) for image in seen[0]]
+    assert len(set(places)) == 8
+    assert sorted(places) != list(range(8))
 
 
 def test_the_model_is_left_as_it_was(images: Tensor) -> None:

@@ -25,6 +25,7 @@ from tritone.qat.evaluate import BATCH
 from tritone.qat.modules import QuantizedConvolution, QuantizedModel, QuantizedPool
 from tritone.qat.quantizers import build_weight_quantizer
 from tritone.qat.reading import Grid
+from tritone.qat.sample import sample
 from tritone.qat.scales import ScaleRule
 from tritone.qat.streams import FreshStream, Stream
 from tritone.spec.catalog import codebook
@@ -235,7 +236,7 @@ def fix_steps(model: QuantizedModel, images: Tensor) -> dict[str, float]:
     Parameters
     ----------
     model : trained; it is changed.
-    images : raw bytes of the training set, of which the first ones are used.
+    images : raw bytes of the training set, of which so many are used.
 
     What is left is LSQ with the step ``S * beta``: the ablation that ASQ must be better than.
 
@@ -249,7 +250,7 @@ def fix_steps(model: QuantizedModel, images: Tensor) -> dict[str, float]:
     training = model.training
     model.eval()
     clear_counts(model)
-    for part in images[:FIXING_IMAGES].split(BATCH):
+    for part in sample(images, FIXING_IMAGES).split(BATCH):
         model(part)
     betas = {}
     for node, adaptive in found:

@@ -29,6 +29,7 @@ from tritone.qat.modules import (
     QuantizedPool,
     average_constants,
 )
+from tritone.qat.sample import sample
 from tritone.spec.fixed import (
     BETA,
     INPUT_STEP,
@@ -53,8 +54,8 @@ def freeze(model: QuantizedModel, images: Tensor) -> FrozenModel:
     Parameters
     ----------
     model : trained.
-    images : raw bytes of the training set; the largest logit on the first LOGIT_IMAGES sets the
-        step of the logits.
+    images : raw bytes of the training set; the largest logit on LOGIT_IMAGES of them sets
+        the step of the logits.
 
     Raises
     ------
@@ -64,7 +65,7 @@ def freeze(model: QuantizedModel, images: Tensor) -> FrozenModel:
 
 
 def largest_logit(model: QuantizedModel, images: Tensor) -> float:
-    """Return the largest magnitude of a real logit on the first LOGIT_IMAGES of ``images``.
+    """Return the largest magnitude of a real logit on LOGIT_IMAGES of ``images``.
 
     Raises
     ------
@@ -73,7 +74,7 @@ def largest_logit(model: QuantizedModel, images: Tensor) -> float:
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        batches = images[:LOGIT_IMAGES].split(BATCH)
+        batches = sample(images, LOGIT_IMAGES).split(BATCH)
         largest = max(float(model(batch).abs().max()) for batch in batches)
     model.train(was_training)
     if largest == 0:

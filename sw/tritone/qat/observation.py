@@ -13,8 +13,9 @@ from tritone.qat.adaptation import AdaptedStream
 from tritone.qat.adapters import AdaptiveQuantizer, clear_counts, dead_adapters
 from tritone.qat.history import Observation
 from tritone.qat.modules import QuantizedConvolution, QuantizedModel
+from tritone.qat.sample import sample
 
-__all__ = ["OBSERVED_IMAGES", "observe"]
+__all__ = ["observe"]
 
 OBSERVED_IMAGES = 256
 
@@ -58,7 +59,7 @@ class _Watch:
 
 @torch.no_grad()
 def observe(model: QuantizedModel, images: Tensor) -> Observation:
-    """Return what the quantisers do on ``images``, in evaluation.
+    """Return what the quantisers do on OBSERVED_IMAGES of ``images``, in evaluation.
 
     A value is clipped where it lies beyond the levels of the consumer's grid; with an adaptive
     step, beyond those of beta = 1.
@@ -72,7 +73,7 @@ def observe(model: QuantizedModel, images: Tensor) -> Observation:
             names.setdefault(node.output_quantizer, []).append(node.output)
     watches = [_Watch(outputs, quantizer) for quantizer, outputs in names.items()]
     try:
-        model(images)
+        model(sample(images, OBSERVED_IMAGES))
     finally:
         for watch in watches:
             watch.remove()

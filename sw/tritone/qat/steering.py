@@ -15,6 +15,7 @@ from tritone.qat.hessian import update_deltas
 from tritone.qat.modules import QuantizedModel
 from tritone.qat.normalization import reestimate
 from tritone.qat.recipe import Recipe
+from tritone.qat.sample import sample
 from tritone.qat.schedules import (
     DeltaMode,
     hold_blended_weights,
@@ -105,6 +106,7 @@ class Steering:
         Over images as the training saw them: ones that are not moved have other means at their
         edges, and the weights do not know these.
         """
-        batches = self.images.split(self.recipe.batch)[: self.recipe.finetune.norm_batches]
+        batch, batches = self.recipe.batch, self.recipe.finetune.norm_batches
         if batches:
-            reestimate(self.model, self.model, map(self.augment, batches))
+            chosen = sample(self.images, batch * batches).split(batch)
+            reestimate(self.model, self.model, map(self.augment, chosen))

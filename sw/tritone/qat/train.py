@@ -34,7 +34,7 @@ from tritone.qat.history import EpochRecord, read_report, record_epoch
 from tritone.qat.memory import keep_freed_memory
 from tritone.qat.models.catalog import build_model
 from tritone.qat.modules import QuantizedModel, raw_input, real_input
-from tritone.qat.observation import OBSERVED_IMAGES, observe
+from tritone.qat.observation import observe
 from tritone.qat.optimizers import build_optimizer, set_progress
 from tritone.qat.parallel import add_up, joined, local_device, rank, separate_norms, size, wrap
 from tritone.qat.pretrained import (
@@ -310,7 +310,7 @@ class _Training:
                 steering.after_training()
             observation = None
             if isinstance(model, QuantizedModel):
-                observation = observe(model, self.train_images[:OBSERVED_IMAGES])
+                observation = observe(model, self.train_images)
                 for tensor in observation.dead:
                     display.warn(
                         f"the adapter of {tensor} is dead: beta is 1/2 for every image and learns "

@@ -15,6 +15,7 @@ from tritone.qat.export import save_export
 from tritone.qat.freeze import freeze
 from tritone.qat.identity import setting_digest
 from tritone.qat.recipe import Recipe
+from tritone.qat.sample import sample
 from tritone.qat.train import RECIPE, initial_model
 from tritone.spec.storage import write_json
 
@@ -47,7 +48,7 @@ def export_untrained(
     dataset = data.load(recipe.dataset, folder)
     if not 1 <= images <= len(dataset.test_images):
         raise ValueError(f"Images must be in 1..{len(dataset.test_images)}, not {images}")
-    seen = torch.from_numpy(dataset.train_images[:_IMAGES])
+    seen = sample(torch.from_numpy(dataset.train_images), _IMAGES)
     held = torch.from_numpy(dataset.test_images[:images])
     with deterministic(recipe.threads):
         model = convert(
