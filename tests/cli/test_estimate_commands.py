@@ -64,15 +64,16 @@ def test_explore(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert main(["explore", str(run), "--results", str(RESULTS), "--build", str(build)]) == 0
     shown = capsys.readouterr().out
     assert "Pareto front on ecp5-85k: run, post4" in shown
-    report = json.loads((build / "explore" / "run-ecp5-85k.json").read_text())
-    assert (build / "explore" / "run-ecp5-85k.svg").read_text().startswith("<?xml")
+    folder = build / "explore" / "run-ecp5-85k"
+    report = json.loads((folder / "front.json").read_text())
+    assert (folder / "front.svg").read_text().startswith("<?xml")
     front = report["front"]
     assert front == sorted(front, key=lambda row: row["sites"])
     assert all(row["sites"] <= 83_640 for row in report["points"])
     for row in front:
         name = row["machine"]["name"]
         assert name in shown
-        file = build / "explore" / f"{name}.toml"
+        file = folder / f"{name}.toml"
         assert main(["compile", str(run), "--machine", str(file)]) == 0
         assert main(["estimate", str(file), "--results", str(RESULTS)]) == 0
         assert f"{row['sites']:,}" in capsys.readouterr().out

@@ -81,6 +81,35 @@ def test_what_is_left_out(subject: Subject) -> None:
     )
 
 
+def test_machines_of_one_shape(
+    random_network: Callable[..., Network], spec: Any, subject: Subject, tmp_path: Path
+) -> None:
+    """Of other memories, for networks of other sizes: each has its file, with the network's name.
+
+    An exploration has a folder of its own, and no machine that an earlier front of it had.
+    """
+    wide = random_network((1, 4, 100), [spec(out=3, kernel=(4, 4), wide=True)])
+    other = Subject(name="small.2", network=wide, codebook="post4", top1=None)
+    found = explore([subject, other], PLACE, RESULTS)
+    path = explored_path([subject, other], PLACE, tmp_path)
+    assert path == tmp_path / "explore" / "small+small.2-ecp5-85k" / "front.json"
+    path.parent.mkdir(parents=True)
+    (path.parent / "earlier.toml").touch()
+    write_exploration(found, path)
+    machines = {point.candidate.machine.name: point.candidate.machine for point in found.front}
+    kinds = {(name.partition("-")[0], machine.gather_width) for name, machine in machines.items()}
+    assert kinds == {("small", 64), ("small_2", 128)}
+    assert {file.name for file in path.parent.glob("*.toml")} == {
+        f"{name}.toml" for name in machines
+    }
+    for name, machine in machines.items():
+        assert load_machine(str(path.parent / f"{name}.toml")) == machine
+    alone = explored_path([subject], PLACE, tmp_path)
+    write_exploration(explore([subject], PLACE, RESULTS), alone)
+    assert alone.parent != path.parent
+    assert not any(file.stem.startswith("small-") for file in alone.parent.glob("*.toml"))
+
+
 def test_a_device_on_which_nothing_fits(subject: Subject) -> None:
     """The message has the commonest reason."""
 

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import json
+import re
 import statistics
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +209,7 @@ def explore(subjects: Sequence[Subject], device: Device, results: Path) -> Explo
             f"Network must run on a machine that fits {device.name}, and there is none; "
             f"{count} of {len(work)}: {reason}"
         )
+    points = _named_apart(points)
     return Exploration(
         device=device,
         points=tuple(points),
@@ -216,10 +218,39 @@ def explore(subjects: Sequence[Subject], device: Device, results: Path) -> Explo
     )
 
 
+def _named_apart(points: Sequence[Point]) -> list[Point]:
+    """Return the points with machines of different names where they differ.
+
+    Of one shape networks may have machines of different memories: their names begin with the
+    network's then.
+    """
+    prints: dict[str, set[int]] = {}
+    labels: dict[str, str] = {}
+    for point in points:
+        machine = point.candidate.machine
+        prints.setdefault(machine.name, set()).add(machine.fingerprint)
+        if point.network not in labels:
+            label = re.sub(r"[^A-Za-z0-9_-]", "_", point.network)
+            while label in labels.values():
+                label += "_"
+            labels[point.network] = label
+    named = []
+    for point in points:
+        machine = point.candidate.machine
+        if len(prints[machine.name]) > 1:
+            own = replace(machine, name=f"{labels[point.network]}-{machine.name}")
+            point = replace(point, candidate=replace(point.candidate, machine=own))
+        named.append(point)
+    return named
+
+
 def explored_path(subjects: Sequence[Subject], device: Device, build: Path) -> Path:
-    """Return where the JSON of an exploration goes; picture and machines stand beside it."""
+    """Return where the JSON of an exploration goes: into a folder of its own.
+
+    Picture and machines stand beside it.
+    """
     names = "+".join(subject.name for subject in subjects)
-    return build / "explore" / f"{names}-{device.name}.json"
+    return build / "explore" / f"{names}-{device.name}" / "front.json"
 
 
 def point_row(point: Point) -> dict[str, Any]:
@@ -253,6 +284,8 @@ def write_exploration(
 ) -> None:
     """Write the JSON and the picture of an exploration, and a .toml of each machine of its front.
 
+    Those of an earlier front go.
+
     Parameters
     ----------
     path : of the JSON.
@@ -269,6 +302,9 @@ def write_exploration(
     }
     write_json(path, report)
     draw_front(found, path.with_suffix(".svg"), synthesised)
-    for point in found.front:
-        machine = point.candidate.machine
-        write_atomically(path.parent / f"{machine.name}.toml", _toml(machine).encode())
+    machines = [point.candidate.machine for point in found.front]
+    files = {path.parent / f"{machine.name}.toml": _toml(machine) for machine in machines}
+    for earlier in set(path.parent.glob("*.toml")) - set(files):
+        earlier.unlink()
+    for file, text in files.items():
+        write_atomically(file, text.encode())

@@ -52,6 +52,12 @@ PACKING = "(packing keeps weights of 1 or 2 bits in fewer)"
                 "presets that need no more: ecp5_85_lean, demo, tiny-p4"
             ),
         ),
+        (
+            "ecp5_85_uniform",
+            "ecp5-85k",
+            Area(sites=70_000, bram=212, dsp=48),
+            f"212 bram (it has 208); {WORDS} {PACKING}; presets that need no more: tiny_uniform",
+        ),
         # What stands around the machine stays: 50 block memories leave 158.
         (
             "ecp5_85",
