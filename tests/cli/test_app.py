@@ -66,6 +66,17 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
     return output.err.removeprefix("error: ").rstrip("\n")
 
 
+@pytest.mark.parametrize(("group", "listed"), [((), "export"), (("bench",), "toggles")])
+def test_commands_of_nothing_are_listed(
+    capsys: pytest.CaptureFixture[str], group: tuple[str, ...], listed: str
+) -> None:
+    """A group without a command prints its help; that is a user's error, without a line of it."""
+    assert main(group) == 2
+    found = capsys.readouterr()
+    assert found.err == ""
+    assert f" {listed} " in found.out
+
+
 @pytest.mark.parametrize("command", ["show", "sim"])
 def test_a_truncated_program(run: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
     """A cut-off file is named by what is missing."""
@@ -250,9 +261,9 @@ def test_data_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_module_and_help() -> None:
-    """``python -m tritone`` lists the commands and ends with 0."""
+    """``python -m tritone`` lists the commands; it ends with 0 only if it is asked to."""
     done = subprocess.run(
-        [sys.executable, "-m", "tritone"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "tritone", "--help"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0
     for command in ("data", "train", "draw", "export", "check", "compile", "rtl", "sim", "show"):

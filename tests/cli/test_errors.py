@@ -25,7 +25,8 @@ def test_files_arguments_and_values() -> None:
         "a.toml: No such file or directory"
     )
     assert explain(typer.BadParameter("must be small.")) == "Invalid value: must be small"
-    assert explain(ValueError("Thing must be\n  this, not that")) == "Thing must be this, not that"
+    for kind in (ValueError, RuntimeError):
+        assert explain(kind("Thing must be\n  this, not that")) == "Thing must be this, not that"
 
 
 def test_bugs_are_not_reported() -> None:

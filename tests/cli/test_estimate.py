@@ -69,9 +69,21 @@ def test_a_machine_that_does_not_fit(results: Path) -> None:
 def test_without_placed_machines_and_beyond_the_sweep(tmp_path: Path) -> None:
     """No clock is made up, and parameters that nobody mapped are named."""
     machine = replace(preset("tiny"), rows=64, even_bits=28)
+    (tmp_path / "hardware.json").write_text(json.dumps([PLACED | {"device": "ice40up5k"}]))
     report = estimate(machine, device("ecp5-85k"), tmp_path)
     assert report["clock"] is None
     assert any(each.startswith("rows 64, of 8..") for each in report["outside"])
     shown = text(report, "ecp5-85k")
-    assert "not known: no machine was placed on this family" in shown
+    assert "not known: no machine was placed on ecp5" in shown
     assert "beyond what was mapped" in shown
+
+
+def test_without_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the default folder it is said that there is none; one that is given must have one."""
+    monkeypatch.chdir(tmp_path)
+    report = estimate(preset("tiny"), device("ecp5-85k"))
+    assert report["clock"] is None
+    assert "not known: docs/results/hardware.json is not there" in text(report, "ecp5-85k")
+    message = r"^Results must be a folder with hardware\.json, not nope$"
+    with pytest.raises(ValueError, match=message):
+        estimate(preset("tiny"), device("ecp5-85k"), Path("nope"))

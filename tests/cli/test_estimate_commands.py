@@ -46,6 +46,8 @@ def test_refused_estimates(capsys: pytest.CaptureFixture[str]) -> None:
     assert line == "error: Family of an estimate must be ecp5, not xc7"
     line = refused(capsys, "estimate", "tiny", "--target", "nowhere")
     assert line.startswith("error: Target must be one of ecp5-25k, ")
+    line = refused(capsys, "estimate", "tiny", "--results", "nope")
+    assert line == "error: Results must be a folder with hardware.json, not nope"
     line = refused(capsys, "estimate", "huge")
     assert line.startswith("error: Machine must be one of tiny, ")
 
@@ -80,7 +82,7 @@ def test_explore(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_refused_explorations(
-    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Networks that are none, options without what they belong to, nothing that fits."""
     line = refused(capsys, "explore", "nothing")
@@ -97,9 +99,19 @@ def test_refused_explorations(
     line = refused(capsys, "explore", run, "--target", "xc7-7z020")
     assert line == "error: Family of an estimate must be ecp5, not xc7"
     line = refused(capsys, "explore", run, "--results", tmp_path)
+    assert line == f"error: Results must be a folder with hardware.json, not {tmp_path}"
+    (tmp_path / "hardware.json").write_text("[]")
+    line = refused(capsys, "explore", run, "--results", tmp_path)
     assert line == (
         "error: Results must have a machine placed on ecp5 for its clock, in "
         f"{tmp_path / 'hardware.json'}"
+    )
+    with monkeypatch.context() as elsewhere:
+        elsewhere.chdir(tmp_path)
+        line = refused(capsys, "explore", run)
+    assert line == (
+        "error: docs/results/hardware.json must be there for the clocks of placed machines; give "
+        "its folder with --results"
     )
     line = refused(capsys, "explore", run, run, "--results", RESULTS)
     assert line == "error: Networks must have names of their own, not run twice"

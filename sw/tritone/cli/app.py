@@ -37,6 +37,7 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     name="tritone",
     add_completion=False,
+    no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 
@@ -345,7 +346,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = get_command(app)
     traceback = False
     try:
-        with command.make_context("tritone", given or ["--help"]) as context:
+        with command.make_context("tritone", given) as context:
             traceback = context.params["traceback"]
             return int(command.invoke(context) or 0)
     except typer.Exit as done:
@@ -355,5 +356,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if traceback or not isinstance(error, REPORTED):
             raise
-        print(f"error: {explain(error)}", file=sys.stderr)
+        message = explain(error)
+        if message:  # none where typer printed its help, of a command that needs another one
+            print(f"error: {message}", file=sys.stderr)
         return FAILURE if isinstance(error, RuntimeError) else USER_ERROR

@@ -40,6 +40,4 @@ def explain(error: Exception) -> str:
         return error.format_message().rstrip(".")
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
-    if isinstance(error, RuntimeError):
-        return str(error)
     return " ".join(str(error).split())

@@ -11,39 +11,40 @@ from typing import Any
 
 from rich.console import Group
 
-from tritone.cli.results import read_rows
-from tritone.cli.results_page import Row
+from tritone.cli.placed_machines import HARDWARE, RESULTS, placed_machines
 from tritone.cli.table_forms import grid, pairs
 from tritone.estimate import area_model, clock_class
 from tritone.spec.area import devices_for, lacking
 from tritone.spec.device import Device
 from tritone.spec.machine import MachineConfig
 
-__all__ = ["HARDWARE", "estimate", "estimate_table"]
-
-# The table of results that has clocks of placed machines.
-HARDWARE = "hardware.json"
+__all__ = ["estimate", "estimate_table"]
 
 
-def estimate(machine: MachineConfig, device: Device, results: Path) -> dict[str, Any]:
+def estimate(machine: MachineConfig, device: Device, results: Path | None = None) -> dict[str, Any]:
     """Return the estimate of a machine as JSON values, and the milliseconds that it took.
 
     ``blocks``, and their sum, as those of a mapping; ``lacking`` and ``fits`` say where it fits;
-    ``clock`` is None where no machine was placed.
+    ``clock`` is None where it is not known, and ``no_clock`` says why.
 
     Parameters
     ----------
     machine, device : of what, on what.
-    results : folder with the table of placed machines.
+    results : as for ``placed_machines``.
 
     Raises
     ------
-    ValueError : there is no model of the device's family.
+    ValueError : there is no model of the device's family, or no table in ``results``.
     """
     began = time.perf_counter()
     found = area_model(device.family).estimate(machine)
-    rows: list[Row] = read_rows(results / HARDWARE)
-    clock = clock_class(machine.macs_per_cycle, device, rows)
+    rows = placed_machines(results)
+    clock = clock_class(machine.macs_per_cycle, device, rows or ())
+    no_clock = None
+    if rows is None:
+        no_clock = f"{RESULTS / HARDWARE} is not there"
+    elif clock is None:
+        no_clock = f"no machine was placed on {device.family.value}"
     return {
         "machine": machine.name,
         "device": device.name,
@@ -57,6 +58,7 @@ def estimate(machine: MachineConfig, device: Device, results: Path) -> dict[str,
             for name, (low, high) in found.outside.items()
         ],
         "clock": asdict(clock) if clock else None,
+        "no_clock": no_clock,
         "milliseconds": round(1e3 * (time.perf_counter() - began), 1),
     }
 
@@ -76,7 +78,7 @@ def estimate_table(report: Mapping[str, Any], device: Device) -> Group:
         )
     )
     clock = report["clock"]
-    told = "not known: no machine was placed on this family"
+    told = f"not known: {report['no_clock']}"
     if clock:
         told = (
             f"{clock['fmax_mhz']:.1f} MHz, that of {clock['machine']} "

@@ -17,14 +17,18 @@ __all__ = ["estimate_command", "explore_command"]
 
 TargetName = Annotated[str, typer.Option("--target", help="device, such as ecp5-85k")]
 ResultsFolder = Annotated[
-    Path, typer.Option("--results", help="folder of the tables: clocks of placed machines, top-1")
+    Path | None,
+    typer.Option(
+        "--results",
+        help="folder of the tables: clocks of placed machines, top-1; default: docs/results",
+    ),
 ]
 
 
 def estimate_command(
     machine: Annotated[str, typer.Argument(help="preset, or a .toml file", metavar="MACHINE")],
     target: TargetName = "ecp5-85k",
-    results: ResultsFolder = Path("docs/results"),
+    results: ResultsFolder = None,
 ) -> None:
     """Tell a machine's area and class of clock on a device, in milliseconds, without any tool."""
     from tritone.cli.estimate import estimate, estimate_table
@@ -60,7 +64,7 @@ def explore_command(
         str | None,
         typer.Option("--address", help="of --cluster: a Ray; local: one of its own"),
     ] = None,
-    results: ResultsFolder = Path("docs/results"),
+    results: ResultsFolder = None,
     data: DataFolder = Path("data"),
     build: BuildFolder = Path("build"),
 ) -> int:

@@ -15,8 +15,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tritone.cli.estimate import HARDWARE
 from tritone.cli.options import require_path
+from tritone.cli.placed_machines import HARDWARE, RESULTS, placed_machines
 from tritone.cli.results import exported_top1, read_rows
 from tritone.cli.toggles import main_codebook
 from tritone.estimate import NotMapped, area_model, clock_class
@@ -76,7 +76,7 @@ class Exploration:
 
 
 def load_subjects(
-    names: Sequence[str], results: Path, data: Path, build: Path
+    names: Sequence[str], results: Path | None, data: Path, build: Path
 ) -> tuple[Subject, ...]:
     """Return the networks of run folders and recipes.
 
@@ -85,7 +85,7 @@ def load_subjects(
     Parameters
     ----------
     names : folders or recipes.
-    results : folder of the tables with the top-1 of trained runs.
+    results : folder of the tables with the top-1 of trained runs; None: docs/results.
     data : folder of the data sets.
     build : folder for what is generated.
 
@@ -104,7 +104,7 @@ def load_subjects(
                 name=run.resolve().name,
                 network=network,
                 codebook=main_codebook(network),
-                top1=_top1(run, network, results),
+                top1=_top1(run, network, results or RESULTS),
             )
         )
     counts = Counter(subject.name for subject in subjects)
@@ -150,25 +150,33 @@ def _top1(run: Path, network: Network, results: Path) -> float | None:
     return statistics.mean(known) if known else None
 
 
-def explore(subjects: Sequence[Subject], device: Device, results: Path) -> Exploration:
+def explore(
+    subjects: Sequence[Subject], device: Device, results: Path | None = None
+) -> Exploration:
     """Return the machines of all shapes and kinds that run ``subjects`` on ``device``.
 
     Parameters
     ----------
     subjects : the networks; the front is that of all of them.
     device : of a family that there is an estimate for.
-    results : folder with the table of placed machines.
+    results : as for ``placed_machines``.
 
     Raises
     ------
     ValueError : there is no estimate, no clock, or no machine that fits.
+    FileNotFoundError : there is no table of placed machines.
     """
     model = area_model(device.family)
-    hardware = read_rows(results / HARDWARE)
+    hardware = placed_machines(results)
+    if hardware is None:
+        raise FileNotFoundError(
+            f"{RESULTS / HARDWARE} must be there for the clocks of placed machines; "
+            "give its folder with --results"
+        )
     if clock_class(1, device, hardware) is None:
         raise ValueError(
             f"Results must have a machine placed on {device.family.value} for its clock, "
-            f"in {results / HARDWARE}"
+            f"in {(results or RESULTS) / HARDWARE}"
         )
     points: list[Point] = []
     left_out: Counter[str] = Counter()
