@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from rich.console import Console
 from tritone.cli.show import show
 from tritone.compiler import compile_network
 from tritone.graph import Network
-from tritone.qat.history import EpochRecord, record_epoch
+from tritone.qat.history import EpochRecord, Observation, record_epoch
+from tritone.qat.recipe import load_recipe, render_recipe
 from tritone.spec.machine import preset
 from tritone.spec.storage import write_json
 
@@ -66,6 +68,35 @@ def test_a_run_folder(tmp_path: Path, network: Network) -> None:
     for picture in ("training.png", "levels.png", "roofline.png"):
         assert (tmp_path / picture).stat().st_size > 5_000
         assert picture in text.replace("\n", "")
+
+
+def test_a_run_that_is_not_finished(tmp_path: Path) -> None:
+    """From its recipe on: how far it is, what its quantisers do, and its pictures."""
+    recipe = load_recipe("digits_quick")
+    (tmp_path / "recipe.toml").write_text(render_recipe(recipe))
+    text = shown(tmp_path)
+    assert re.search(r", not\s+finished", text)
+    assert re.search(rf"epochs[ │]+0 of {recipe.epochs}\b", text)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["recipe.toml"]
+
+    seen = Observation(clipped={"a": 0.25}, betas={"a": [0.5] * 5}, dead=["a"])
+    record_epoch(tmp_path, EpochRecord(stage="pretrain", epoch=1, loss=2.5, top1=50.0))
+    record_epoch(
+        tmp_path,
+        EpochRecord(stage="finetune", epoch=1, loss=1.25, top1=61.5, observation=seen),
+    )
+    for summary in (False, True):
+        text = shown(tmp_path, summary=summary)
+        assert re.search(rf"epochs[ │]+2 of {recipe.epochs}\b", text)
+        assert re.search(r"last epoch[ │]+1 of finetune\b", text)
+        assert re.search(r"loss[ │]+1\.250\b", text)
+        assert re.search(r"images[ │]+61\.50 %", text)
+        assert "the adapter of a is dead" in text
+        for picture in ("training.png", "quantizers.png"):
+            assert (tmp_path / picture).stat().st_size > 5_000
+            assert picture in text.replace("\n", "")
+    (tmp_path / "recipe.toml").unlink()
+    assert re.search(r"epochs[ │]+2\b", shown(tmp_path))
 
 
 def test_nothing_to_show(tmp_path: Path) -> None:

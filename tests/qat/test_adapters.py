@@ -15,7 +15,13 @@ from tritone.graph import Convolution
 from tritone.qat import adapters
 from tritone.qat.activation_method import ActivationKind, ActivationMethod, Dequantize
 from tritone.qat.activations import ActivationQuantizer
-from tritone.qat.adapters import AdaptiveQuantizer, clear_counts, dead_adapters, fix_steps
+from tritone.qat.adapters import (
+    AdaptiveQuantizer,
+    clear_counts,
+    constant_adapters,
+    dead_adapters,
+    fix_steps,
+)
 from tritone.qat.convert import convert
 from tritone.qat.export import export
 from tritone.qat.freeze import freeze
@@ -199,6 +205,37 @@ def test_dead_adapters_are_named() -> None:
         adapter.last.bias.fill_(1.0)
     model(images(1, 1))
     assert dead_adapters(model) == []
+
+
+def test_constant_adapters_are_named() -> None:
+    """One whose hidden layer is 0 for all images, unless it is dead; one image is enough."""
+    model = trained(ActivationMethod(quantizer=ActivationKind.ASQ))
+    adapter = model.nodes[1].output_quantizer.adapter
+    before = adapter.hidden.bias.detach().clone()
+    model.eval()
+    clear_counts(model)
+    model(images(8, 1))
+    assert constant_adapters(model) == []
+    with torch.no_grad():
+        adapter.hidden.bias.fill_(-1e3)
+    clear_counts(model)
+    assert constant_adapters(model) == []
+    model(images(8, 1))
+    assert constant_adapters(model) == [model.nodes[1].output]
+    with torch.no_grad():
+        adapter.last.bias.fill_(-3.0)
+    clear_counts(model)
+    model(images(8, 1))
+    assert (constant_adapters(model), dead_adapters(model)) == ([], [model.nodes[1].output])
+    with torch.no_grad():
+        adapter.last.bias.fill_(1.0)
+        adapter.hidden.bias.copy_(before)
+    clear_counts(model)
+    model(images(1, 1))
+    with torch.no_grad():
+        adapter.hidden.bias.fill_(-1e3)
+    model(images(8, 1))
+    assert constant_adapters(model) == []
 
 
 @pytest.mark.parametrize("method", [ActivationMethod(quantizer=ActivationKind.ASQ), FINE], ids=str)

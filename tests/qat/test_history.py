@@ -32,9 +32,29 @@ def test_a_repeated_epoch_replaces_what_it_left(tmp_path: Path) -> None:
     assert read_history(tmp_path) == [epoch("pretrain", 1), epoch("pretrain", 2, loss=0.5)]
 
 
+def test_warnings() -> None:
+    """Each tensor has its line, with the beta that its images had."""
+    seen = Observation(
+        betas={"a": [0.25] * 5, "b": [1.5] * 5, "c": [0.5, 1, 1, 1, 2]}, dead=["a"], constant=["b"]
+    )
+    assert seen.warnings == [
+        (
+            "the adapter of a is dead: beta is 0.25 for every image and learns nothing more; a "
+            "lower learning rate may help"
+        ),
+        (
+            "the adapter of b is constant: its hidden layer is 0 and beta is 1.5 for every image; "
+            "a lower learning rate may help"
+        ),
+    ]
+    assert Observation().warnings == []
+
+
 def test_observations_survive_a_file(tmp_path: Path) -> None:
     """All of its parts, and that there was none."""
-    seen = Observation(clipped={"a": 0.25}, betas={"a": [0.5, 1, 1, 1, 2]}, dead=["a"])
+    seen = Observation(
+        clipped={"a": 0.25}, betas={"a": [0.5, 1, 1, 1, 2]}, dead=["a"], constant=["b"]
+    )
     records = [
         EpochRecord(stage="pretrain", epoch=1, loss=1.0, top1=50.0),
         EpochRecord(stage="finetune", epoch=1, loss=1.0, top1=50.0, observation=seen),

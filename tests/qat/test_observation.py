@@ -107,4 +107,10 @@ def test_betas_and_dead_adapters(images: Tensor) -> None:
         adapter.last.bias.fill_(-9.0)
     seen = observe(model, images)
     assert seen.betas["conv1"] == [0.5] * 5
-    assert seen.dead == ["conv1"]
+    assert (seen.dead, seen.constant) == (["conv1"], [])
+    with torch.no_grad():
+        adapter.last.bias.fill_(1.5)
+        adapter.hidden.bias.fill_(-1e3)
+    seen = observe(model, images)
+    assert seen.betas["conv1"] == [1.5] * 5
+    assert (seen.dead, seen.constant) == ([], ["conv1"])

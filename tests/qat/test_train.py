@@ -347,6 +347,37 @@ def test_refuses_a_weight_that_is_not_a_number(
         train(quick, tmp_path, console=QUIET)
 
 
+@pytest.mark.parametrize(("stream_bits", "beta"), [(8, "0.5"), (12, "0.25")])
+def test_dead_adapters_are_told_of(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream_bits: int, beta: str
+) -> None:
+    """A line above the bar after every epoch, with the smallest beta of the codes."""
+
+    def kill(model: nn.Module, **rest: bool) -> nn.Module:
+        if isinstance(model, QuantizedModel):
+            node = next(each for each in model.nodes if each.name == "conv2")
+            with torch.no_grad():
+                node.output_quantizer.adapter.last.bias.fill_(-9.0)
+        return wrap(model, **rest)
+
+    monkeypatch.setattr("tritone.qat.train.wrap", kill)
+    activations = replace(recipe.activations, quantizer=ActivationKind.ASQ, stream_bits=stream_bits)
+    quick = replace(
+        recipe,
+        pretrain=replace(recipe.pretrain, epochs=1),
+        finetune=replace(recipe.finetune, epochs=2),
+        exact=None,
+        activations=activations,
+    )
+    shown = io.StringIO()
+    train(quick, tmp_path, console=Console(file=shown, width=80))
+    line = (
+        f"warning: the adapter of conv2 is dead: beta is {beta} for every image and learns nothing "
+        "more; a lower learning rate may help"
+    )
+    assert [each for each in shown.getvalue().splitlines() if "adapter" in each] == [line] * 2
+
+
 def test_refuses_a_missing_data_set(recipe: Recipe, tmp_path: Path) -> None:
     """Before anything is written."""
     with pytest.raises(FileNotFoundError, match=r"^Data set must be digits or a file .*$"):

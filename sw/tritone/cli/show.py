@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, Group
 
+from tritone.cli.table_forms import pairs
 from tritone.cli.tables import (
     layer_table,
     program_table,
@@ -16,11 +18,14 @@ from tritone.cli.tables import (
 )
 from tritone.compiler import describe
 from tritone.graph import Network
-from tritone.qat.history import read_history, read_report
+from tritone.qat.history import EpochRecord, read_history, read_report
 from tritone.spec.program import Program
 from tritone.spec.storage import read_json
 
 __all__ = ["show"]
+
+# One of them is in a run folder from its first moment on, whatever becomes of the training.
+_OF_RUNS = ("train.json", "history.json", "recipe.toml")
 
 
 def show(path: Path, console: Console, *, summary: bool = False) -> None:
@@ -28,7 +33,7 @@ def show(path: Path, console: Console, *, summary: bool = False) -> None:
 
     Parameters
     ----------
-    path : run folder, program file or graph folder.
+    path : run folder, in training too, program file or graph folder.
     console : where to.
     summary : print the last table of a run only.
 
@@ -41,12 +46,36 @@ def show(path: Path, console: Console, *, summary: bool = False) -> None:
         console.print(program_table(Program.load(path)))
     elif (path / "network.json").is_file():
         console.print(layer_table(Network.load(path)))
-    elif (path / "train.json").is_file() or (path / "graph").is_dir():
+    elif (path / "graph").is_dir() or any((path / name).is_file() for name in _OF_RUNS):
         _show_run(path, console, summary)
     else:
         raise FileNotFoundError(
             f"What is shown must be a run folder, a program file or a graph folder, not {path}"
         )
+
+
+def _unfinished_table(run: Path, history: Sequence[EpochRecord]) -> Group:
+    """Return the table of a training that runs, or that was stopped."""
+    path = run / "recipe.toml"
+    epochs = str(len(history))
+    rows: list[tuple[str, object]] = []
+    if path.is_file():
+        from tritone.qat.recipe import parse_recipe
+
+        recipe = parse_recipe(path.read_text(encoding="utf-8"))
+        epochs += f" of {recipe.epochs}"
+        rows += [("recipe", recipe.name), ("dataset", recipe.dataset), ("model", recipe.model)]
+    rows.append(("epochs", epochs))
+    if history:
+        last = history[-1]
+        rows += [
+            ("last epoch", f"{last.epoch} of {last.stage}"),
+            ("loss", f"{last.loss:.3f}"),
+            ("top1 of training images", f"{last.top1:.2f} %"),
+        ]
+        if last.observation is not None:
+            rows += [("warning", each) for each in last.observation.warnings]
+    return pairs(f"Training {run}, not finished", rows)
 
 
 def _show_run(run: Path, console: Console, summary: bool) -> None:
@@ -68,6 +97,8 @@ def _show_run(run: Path, console: Console, summary: bool) -> None:
     if (run / "train.json").is_file():
         training = read_report(run / "train.json")
         tables.append(training_table(run, training))
+    elif history or (run / "recipe.toml").is_file():
+        tables.append(_unfinished_table(run, history))
     if (run / "graph").is_dir():
         network = Network.load(run / "graph")
         draw_levels(network, run / "levels.png")

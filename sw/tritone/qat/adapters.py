@@ -31,7 +31,15 @@ from tritone.qat.streams import FreshStream, Stream
 from tritone.spec.catalog import codebook
 from tritone.spec.fixed import ACTIVATION, BETA, STREAM, StreamFormat
 
-__all__ = ["Adapter", "AdaptiveQuantizer", "adapts", "clear_counts", "dead_adapters", "fix_steps"]
+__all__ = [
+    "Adapter",
+    "AdaptiveQuantizer",
+    "adapts",
+    "clear_counts",
+    "constant_adapters",
+    "dead_adapters",
+    "fix_steps",
+]
 
 REDUCTION = 4
 WEIGHTS = "int8"
@@ -74,6 +82,7 @@ class Adapter(nn.Module):
 
     images: Tensor
     silent: Tensor
+    idle: Tensor
     total: Tensor
 
     def __init__(
@@ -108,7 +117,7 @@ class Adapter(nn.Module):
             channels //= REDUCTION
         weight = DEVIATION * torch.randn(1, channels, generator=generator)
         self.last = _linear(f"{tensor}.beta", source, weight, torch.ones(1), None)
-        for name in ("images", "silent", "total"):
+        for name in ("images", "silent", "idle", "total"):
             self.register_buffer(name, torch.zeros((), dtype=torch.float64), persistent=False)
 
     @property
@@ -131,6 +140,9 @@ class Adapter(nn.Module):
         stream = Stream(mean, step, 0, self.form)
         if self.hidden is not None:
             stream = self.hidden(stream)
+            with torch.no_grad():
+                quiet = stream.values(ACTIVATION.bits) == 0
+                self.idle += quiet.flatten(1).all(1).sum()
         raw = self.last(stream)
         code = round_half_up(raw.detach() * (1 << BETA.frac))
         code = code.clamp(self.form.beta_low, self.form.beta_high)
@@ -143,7 +155,7 @@ class Adapter(nn.Module):
 
     def clear(self) -> None:
         """Forget the images that were counted."""
-        for count in (self.images, self.silent, self.total):
+        for count in (self.images, self.silent, self.idle, self.total):
             count.zero_()
 
 
@@ -214,6 +226,21 @@ def dead_adapters(model: QuantizedModel) -> list[str]:
         node.output
         for node, quantizer in _adaptive(model)
         if quantizer.adapter.images > 0 and quantizer.adapter.silent == quantizer.adapter.images
+    ]
+
+
+def constant_adapters(model: QuantizedModel) -> list[str]:
+    """Return the tensors whose adapter, not dead, had a hidden layer of 0 for every image.
+
+    beta is what its last bias says then.
+    """
+    dead = dead_adapters(model)
+    return [
+        node.output
+        for node, quantizer in _adaptive(model)
+        if quantizer.adapter.images > 0
+        and quantizer.adapter.idle == quantizer.adapter.images
+        and node.output not in dead
     ]
 
 

@@ -30,11 +30,28 @@ class Observation:
     clipped : by tensor, the part of its values beyond the levels.
     betas : by tensor with an adaptive step (ASQ): lowest, quartiles and highest beta of the images.
     dead : tensors whose adapter was 0 for all images.
+    constant : those whose adapter's hidden layer was, but not the adapter.
     """
 
     clipped: dict[str, float] = field(default_factory=dict)
     betas: dict[str, list[float]] = field(default_factory=dict)
     dead: list[str] = field(default_factory=list)
+    constant: list[str] = field(default_factory=list)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a person should know of it, a line each."""
+        dead = [
+            f"the adapter of {tensor} is dead: beta is {self.betas[tensor][0]:g} for every image "
+            "and learns nothing more; a lower learning rate may help"
+            for tensor in self.dead
+        ]
+        constant = [
+            f"the adapter of {tensor} is constant: its hidden layer is 0 and beta is "
+            f"{self.betas[tensor][0]:g} for every image; a lower learning rate may help"
+            for tensor in self.constant
+        ]
+        return dead + constant
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,12 @@ from torch import Tensor
 
 from tritone.qat.activations import ActivationQuantizer
 from tritone.qat.adaptation import AdaptedStream
-from tritone.qat.adapters import AdaptiveQuantizer, clear_counts, dead_adapters
+from tritone.qat.adapters import (
+    AdaptiveQuantizer,
+    clear_counts,
+    constant_adapters,
+    dead_adapters,
+)
 from tritone.qat.history import Observation
 from tritone.qat.modules import QuantizedConvolution, QuantizedModel
 from tritone.qat.sample import sample
@@ -86,4 +91,5 @@ def observe(model: QuantizedModel, images: Tensor) -> Observation:
             if watch.betas is not None
         },
         dead=dead_adapters(model),
+        constant=constant_adapters(model),
     )

@@ -311,11 +311,8 @@ class _Training:
             observation = None
             if isinstance(model, QuantizedModel):
                 observation = observe(model, self.train_images)
-                for tensor in observation.dead:
-                    display.warn(
-                        f"the adapter of {tensor} is dead: beta is 1/2 for every image and learns "
-                        "nothing more; a lower learning rate may help"
-                    )
+                for warning in observation.warnings:
+                    display.warn(warning)
             record = EpochRecord(
                 stage=stage.value,
                 epoch=epoch + 1,
