@@ -4,14 +4,24 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from tritone.qat.divergence import culprit, gradient_culprit, largest_gradient
+from tritone.qat.exact import ExactModel
+from tritone.qat.models.digits import Digits
 from tritone.qat.modules import QuantizedConvolution, QuantizedModel, real_input
+from tritone.qat.parallel import wrap
+from tritone.qat.recipe import ExactTuning, Recipe, load_recipe
+from tritone.qat.train import train
+
+QUIET = Console(quiet=True)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
@@ -106,3 +116,65 @@ def test_largest_gradient() -> None:
     assert largest_gradient(model) == float(torch.tensor(1e30))
     model.bias.grad = torch.tensor([0.0, math.nan])
     assert math.isnan(largest_gradient(model))
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    """An epoch of each stage."""
+    quick = load_recipe("digits_quick")
+    return replace(
+        quick,
+        pretrain=replace(quick.pretrain, epochs=1),
+        finetune=replace(quick.finetune, epochs=1),
+        exact=ExactTuning(epochs=1, learning_rate=3e-4),
+    )
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "finetune", "exact"])
+def test_refuses_a_gradient_that_is_not_finite(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    """The layer where it begins on the way back is named, the last one, before a weight moves."""
+    spoilt: list[tuple[nn.Parameter, Tensor]] = []
+
+    def spoil(model: nn.Module, **rest: bool) -> nn.Module:
+        kinds = {"pretrain": Digits, "finetune": QuantizedModel, "exact": ExactModel}
+        if isinstance(model, kinds[stage]):
+            inner = model.model if isinstance(model, ExactModel) else model
+            layers = {node.name: node for node in getattr(inner, "nodes", ())}
+            for name in ("conv3", "conv1", "conv2"):
+                weight = (layers[name] if layers else getattr(inner, name)).weight
+                weight.register_hook(lambda gradient: gradient * math.nan)
+                spoilt.append((weight, weight.detach().clone()))
+        return wrap(model, **rest)
+
+    monkeypatch.setattr("tritone.qat.train.wrap", spoil)
+    message = (
+        rf"^Gradient must be finite, not nan, in epoch 1 of {stage}: it went wrong in layer conv3; "
+        r"a lower learning rate may help$"
+    )
+    with pytest.raises(ValueError, match=message):
+        train(recipe, tmp_path, console=QUIET)
+    assert len(spoilt) == 3
+    assert all(torch.equal(weight, before) for weight, before in spoilt)
+
+
+@pytest.mark.parametrize("stage", ["finetune", "exact"])
+def test_refuses_a_weight_that_is_not_a_number(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    """It is told of its layer, also where the integers of the frozen network do not exist."""
+
+    def spoil(model: nn.Module, **rest: bool) -> nn.Module:
+        inner = model.model if isinstance(model, ExactModel) else model
+        if isinstance(model, {"finetune": QuantizedModel, "exact": ExactModel}[stage]):
+            with torch.no_grad():
+                next(each for each in inner.nodes if each.name == "conv2").weight[0] = math.nan
+        return wrap(model, **rest)
+
+    monkeypatch.setattr("tritone.qat.train.wrap", spoil)
+    message = (
+        rf"^Loss must be finite, not .*, in epoch 1 of {stage}: it went wrong in layer conv2; "
+    )
+    with pytest.raises(ValueError, match=message):
+        train(recipe, tmp_path, console=QUIET)

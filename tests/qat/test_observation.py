@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 import copy
+import io
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from branches import SHAPE, random_images
-from torch import Tensor
+from rich.console import Console
+from torch import Tensor, nn
 
 from tritone.qat import observation
 from tritone.qat.activation_method import ActivationKind, ActivationMethod
@@ -18,7 +22,10 @@ from tritone.qat.method import Method
 from tritone.qat.models.digits import Digits
 from tritone.qat.modules import QuantizedModel
 from tritone.qat.observation import observe
+from tritone.qat.parallel import wrap
 from tritone.qat.precision import Precision
+from tritone.qat.recipe import load_recipe
+from tritone.qat.train import train
 
 
 @pytest.fixture
@@ -114,3 +121,35 @@ def test_betas_and_dead_adapters(images: Tensor) -> None:
     seen = observe(model, images)
     assert seen.betas["conv1"] == [1.5] * 5
     assert (seen.dead, seen.constant) == ([], ["conv1"])
+
+
+@pytest.mark.parametrize(("stream_bits", "beta"), [(8, "0.5"), (12, "0.25")])
+def test_dead_adapters_are_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream_bits: int, beta: str
+) -> None:
+    """A line above the bar after every epoch of a training, with the smallest beta of the codes."""
+
+    def kill(model: nn.Module, **rest: bool) -> nn.Module:
+        if isinstance(model, QuantizedModel):
+            node = next(each for each in model.nodes if each.name == "conv2")
+            with torch.no_grad():
+                node.output_quantizer.adapter.last.bias.fill_(-9.0)
+        return wrap(model, **rest)
+
+    monkeypatch.setattr("tritone.qat.train.wrap", kill)
+    recipe = load_recipe("digits_quick")
+    activations = replace(recipe.activations, quantizer=ActivationKind.ASQ, stream_bits=stream_bits)
+    quick = replace(
+        recipe,
+        pretrain=replace(recipe.pretrain, epochs=1),
+        finetune=replace(recipe.finetune, epochs=2),
+        exact=None,
+        activations=activations,
+    )
+    shown = io.StringIO()
+    train(quick, tmp_path, console=Console(file=shown, width=80))
+    line = (
+        f"warning: the adapter of conv2 is dead: beta is {beta} for every image and learns nothing "
+        "more; a lower learning rate may help"
+    )
+    assert [each for each in shown.getvalue().splitlines() if "adapter" in each] == [line] * 2

@@ -6,7 +6,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import math
 import signal
 import subprocess
 import sys
@@ -19,7 +18,6 @@ import pytest
 import safetensors.numpy
 import torch
 from rich.console import Console
-from torch import Tensor, nn
 
 import tritone.qat.train as training
 from tritone.golden import fast
@@ -29,14 +27,11 @@ from tritone.qat.activation_method import ActivationKind, ActivationMethod
 from tritone.qat.convert import convert
 from tritone.qat.device import Device
 from tritone.qat.distillation import Distillation
-from tritone.qat.exact import ExactModel
 from tritone.qat.export import export_run
 from tritone.qat.history import read_history
 from tritone.qat.method import LayerMethod
 from tritone.qat.models.catalog import build_model
-from tritone.qat.models.digits import Digits
 from tritone.qat.modules import QuantizedModel
-from tritone.qat.parallel import wrap
 from tritone.qat.pretrained import Normalization, Pretrained
 from tritone.qat.recipe import DataChoice, ExactTuning, Recipe, load_recipe, render_recipe
 from tritone.qat.train import train
@@ -283,99 +278,6 @@ def test_refuses_a_loss_that_is_not_finite(recipe: Recipe, tmp_path: Path) -> No
     with pytest.raises(ValueError, match=message):
         train(wild, tmp_path, console=QUIET)
     assert not (tmp_path / "train.json").exists()
-
-
-@pytest.mark.parametrize("stage", ["pretrain", "finetune", "exact"])
-def test_refuses_a_gradient_that_is_not_finite(
-    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
-) -> None:
-    """The layer where it begins on the way back is named, the last one, before a weight moves."""
-    spoilt: list[tuple[nn.Parameter, Tensor]] = []
-
-    def spoil(model: nn.Module, **rest: bool) -> nn.Module:
-        kinds = {"pretrain": Digits, "finetune": QuantizedModel, "exact": ExactModel}
-        if isinstance(model, kinds[stage]):
-            inner = model.model if isinstance(model, ExactModel) else model
-            layers = {node.name: node for node in getattr(inner, "nodes", ())}
-            for name in ("conv3", "conv1", "conv2"):
-                weight = (layers[name] if layers else getattr(inner, name)).weight
-                weight.register_hook(lambda gradient: gradient * math.nan)
-                spoilt.append((weight, weight.detach().clone()))
-        return wrap(model, **rest)
-
-    monkeypatch.setattr("tritone.qat.train.wrap", spoil)
-    quick = replace(
-        recipe,
-        pretrain=replace(recipe.pretrain, epochs=1),
-        finetune=replace(recipe.finetune, epochs=1),
-        exact=ExactTuning(epochs=1, learning_rate=3e-4),
-    )
-    message = (
-        rf"^Gradient must be finite, not nan, in epoch 1 of {stage}: it went wrong in layer conv3; "
-        r"a lower learning rate may help$"
-    )
-    with pytest.raises(ValueError, match=message):
-        train(quick, tmp_path, console=QUIET)
-    assert len(spoilt) == 3
-    assert all(torch.equal(weight, before) for weight, before in spoilt)
-
-
-@pytest.mark.parametrize("stage", ["finetune", "exact"])
-def test_refuses_a_weight_that_is_not_a_number(
-    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
-) -> None:
-    """It is told of its layer, also where the integers of the frozen network do not exist."""
-
-    def spoil(model: nn.Module, **rest: bool) -> nn.Module:
-        inner = model.model if isinstance(model, ExactModel) else model
-        if isinstance(model, {"finetune": QuantizedModel, "exact": ExactModel}[stage]):
-            with torch.no_grad():
-                next(each for each in inner.nodes if each.name == "conv2").weight[0] = math.nan
-        return wrap(model, **rest)
-
-    monkeypatch.setattr("tritone.qat.train.wrap", spoil)
-    quick = replace(
-        recipe,
-        pretrain=replace(recipe.pretrain, epochs=1),
-        finetune=replace(recipe.finetune, epochs=1),
-        exact=ExactTuning(epochs=1, learning_rate=3e-4),
-    )
-    message = (
-        rf"^Loss must be finite, not .*, in epoch 1 of {stage}: it went wrong in layer conv2; "
-    )
-    with pytest.raises(ValueError, match=message):
-        train(quick, tmp_path, console=QUIET)
-
-
-@pytest.mark.parametrize(("stream_bits", "beta"), [(8, "0.5"), (12, "0.25")])
-def test_dead_adapters_are_told_of(
-    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream_bits: int, beta: str
-) -> None:
-    """A line above the bar after every epoch, with the smallest beta of the codes."""
-
-    def kill(model: nn.Module, **rest: bool) -> nn.Module:
-        if isinstance(model, QuantizedModel):
-            node = next(each for each in model.nodes if each.name == "conv2")
-            with torch.no_grad():
-                node.output_quantizer.adapter.last.bias.fill_(-9.0)
-        return wrap(model, **rest)
-
-    monkeypatch.setattr("tritone.qat.train.wrap", kill)
-    activations = replace(recipe.activations, quantizer=ActivationKind.ASQ, stream_bits=stream_bits)
-    quick = replace(
-        recipe,
-        pretrain=replace(recipe.pretrain, epochs=1),
-        finetune=replace(recipe.finetune, epochs=2),
-        exact=None,
-        activations=activations,
-    )
-    shown = io.StringIO()
-    train(quick, tmp_path, console=Console(file=shown, width=80))
-    line = (
-        f"warning: the adapter of conv2 is dead: beta is {beta} for every image and learns nothing "
-        "more; a lower learning rate may help"
-    )
-    assert [each for each in shown.getvalue().splitlines() if "adapter" in each] == [line] * 2
 
 
 def test_refuses_a_missing_data_set(recipe: Recipe, tmp_path: Path) -> None:
