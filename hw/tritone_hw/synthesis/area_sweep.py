@@ -28,7 +28,7 @@ from tritone_hw.platform.serial_host import SerialHost
 from tritone_hw.synthesis.block_mapping import machine_blocks, map_block
 from tritone_hw.synthesis.blocks import MODULES, WRAPPER, block_of
 from tritone_hw.synthesis.mapping import map_component
-from tritone_hw.synthesis.tools import YOSYS
+from tritone_hw.synthesis.tools import YOSYS, exit_on_error
 
 __all__ = ["HELD_OUT", "fitted_machines", "held_out_machines", "main"]
 
@@ -205,10 +205,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--only", choices=(_FITTED, _HELD_OUT), help="the other part of the file stays as it is"
     )
     options = parser.parse_args(arguments)
-    try:
+    with exit_on_error(parser):
         _sweep(options.table, options.build, options.only)
-    except (OSError, RuntimeError) as error:
-        parser.exit(2, f"error: {error}\n")
     return 0
 
 

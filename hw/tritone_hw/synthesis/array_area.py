@@ -21,7 +21,7 @@ from tritone_hw.synthesis.lut_pairs import lut_pairs, route_throughs
 from tritone_hw.synthesis.mapping import map_component
 from tritone_hw.synthesis.placement import PLACERS, Placement, Router, place_seeds
 from tritone_hw.synthesis.script import NETLIST, STATISTICS
-from tritone_hw.synthesis.tools import YOSYS
+from tritone_hw.synthesis.tools import YOSYS, exit_on_error
 
 __all__ = ["ArrayArea", "array_report", "main", "measure_array"]
 
@@ -153,18 +153,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     shape = (options.rows, options.columns, options.pixels)
     title = f"{options.array} on {options.target}"
-    try:
-        with Console(stderr=True).status(title) as status:
-            found = measure_array(
-                options.array,
-                shape,
-                device(options.target),
-                seeds=range(1, options.seeds + 1),
-                build=options.build,
-                watch=lambda stage: status.update(f"{title}: {stage}"),
-            )
-    except (OSError, RuntimeError, ValueError) as error:
-        parser.exit(2, f"error: {error}\n")
+    with exit_on_error(parser), Console(stderr=True).status(title) as status:
+        found = measure_array(
+            options.array,
+            shape,
+            device(options.target),
+            seeds=range(1, options.seeds + 1),
+            build=options.build,
+            watch=lambda stage: status.update(f"{title}: {stage}"),
+        )
     print(f"mapped: {found.sites / found.macs:.2f} sites a MAC, {found.ff / found.macs:.2f} FF")
     print(" ".join(f"{kind} {count}" for kind, count in found.kinds.items()))
     for placed in found.placements:

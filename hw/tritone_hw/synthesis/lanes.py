@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from tritone.spec.machine import RequantizerKind, preset
 from tritone_hw.requantizer_lane import LANES
 from tritone_hw.synthesis.part import part_cells
+from tritone_hw.synthesis.tools import YOSYS, exit_on_error
 
 __all__ = ["lane_cells", "main", "row"]
 
@@ -49,7 +50,14 @@ def row(kind: RequantizerKind, dsp: bool) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
-    argparse.ArgumentParser(prog="lanes", description=__doc__).parse_args(arguments)
+    parser = argparse.ArgumentParser(prog="lanes", description=__doc__)
+    parser.parse_args(arguments)
+    with exit_on_error(parser):
+        _print_table()
+
+
+def _print_table() -> None:
+    YOSYS.version()  # before a table that ends at its head
     print("| " + " | ".join(_HEAD) + " |")
     print("|---" * len(_HEAD) + "|")
     for kind, dsp in (

