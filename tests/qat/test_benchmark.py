@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from own_network import NETWORK
 
 from tritone.qat.benchmark import BASELINE, measure, time_training
 
@@ -35,6 +38,13 @@ def test_every_method_trains_a_small_network() -> None:
     assert "LSQ without streams" in names
     assert all(each.seconds > 0 for each in times)
     assert torch.get_num_threads() == threads
+
+
+def test_a_network_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a file in the current folder; the images are larger than the digits."""
+    monkeypatch.chdir(tmp_path)
+    Path("my_net.py").write_text(NETWORK.replace("linear = nn.Linear(16", "linear = nn.Linear(256"))
+    assert time_training(1, model="my_net.py:MyNet", batch=2)[0].name == BASELINE
 
 
 @pytest.mark.parametrize(

@@ -200,3 +200,18 @@ def test_constants_are_where_the_network_is(normalization: Normalization) -> Non
     assert normalized_input(images, normalization).device.type == "meta"
     fold_normalization(layer, normalization)
     assert {each.device.type for each in layer.parameters()} == {"meta"}
+
+
+def test_means_of_channels_need_a_convolution_of_all_of_them() -> None:
+    """One mean for all channels goes into any convolution."""
+    message = (
+        "^Model must begin with a convolution, of one group, for the normalization imagenet to go "
+        "into; train it with tritone's$"
+    )
+    grouped = nn.Conv2d(3, 3, 3, groups=3)
+    for model in (nn.Linear(3, 4), grouped):
+        with pytest.raises(ValueError, match=message):
+            fold_normalization(model, Normalization.IMAGENET)
+    before = grouped.weight.detach().clone()
+    fold_normalization(grouped, Normalization.UNIT)
+    assert not torch.equal(grouped.weight, before)

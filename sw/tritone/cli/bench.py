@@ -20,7 +20,9 @@ bench = typer.Typer(name="bench", help="Measure how fast things are.", no_args_i
 @bench.command("train")
 def bench_train_command(
     rounds: Annotated[int, typer.Option("--rounds", help="measured steps of each method")] = 10,
-    model: Annotated[str, typer.Option("--model", help="for 3x32x32 images")] = "resnet20",
+    model: Annotated[
+        str, typer.Option("--model", help="for 3x32x32 images; or FILE.py:NAME")
+    ] = "resnet20",
     batch: Annotated[int, typer.Option("--batch", help="images a step")] = 128,
     threads: Annotated[int, typer.Option("--threads", min=1, help="of torch")] = 1,
 ) -> None:

@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from tritone.qat.estimators import EstimatorKind
 from tritone.qat.memory import keep_freed_memory
 from tritone.qat.method import Method, WeightMethod
 from tritone.qat.models.catalog import build_model
+from tritone.qat.models.source import read_source
 from tritone.qat.modules import real_input
 from tritone.qat.precision import Precision
 from tritone.qat.rivals import brevitas_network, plain_network
@@ -72,9 +74,11 @@ class StepTime:
 def _candidates(model: str, seed: int) -> Iterator[tuple[str, nn.Module, bool]]:
     """Return name, network, and whether it takes raw bytes; all from the same weights."""
 
+    source = read_source(model, Path())
+
     def fresh() -> nn.Module:
         torch.manual_seed(seed)
-        return build_model(model, SHAPE[0], CLASSES)
+        return build_model(model, SHAPE[0], CLASSES, source)
 
     yield BASELINE, fresh(), False
     for name, weights, estimator, activations in _OURS:
@@ -150,7 +154,7 @@ def time_training(
     Parameters
     ----------
     rounds : as for ``measure``.
-    model : of the catalog, for images of 3x32x32.
+    model : as in a recipe of the current folder, for images of 3x32x32.
     batch, threads, seed : of the steps.
     """
     if batch < 2:

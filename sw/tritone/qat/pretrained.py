@@ -194,10 +194,19 @@ def fold_normalization(model: nn.Module, normalization: Normalization) -> None:
     ``(u / 255 - mean) / std = gain * x + start``, so its weights take the gain and its bias the
     sum of weights times start. At the border the results differ: zeros that were padded meant the
     mean, and mean u = 128 now.
+
+    Raises
+    ------
+    ValueError : there is no convolution that the means of the channels can go into.
     """
     if normalization is Normalization.TRITONE:
         return
-    layer = next(module for module in model.modules() if isinstance(module, nn.Conv2d))
+    layer = next((each for each in model.modules() if isinstance(each, nn.Conv2d)), None)
+    if layer is None or (layer.groups > 1 and len(normalization.constants[0]) > 1):
+        raise ValueError(
+            "Model must begin with a convolution, of one group, for the normalization "
+            f"{normalization.value} to go into; train it with tritone's"
+        )
     mean, std = (
         torch.tensor(values, device=layer.weight.device).double()
         for values in normalization.constants

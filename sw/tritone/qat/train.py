@@ -129,9 +129,7 @@ def _quantized(recipe: Recipe, dataset: data.Dataset, model: nn.Module) -> Quant
 
 def _build(recipe: Recipe, dataset: data.Dataset) -> nn.Module:
     """Return a new network, with weights of torch's random numbers."""
-    if recipe.source is not None:
-        return recipe.source.build(dataset.shape[0], dataset.classes)
-    return build_model(recipe.model, dataset.shape[0], dataset.classes)
+    return build_model(recipe.model, dataset.shape[0], dataset.classes, recipe.source)
 
 
 def _claim(run: Path, recipe: Recipe) -> None:

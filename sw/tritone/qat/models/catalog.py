@@ -13,6 +13,7 @@ from tritone.qat.models.mobilenet_v1 import MobileNetV1
 from tritone.qat.models.resnet8 import ResNet8
 from tritone.qat.models.resnet_cifar import ResNetCifar, Shortcuts
 from tritone.qat.models.resnet_imagenet import BasicBlock, Bottleneck, ResNet
+from tritone.qat.models.source import ModelSource
 from tritone.qat.models.vgg_small import BinaryNet, VggSmall
 
 __all__ = ["MODELS", "build_model"]
@@ -39,8 +40,17 @@ MODELS: dict[str, Callable[[int, int], nn.Module]] = {
 }
 
 
-def build_model(name: str, channels: int, classes: int) -> nn.Module:
-    """Return a new network for images of ``channels`` channels, with random weights."""
+def build_model(
+    name: str, channels: int, classes: int, source: ModelSource | None = None
+) -> nn.Module:
+    """Return a new network for images of ``channels`` channels, with random weights.
+
+    Parameters
+    ----------
+    source : of a network that is none of these; None: it is one of these.
+    """
+    if source is not None:
+        return source.build(channels, classes)
     if name not in MODELS:
         raise ValueError(f"Model must be one of {', '.join(MODELS)}, or FILE.py:NAME, not {name!r}")
     return MODELS[name](channels, classes)
