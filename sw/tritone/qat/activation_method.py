@@ -98,7 +98,7 @@ def build_activation_quantizer(
     ----------
     seed : of what is random: the noise of the estimator, the first weights of an adapter.
     """
-    estimator = build_estimator(method.estimator, seed)
+    estimator = build_estimator(method.estimator, seed, of_images=True)
     form = STREAMS[method.stream_bits]
     match method.quantizer:
         case ActivationKind.PACT:

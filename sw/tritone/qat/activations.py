@@ -21,7 +21,7 @@ from tritone.qat.estimators import (
     scale_gradient,
     straight_through,
 )
-from tritone.qat.parallel import gather, size
+from tritone.qat.parallel import gather
 from tritone.qat.reading import Grid, StepRule
 from tritone.qat.streams import FreshStream, Stream
 from tritone.spec.fixed import ACTIVATION, STREAM, StreamFormat, half
@@ -76,6 +76,8 @@ class ActivationQuantizer(nn.Module):
         self.zero = half(form.bits) if signed else 0
         self.grid = Grid(bits=bits, zero=self.zero, form=form)
         self.estimator = estimator or StraightThrough()
+        # The part of a batch's images that this process has.
+        self.part = 1.0
         self._add_parameters()
         self.register_buffer("initialized", torch.zeros((), dtype=torch.bool))
 
@@ -104,8 +106,8 @@ class ActivationQuantizer(nn.Module):
         return 0.0
 
     def _step(self, count: int) -> Tensor:
-        """Return S with the gradient's scale for ``count`` values of each process."""
-        return scale_gradient(self.grid_step, (count * size() * self.top) ** -0.5)
+        """Return S with the gradient's scale for ``count`` values of this process."""
+        return scale_gradient(self.grid_step, (count / self.part * self.top) ** -0.5)
 
     def _hold(self) -> None:
         """Keep the parameters where they have a gradient."""

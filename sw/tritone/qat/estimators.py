@@ -30,6 +30,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tritone.qat.determinism import tensor_seed
+from tritone.qat.parallel import rank
+
 __all__ = [
     "SCALE_FLOOR",
     "Blending",
@@ -183,14 +186,22 @@ class NoiseProxy(Estimator):
     """Pseudo-noise instead of rounding (DiffQ, arXiv 2104.09987; NIPQ, arXiv 2206.00820).
 
     Training gets ``clamp(v) + n`` with n uniform in -step/2..step/2 and the gradient of the clamp.
-    Each call draws new noise; it depends on nothing but the buffer ``state``, which counts them.
+    Each call draws new noise; it depends on nothing but the buffer ``state``, which counts them,
+    and, where processes share a batch, on which one this is.
+
+    Parameters
+    ----------
+    seed : where ``state`` starts.
+    of_images : the values are those of images, of which every process has others, so each draws its
+        own noise. Weights are the same in all of them, and so is their noise.
     """
 
     needs_step = True
     state: Tensor
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, of_images: bool = False) -> None:
         super().__init__()
+        self.of_images = of_images
         self.register_buffer("state", torch.tensor(seed))
 
     def forward(
@@ -199,14 +210,16 @@ class NoiseProxy(Estimator):
         """Return the noisy values in training, ``exact`` in evaluation."""
         if not self.training:
             return exact.detach()
-        generator = torch.Generator(smooth.device).manual_seed(int(self.state))
+        # The buffer itself is the same everywhere: it is that of the first process.
+        own = tensor_seed(f"process {rank()}") if self.of_images and rank() else 0
+        generator = torch.Generator(smooth.device).manual_seed(int(self.state) ^ own)
         self.state.add_(1)
         uniform = torch.rand(smooth.shape, generator=generator, device=smooth.device)
         return smooth.clamp(low, high) + (uniform - 0.5) * step
 
 
-def build_estimator(kind: EstimatorKind, seed: int = 0) -> Estimator:
-    """Return a new estimator; ``seed`` starts the noise of NOISE."""
+def build_estimator(kind: EstimatorKind, seed: int = 0, of_images: bool = False) -> Estimator:
+    """Return a new estimator; ``seed`` and ``of_images`` are those of NOISE's noise."""
     match kind:
         case EstimatorKind.STE:
             return StraightThrough()
@@ -215,4 +228,4 @@ def build_estimator(kind: EstimatorKind, seed: int = 0) -> Estimator:
         case EstimatorKind.BLENDING:
             return Blending()
         case EstimatorKind.NOISE:
-            return NoiseProxy(seed)
+            return NoiseProxy(seed, of_images)

@@ -3,8 +3,9 @@
 
 torchrun starts the processes and torch's DistributedDataParallel averages the gradients. What else
 depends on the whole batch is made of all shares here: the statistics of batch norm, the first batch
-that sets a quantiser's step, the count in LSQ's scale of a step's gradient. So a run differs from
-one process with the same batch by the order of float sums alone.
+that sets a quantiser's step, the count in LSQ's scale of a step's gradient. So a step differs from
+that of one process with the same batch by the order of float sums alone, but for the noise of
+activations with the estimator noise: each process draws its own.
 """
 
 from __future__ import annotations
@@ -88,12 +89,18 @@ def wrap(model: nn.Module, *, unused: bool) -> nn.Module:
 
 
 def gather(x: Tensor) -> Tensor:
-    """Return the shares of all processes, without a gradient; all have the same size."""
+    """Return the shares of all processes, without a gradient, one behind the other."""
     if size() == 1:
         return x
-    shares = [torch.empty_like(x) for _ in range(size())]
-    dist.all_gather(shares, x.detach().contiguous())
-    return torch.cat(shares)
+    own = torch.tensor([len(x)], device=x.device)
+    lengths = [torch.empty_like(own) for _ in range(size())]
+    dist.all_gather(lengths, own)
+    # What is gathered has one size.
+    filled = x.new_zeros(max(int(each) for each in lengths), *x.shape[1:])
+    filled[: len(x)] = x.detach()
+    shares = [torch.empty_like(filled) for _ in range(size())]
+    dist.all_gather(shares, filled)
+    return torch.cat([share[:length] for share, length in zip(shares, lengths, strict=True)])
 
 
 class _Sum(torch.autograd.Function):

@@ -10,6 +10,7 @@ from enum import Enum
 import torch
 from torch import nn
 
+from tritone.qat.activations import ActivationQuantizer
 from tritone.qat.estimators import Blending, ElementwiseScaling
 from tritone.qat.modules import QuantizedConvolution
 
@@ -19,6 +20,7 @@ __all__ = [
     "DeltaSchedule",
     "Ramp",
     "hold_blended_weights",
+    "set_activation_part",
     "set_blend",
     "set_delta",
 ]
@@ -124,6 +126,13 @@ def hold_blended_weights(model: nn.Module, optimizer: torch.optim.Optimizer) -> 
         if isinstance(estimator, Blending) and float(estimator.blend) == 1:
             layer.weight.grad = None
             optimizer.state.pop(layer.weight, None)
+
+
+def set_activation_part(model: nn.Module, part: float) -> None:
+    """Tell the activation quantisers of ``model`` which part of a batch this process has, 0..1."""
+    for module in model.modules():
+        if isinstance(module, ActivationQuantizer):
+            module.part = part
 
 
 def set_delta(model: nn.Module, value: float) -> None:

@@ -14,6 +14,7 @@ from tritone.qat.estimators import Blending, ElementwiseScaling, EstimatorKind
 from tritone.qat.hessian import update_deltas
 from tritone.qat.modules import QuantizedModel
 from tritone.qat.normalization import reestimate
+from tritone.qat.parallel import rank, size
 from tritone.qat.recipe import Recipe
 from tritone.qat.sample import sample
 from tritone.qat.schedules import (
@@ -109,4 +110,6 @@ class Steering:
         batch, batches = self.recipe.batch, self.recipe.finetune.norm_batches
         if batches:
             chosen = sample(self.images, batch * batches).split(batch)
-            reestimate(self.model, self.model, map(self.augment, chosen))
+            # Batch norms are those of all processes, each of which has its share.
+            shares = (self.augment(images)[rank() :: size()] for images in chosen)
+            reestimate(self.model, self.model, shares)

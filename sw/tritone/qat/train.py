@@ -54,6 +54,7 @@ from tritone.qat.recipe import (
     render_recipe,
 )
 from tritone.qat.report import report_training
+from tritone.qat.schedules import set_activation_part
 from tritone.qat.steering import Steering
 from tritone.spec.storage import write_atomically, write_json
 
@@ -355,6 +356,9 @@ class _Training:
             labels = self.train_labels[chosen]
             images = self._augment(self.train_images[chosen])
             images, labels = images[rank() :: size()], labels[rank() :: size()]
+            part = len(labels) / len(chosen)
+            if size() > 1:
+                set_activation_part(model, part)
             try:
                 logits = forward(images)
             except (OverflowError, ValueError):
@@ -363,7 +367,6 @@ class _Training:
                     raise
                 raise _diverged("Loss", math.nan, stage, epoch, where) from None
             loss = loss_of(images, logits, labels)
-            part = len(labels) / len(chosen)
             found = int((logits.argmax(1) == labels).sum())
             mean, right = add_up(loss.item() * part, found)
             if not math.isfinite(mean):
