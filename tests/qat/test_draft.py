@@ -74,6 +74,11 @@ class TwoOutputs(nn.Module):
         return x, x
 
 
+class Named(nn.Module):
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"logits": x}
+
+
 class Small(nn.Module):
     """A convolution that keeps the shape, for the networks below."""
 
@@ -196,6 +201,7 @@ OPERATORS = (
     "Conv2d, BatchNorm2d, ReLU, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, Flatten, Linear, "
     "BatchNorm1d, Dropout, Identity, view, mean, cat, add, or slice and pad of a shortcut"
 )
+INPUTS_PLACE = rf"\(.*test_draft\.py, line {inspect.getsourcelines(TwoInputs.forward)[1]}\)"
 MULTIPLY_LINE = inspect.getsourcelines(Multiply.forward)[1] + 1
 
 
@@ -227,13 +233,13 @@ MULTIPLY_LINE = inspect.getsourcelines(Multiply.forward)[1] + 1
         ),
         (
             NormBehindAdd,
-            r"^BatchNorm2d norm must directly follow a convolution$",
+            r"^BatchNorm2d norm \(.*, line \d+\) must directly follow a convolution$",
         ),
         (
             SliceRead,
             (
-                r"^Layer conv must read a whole tensor, not a slice of input: only an add takes "
-                r"slices and padded channels$"
+                r"^Layer conv \(.*, line \d+\) must read a whole tensor, not a slice of input: "
+                r"only an add takes slices and padded channels$"
             ),
         ),
         (SliceRows, r"^Slice getitem \(.*, line \d+\) must be x\[:, :, ::n, ::n\] of an image$"),
@@ -279,10 +285,10 @@ MULTIPLY_LINE = inspect.getsourcelines(Multiply.forward)[1] + 1
             r"^BatchNorm1d _1 must directly follow a linear layer$",
         ),
         (Branch, r"^Model must be traceable by torch\.fx, without branches on values: "),
-        (Twice, r"^Layer conv_1 must be used once: its weights cannot be shared$"),
-        (TwoInputs, r"^Model must have one input, not also y$"),
-        (ReadAgain, r"^ReLU relu must be the only reader of conv$"),
-        (Branching, r"^Layer pool must lead to the logits, once, or be removed$"),
+        (Twice, r"^Layer conv_1 \(.*, line \d+\) must be used once: its weights cannot be "),
+        (TwoInputs, rf"^Model {INPUTS_PLACE} must have one input, not also y$"),
+        (ReadAgain, r"^ReLU relu \(.*, line \d+\) must be the only reader of conv$"),
+        (Branching, r"^Layer pool \(.*, line \d+\) must lead to the logits, once, or be removed$"),
         (chain(nn.ReLU()), r"^ReLU _0 must directly follow a convolution or linear layer$"),
         (
             chain(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.ReLU()),
@@ -349,5 +355,8 @@ def test_refuses_by_name(build: Callable[[], nn.Module], message: str) -> None:
 
 def test_refuses_two_results() -> None:
     """A network has one output."""
-    with pytest.raises(TypeError, match=r"^Model must return one tensor, not \(x, x\)$"):
+    message = r"^Model \(.*test_draft\.py, line \d+\) must return one tensor, not "
+    with pytest.raises(TypeError, match=message + r"\(x, x\)$"):
         draft(TwoOutputs(), SHAPE)
+    with pytest.raises(TypeError, match=message + r"\{'logits': x\}$"):
+        draft(Named(), SHAPE)

@@ -13,7 +13,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from tritone.qat.draft import draft
-from tritone.qat.operators import Extents, as_module, joined_nodes, trace
+from tritone.qat.operators import Extents, as_module, joined_nodes
 from tritone.qat.parts import JoinPart
 
 SHAPE = (4, 7, 6)
@@ -53,36 +53,6 @@ def test_modules_compute_the_same(forward: Callable[[Tensor], Tensor]) -> None:
     module = as_module(node, {})
     assert module is not None
     assert torch.equal(module.eval()(x), forward(x))
-
-
-class Faulty(nn.Module):
-    """Whose own code fails."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        sizes: dict[str, int] = {}
-        return x.view(sizes["batch"], -1)
-
-
-class Around(nn.Module):
-    """A network around another one."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.inner = Faulty()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.inner(x)
-
-
-def test_what_fails_while_it_is_traced_is_told_with_its_place() -> None:
-    """Of the model's own code, the innermost line."""
-    line = Faulty.forward.__code__.co_firstlineno + 2
-    message = (
-        "^Model must be traceable by torch.fx, and fails: KeyError: 'batch' "
-        rf"\(.*test_operators\.py, line {line}\)$"
-    )
-    with pytest.raises(ValueError, match=message):
-        trace(Around())
 
 
 def test_others_are_none() -> None:

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from tritone.graph import PoolKind, Window
 from tritone.qat.modules import INPUT, Residual
-from tritone.qat.operators import ADDITIONS, JOINS, VIEWS, Extents, as_module, joined_nodes, trace
+from tritone.qat.operators import ADDITIONS, JOINS, VIEWS, Extents, as_module, joined_nodes
 from tritone.qat.parts import (
     JoinPart,
     LayerPart,
@@ -25,13 +25,13 @@ from tritone.qat.parts import (
     argument,
     makers,
     norm_of_pixels,
-    place,
     reads,
     require_default,
     shared_origins,
     slice_stride,
     window_of,
 )
+from tritone.qat.tracing import forward_place, named, trace
 
 __all__ = ["Draft", "draft"]
 
@@ -66,6 +66,7 @@ class Draft:
 
     def __init__(self, model: nn.Module, shape: Shape) -> None:
         self.modules = dict(model.named_modules(remove_duplicate=False))
+        self.place = forward_place(model)
         self.used: set[int] = set()
         self.shapes: dict[str, Shape] = {INPUT: shape}
         self.parts: dict[str, Part] = {}  # by output tensor
@@ -80,12 +81,14 @@ class Draft:
         match node.op:
             case "placeholder":
                 if self.values:
-                    raise ValueError(f"Model must have one input, not also {node.target}")
+                    raise ValueError(
+                        f"Model{self.place} must have one input, not also {node.target}"
+                    )
                 self.values[node] = Value(tensor=INPUT)
             case "output":
                 result = node.args[0]
                 if not isinstance(result, fx.Node):
-                    raise TypeError(f"Model must return one tensor, not {result!r}")
+                    raise TypeError(f"Model{self.place} must return one tensor, not {result!r}")
                 self.logits = self.values[result].tensor if self.values[result].whole else ""
             case _:
                 self._operator(node)
@@ -93,7 +96,7 @@ class Draft:
     def _operator(self, node: fx.Node) -> None:
         if self.extents.take(node, self._image):
             return
-        module, name = as_module(node, self.modules), node.name
+        module, name = as_module(node, self.modules), named(node)
         if module is not None and any(True for _ in module.parameters()):
             if id(module) in self.used:
                 raise ValueError(f"Layer {name} must be used once: its weights cannot be shared")
@@ -163,7 +166,7 @@ class Draft:
         else:
             kind = type(module).__name__ if module is not None else str(node.target)
             raise ValueError(
-                f"Operator {name}{place(node)} must be one of {OPERATORS}, not {kind}: "
+                f"Operator {name} must be one of {OPERATORS}, not {kind}: "
                 "write the model with those"
             )
 
@@ -172,10 +175,10 @@ class Draft:
         value = self.values[argument(node)]
         if value.flat != flat:
             kind = "a flattened tensor" if flat else "an image, not a flattened tensor"
-            raise ValueError(f"Layer {node.name} must read {kind}")
+            raise ValueError(f"Layer {named(node)} must read {kind}")
         if not value.whole:
             raise ValueError(
-                f"Layer {node.name} must read a whole tensor, not a slice of {value.tensor}: "
+                f"Layer {named(node)} must read a whole tensor, not a slice of {value.tensor}: "
                 "only an add takes slices and padded channels"
             )
         return value.tensor
@@ -186,7 +189,7 @@ class Draft:
 
     def _flatten(self, node: fx.Node, module: nn.Flatten) -> None:
         if (module.start_dim, module.end_dim) not in ((1, -1), (1, 3)):
-            raise ValueError(f"Flatten {node.name} must flatten dimensions 1 to -1")
+            raise ValueError(f"Flatten {named(node)} must flatten dimensions 1 to -1")
         self.values[node] = replace(self.values[argument(node)], flat=True)
 
     def _view(self, node: fx.Node) -> None:
@@ -194,8 +197,7 @@ class Draft:
         value = self.values[argument(node)]
         if value.flat or not self.extents.flattens(node, self._shape(value)):
             raise ValueError(
-                f"View {node.name}{place(node)} must flatten an image, as x.flatten(1) does, and "
-                "nothing else"
+                f"View {named(node)} must flatten an image, as x.flatten(1) does, and nothing else"
             )
         self.values[node] = replace(value, flat=True)
 
@@ -206,8 +208,7 @@ class Draft:
         dim: Any = given.get("dim")
         if not isinstance(dim, tuple | list) or sorted(each % 4 for each in dim) != [2, 3]:
             raise ValueError(
-                f"Mean {node.name}{place(node)} must be over the pixels, x.mean((2, 3)), not "
-                f"over {dim!r}"
+                f"Mean {named(node)} must be over the pixels, x.mean((2, 3)), not over {dim!r}"
             )
         self._pool(node, PoolKind.AVERAGE, Window(kernel=self.shapes[source][1:]))
         self.values[node].flat = not given.get("keepdim", False)
@@ -220,13 +221,13 @@ class Draft:
         known = len({*names} - {INPUT}) == len(nodes)
         if dim not in (1, -3) or not known or any(each.flat or not each.whole for each in values):
             raise ValueError(
-                f"Concatenation {node.name}{place(node)} must join different images along their "
+                f"Concatenation {named(node)} must join different images along their "
                 "channels, dimension 1, not the network's own input"
             )
         shapes = [self.shapes[name] for name in names]
         if len({shape[1:] for shape in shapes}) > 1:
             raise ValueError(
-                f"Concatenation {node.name}{place(node)} must join images of one size, not "
+                f"Concatenation {named(node)} must join images of one size, not "
                 f"{' and '.join(str(shape[1:]) for shape in shapes)}"
             )
         self.shapes[node.name] = (sum(shape[0] for shape in shapes), *shapes[0][1:])
@@ -238,9 +239,7 @@ class Draft:
         """Take ``x[:, :, ::2, ::2]``."""
         value, stride = self.values[argument(node)], slice_stride(node.args[1])
         if stride is None or value.flat or not value.whole:
-            raise ValueError(
-                f"Slice {node.name}{place(node)} must be x[:, :, ::n, ::n] of an image"
-            )
+            raise ValueError(f"Slice {named(node)} must be x[:, :, ::n, ::n] of an image")
         self.values[node] = replace(value, stride=stride)
 
     def _pad(self, node: fx.Node) -> None:
@@ -257,7 +256,7 @@ class Draft:
             or value.flat
         ):
             raise ValueError(
-                f"Pad {node.name}{place(node)} must be (0, 0, 0, 0, before, after) with zeros: "
+                f"Pad {named(node)} must be (0, 0, 0, 0, before, after) with zeros: "
                 "put the padding of pixels into the convolution"
             )
         self.values[node] = replace(value, before=value.before + before, after=value.after + after)
@@ -276,7 +275,7 @@ class Draft:
         """Give an add to the convolution that makes one of its operands."""
         operands = node.args
         if len(operands) != 2 or node.kwargs or any(o not in self.values for o in operands):
-            raise ValueError(f"Add {node.name}{place(node)} must add two tensors, without a factor")
+            raise ValueError(f"Add {named(node)} must add two tensors, without a factor")
         nodes = [operand for operand in operands if isinstance(operand, fx.Node)]
         first, second = nodes if self._takes_add(nodes[0]) else reversed(nodes)
         depth = self.depths[self.values[second].tensor] - self.depths[self.values[first].tensor]
@@ -286,12 +285,12 @@ class Draft:
         value, added = self.values[first], self.values[second]
         if not self._takes_add(first) or value.tensor == added.tensor or added.flat:
             raise ValueError(
-                f"Add {node.name}{place(node)} must take a convolution, with or without batch "
+                f"Add {named(node)} must take a convolution, with or without batch "
                 "norm, that nothing else reads, and an image to add to it"
             )
         if self._shape(value) != self._shape(added):
             raise ValueError(
-                f"Add {node.name}{place(node)} must add equal shapes, not {self._shape(value)} "
+                f"Add {named(node)} must add equal shapes, not {self._shape(value)} "
                 f"and {self._shape(added)}"
             )
         layer = self.layers[value.tensor]
@@ -326,7 +325,7 @@ class Draft:
         channels = self.shapes[source][0]
         if weight.shape[1] * groups != channels:
             raise ValueError(
-                f"Layer {node.name} must take {channels} channels, not {weight.shape[1] * groups}"
+                f"Layer {named(node)} must take {channels} channels, not {weight.shape[1] * groups}"
             )
         layer = LayerPart(
             name=node.name, input=source, window=window, weight=weight, bias=bias, groups=groups
@@ -343,7 +342,7 @@ class Draft:
         height, width = part.window.output(*self.shapes[part.input][1:])
         if height < 1 or width < 1:
             raise ValueError(
-                f"Layer {part.name} must have a window that fits into "
+                f"Layer {named(node)} must have a window that fits into "
                 f"{self.shapes[part.input][1:]}, not {part.window.kernel}"
             )
         self.shapes[part.name] = (channels, height, width)
@@ -358,10 +357,10 @@ class Draft:
         layer = self.layers.get(value.tensor) if value.whole else None
         if layer is None:
             raise ValueError(
-                f"{kind} {node.name} must directly follow a convolution or linear layer"
+                f"{kind} {named(node)} must directly follow a convolution or linear layer"
             )
         if len(source.users) != 1:
-            raise ValueError(f"{kind} {node.name} must be the only reader of {source.name}")
+            raise ValueError(f"{kind} {named(node)} must be the only reader of {source.name}")
         self.values[node] = value
         return layer
 
@@ -370,12 +369,16 @@ class Draft:
         last = self.layers.get(self.logits)
         if last is None or last.relu or self.shapes[self.logits][1:] != (1, 1):
             raise ValueError(
-                "Model must end in a linear layer, or a convolution to one pixel, without ReLU"
+                f"Model{self.place} must end in a linear layer, or a convolution to one pixel, "
+                "without ReLU"
             )
         read = {name for part in self.parts.values() for name in reads(part)}
+        made = {node.name: node for node in self.values}
         for name in self.parts:
             if (name in read) == (name == self.logits):
-                raise ValueError(f"Layer {name} must lead to the logits, once, or be removed")
+                raise ValueError(
+                    f"Layer {named(made[name])} must lead to the logits, once, or be removed"
+                )
 
     def is_edge(self, part: LayerPart) -> bool:
         """Return whether a layer reads the image or makes the logits."""

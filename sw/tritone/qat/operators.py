@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import operator
-import traceback
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,7 +13,7 @@ from torch.nn import functional
 
 from tritone.qat.parts import Shape
 
-__all__ = ["ADDITIONS", "JOINS", "VIEWS", "Extents", "as_module", "joined_nodes", "trace"]
+__all__ = ["ADDITIONS", "JOINS", "VIEWS", "Extents", "as_module", "joined_nodes"]
 
 # All forms of x + y, of channels one behind the other, and of x.view; fx gives methods as strings.
 ADDITIONS = (operator.add, operator.iadd, torch.add, "add", "add_")
@@ -53,32 +51,6 @@ _MODULES: dict[Any, _Form] = {
     functional.dropout: (nn.Dropout, ("p", "training", "inplace"), {}),
     functional.dropout2d: (nn.Dropout2d, ("p", "training", "inplace"), {}),
 }
-
-
-def trace(model: nn.Module) -> fx.Graph:
-    """Return the operators of ``model``, with the places where it calls them.
-
-    Raises
-    ------
-    ValueError : it cannot be traced.
-    """
-    tracer = fx.Tracer()
-    tracer.record_stack_traces = True
-    try:
-        return tracer.trace(model)
-    except fx.proxy.TraceError as error:
-        raise ValueError(
-            f"Model must be traceable by torch.fx, without branches on values: {error}"
-        ) from error
-    except Exception as error:
-        # What its own code raises, perhaps of what torch.fx has in the place of a tensor.
-        package = str(Path(torch.__file__).parent)
-        frames = traceback.extract_tb(error.__traceback__)
-        last = [each for each in frames if not each.filename.startswith(package)][-1]
-        raise ValueError(
-            f"Model must be traceable by torch.fx, and fails: {type(error).__name__}: {error} "
-            f"({last.filename}, line {last.lineno})"
-        ) from error
 
 
 def as_module(node: fx.Node, modules: Mapping[str, nn.Module]) -> nn.Module | None:

@@ -3,17 +3,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, fx, nn
 
 from tritone.graph import PoolKind, Window
 from tritone.qat.modules import Residual
+from tritone.qat.tracing import named
 
 __all__ = [
     "JoinPart",
@@ -25,7 +23,6 @@ __all__ = [
     "argument",
     "makers",
     "norm_of_pixels",
-    "place",
     "reads",
     "require_default",
     "shared_origins",
@@ -151,19 +148,11 @@ def norm_of_pixels(norm: nn.BatchNorm1d) -> nn.BatchNorm2d:
     return made.train(norm.training)
 
 
-def place(node: fx.Node) -> str:
-    """Return where the model calls ``node``, " (FILE, line N)"; nothing where it is not known."""
-    package = str(Path(torch.__file__).parent)
-    calls = re.findall(r'File "(.+)", line (\d+)', node.stack_trace or "")
-    own = [f" ({file}, line {line})" for file, line in calls if not file.startswith(package)]
-    return own[-1] if own else ""
-
-
 def argument(node: fx.Node) -> fx.Node:
     """Return the operator whose result ``node`` takes first."""
     source = node.args[0] if node.args else None
     if not isinstance(source, fx.Node):
-        raise TypeError(f"Operator {node.name} must take a tensor first, not {source!r}")
+        raise TypeError(f"Operator {named(node)} must take a tensor first, not {source!r}")
     return source
 
 
@@ -172,7 +161,7 @@ def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
 
 
 def window_of(module: Any, name: str) -> Window:
-    """Return the window of a convolution or pool."""
+    """Return the window of a convolution or pool, whose name is for messages."""
     if module.padding in ("same", "valid"):
         raise ValueError(f"Layer {name} must have padding in numbers, not {module.padding!r}")
     stride = _pair(module.stride)
@@ -187,7 +176,10 @@ def window_of(module: Any, name: str) -> Window:
 
 
 def require_default(module: nn.Module, name: str, **expected: object) -> None:
-    """Raise ValueError where an option of ``module`` is not what the machine does."""
+    """Raise ValueError where an option of ``module`` is not what the machine does.
+
+    ``name`` is that of the layer, for the message.
+    """
     for key, value in expected.items():
         found = getattr(module, key)
         found = found[0] if isinstance(found, tuple) and len(set(found)) == 1 else found
