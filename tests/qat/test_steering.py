@@ -183,3 +183,32 @@ def test_norms_are_measured_over_what_training_sees(
     assert len(set(left)) == 6
     assert set(left) <= set(range(0, 20, 2))
     assert left != list(range(0, 12, 2))
+
+
+@pytest.mark.parametrize(("limit", "kept"), [(0.0, 1.0), (2.5, 0.5), (10.0, 1.0)])
+def test_a_limit_of_the_gradients_scales_all_of_them(
+    recipe: Recipe, limit: float, kept: float
+) -> None:
+    """Gradients of 3 and 4 have the norm 5 together; a larger limit, or none, leaves them."""
+    model: Any = torch.nn.Linear(1, 1)
+    model.weight.grad, model.bias.grad = torch.tensor([[3.0]]), torch.tensor([-4.0])
+    asked = replace(recipe, finetune=replace(recipe.finetune, gradient_norm=limit))
+    steering.Steering(
+        asked,
+        model,
+        torch.optim.SGD(model.parameters()),
+        torch.zeros(1),
+        torch.zeros(1),
+        lambda batch: batch,
+        torch.Generator(),
+    ).after_backward()
+    found = [model.weight.grad.item(), model.bias.grad.item()]
+    # clip_grad_norm_ divides by the norm and 1e-6, in float32.
+    assert found == pytest.approx([3 * kept, -4 * kept], rel=1e-6)
+
+
+def test_a_negative_limit_is_refused(recipe: Recipe) -> None:
+    """With the key's name."""
+    message = r"^Recipe finetune gradient_norm must not be negative, not -1\.0$"
+    with pytest.raises(ValueError, match=message):
+        replace(recipe.finetune, gradient_norm=-1.0)

@@ -112,6 +112,8 @@ class Finetuning:
     quantizer_learning_rate : of alpha and the activation steps, which have no weight decay.
     norm_batches : training batches over which the running statistics of batch norm are measured
         again behind the last step, and when blended weights become constant; 0: they are not.
+    gradient_norm : the largest norm (L2) that all gradients of a step have together: larger ones
+        are scaled down to it; 0: they are not.
     """
 
     epochs: int
@@ -119,13 +121,16 @@ class Finetuning:
     quantizer_learning_rate: float
     weight_decay: float = 0.0
     norm_batches: int = 0
+    gradient_norm: float = 0.0
     schedule: Schedule = Schedule.COSINE
 
     def __post_init__(self) -> None:
         _require_positive(
             "Recipe finetune", self, "epochs", "learning_rate", "quantizer_learning_rate"
         )
-        _require_not_negative("Recipe finetune", self, "weight_decay", "norm_batches")
+        _require_not_negative(
+            "Recipe finetune", self, "weight_decay", "norm_batches", "gradient_norm"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from tritone.qat.estimators import Blending, ElementwiseScaling, EstimatorKind
@@ -78,7 +78,9 @@ class Steering:
             self.reestimate()
 
     def after_backward(self) -> None:
-        """Decide what the optimiser's step may change."""
+        """Decide what the optimiser's step may change, and how far."""
+        if limit := self.recipe.finetune.gradient_norm:
+            nn.utils.clip_grad_norm_(self.model.parameters(), limit)
         if self.blends:
             hold_blended_weights(self.model, self.optimizer)
 
