@@ -12,10 +12,16 @@ __all__ = ["Design"]
 
 
 class Inner(Component):
-    """A machine of a counter in its registers, a memory in its engine, and a pipeline register."""
+    """A machine of a counter in its registers, a memory in its engine, and a pipeline register.
 
-    def __init__(self) -> None:
-        super().__init__({"step": In(7), "at": In(9), "out": Out(32)})
+    Parameters
+    ----------
+    product : the pipeline register takes a product of what the memory gives, not that itself.
+    """
+
+    def __init__(self, product: bool) -> None:
+        self._product = product
+        super().__init__({"step": In(7), "at": In(9), "out": Out(43 if product else 32)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -24,8 +30,9 @@ class Inner(Component):
         registers.d.sync += count.eq(count + self.step)
         m.submodules.engine = engine = Module()
         engine.submodules.weight_memory = memory = LoadableMemory(64, 512)
-        held = Signal(8)
-        engine.d.sync += held.eq(memory.word[:8])
+        word = memory.word[:12] * self.step if self._product else memory.word[:8]
+        held = Signal(len(word))
+        engine.d.sync += held.eq(word)
         m.d.comb += [
             memory.address.eq(self.at),
             memory.write.valid.eq(1),
@@ -38,12 +45,13 @@ class Inner(Component):
 class Design(Component):
     """Inner with a flip-flop at each of its inputs."""
 
-    def __init__(self) -> None:
-        super().__init__({"step": In(7), "at": In(9), "out": Out(32)})
+    def __init__(self, product: bool = False) -> None:
+        self._inner = Inner(product)
+        super().__init__(self._inner.signature)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.accelerator = inner = Inner()
+        m.submodules.accelerator = inner = self._inner
         m.d.sync += [inner.step.eq(self.step), inner.at.eq(self.at)]
         m.d.comb += self.out.eq(inner.out)
         return m

@@ -5,14 +5,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from amaranth.hdl import Cat, Module, Signal
-from amaranth.lib.wiring import Component, In, Out
+from counted_design import Design
 
 from tritone.spec.area import Area
 from tritone.spec.device import device
 from tritone.spec.machine import preset
 from tritone_hw.emit import convert
-from tritone_hw.loadable_memory import LoadableMemory
 from tritone_hw.platform.target import Target
 from tritone_hw.synthesis.block_mapping import cut_blocks, machine_blocks, map_block
 from tritone_hw.synthesis.blocks import MODULES, block_of
@@ -88,48 +86,13 @@ def test_blocks_of_a_machine() -> None:
     assert len(paths) == len(set(paths))
 
 
-class Inner(Component):
-    """A machine with a sum in its registers, and in its engine a memory and a product."""
-
-    def __init__(self) -> None:
-        super().__init__({"step": In(12), "at": In(9), "out": Out(40)})
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        m.submodules.registers = registers = Module()
-        count = Signal(16)
-        registers.d.sync += count.eq(count + self.step)
-        m.submodules.engine = engine = Module()
-        engine.submodules.weight_memory = memory = LoadableMemory(64, 512)
-        held = Signal(24)
-        engine.d.sync += held.eq(memory.word[:12] * self.step)
-        m.d.comb += [
-            memory.address.eq(self.at),
-            memory.write.valid.eq(1),
-            memory.write.payload.data.eq(count),
-            self.out.eq(Cat(held, count)),
-        ]
-        return m
-
-
-class Design(Component):
-    """Inner as the accelerator."""
-
-    def __init__(self) -> None:
-        super().__init__({"step": In(12), "at": In(9), "out": Out(40)})
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        m.submodules.accelerator = inner = Inner()
-        m.d.comb += [inner.step.eq(self.step), inner.at.eq(self.at), self.out.eq(inner.out)]
-        return m
-
-
 def test_blocks_alone_take_what_they_take_together(tmp_path: Path) -> None:
     """Cells of each block, mapped in the whole design by ``synth`` and one by one."""
     place = device("ecp5-85k")
-    whole = map_component(Design(), "small", place, build=tmp_path, watch=lambda _: None)
-    verilog = convert(Design(), "top", Target.ECP5)
+    whole = map_component(
+        Design(product=True), "small", place, build=tmp_path, watch=lambda _: None
+    )
+    verilog = convert(Design(product=True), "top", Target.ECP5)
     alone: dict[str, Area] = {}
     for block in cut_blocks(verilog, "top.accelerator"):
         name = block_of(block.path)
