@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from tritone.qat.pretrained import (
     map_weights,
     normalized_input,
 )
+from tritone.qat.recipe import load_recipe
+from tritone.qat.train import train
 
 SHA = "0" * 64
 
@@ -137,6 +140,18 @@ def test_refuses_files(tmp_path: Path) -> None:
     message = r"^Recipe pretrained sha256 must be 64 hexadecimal digits, not 'abc'$"
     with pytest.raises(ValueError, match=message):
         Pretrained(file="a", sha256="abc")
+
+
+def test_a_run_without_its_weights_is_not_begun(tmp_path: Path) -> None:
+    """A missing file, and one of another network, leave no run folder."""
+    run = tmp_path / "run"
+    missing = Pretrained(file=str(tmp_path / "a.th"), sha256=SHA)
+    other = saved(tmp_path / "b.th", network().state_dict())
+    for pretrained, error in ((missing, FileNotFoundError), (other, ValueError)):
+        recipe = replace(load_recipe("digits_quick"), pretrain=None, pretrained=pretrained)
+        with pytest.raises(error, match=r"^Weights must "):
+            train(recipe, run)
+        assert not run.exists()
 
 
 def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:

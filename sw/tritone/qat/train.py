@@ -90,13 +90,15 @@ def train(
     ValueError : the recipe's network cannot be converted, the folder holds a run of another recipe
         or damaged files, the data set is damaged, the loss or a gradient is no longer finite, or no
         such device is there.
-    FileNotFoundError : the data set is missing.
+    FileNotFoundError : the data set, or the file of pretrained weights, is missing.
     """
     place = local_device(choose_device(device))
     dataset = data.hold_out(data.load(recipe.dataset, folder), recipe.data.validation)
     if not (run / REPORT).is_file():
-        # What conversion refuses is told before anything is written or trained.
+        # What conversion or import refuses is told before anything is written or trained.
         _quantized(recipe, dataset, initial_model(recipe, dataset))
+        if recipe.pretrained is not None and not (run / RECIPE).is_file():
+            map_weights(_build(recipe, dataset), load_weights(recipe.pretrained))
     _claim(run, recipe)
     if (run / REPORT).is_file():
         return read_report(run / REPORT)
