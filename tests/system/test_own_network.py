@@ -128,7 +128,11 @@ def test_a_changed_file_is_refused(tmp_path: Path, refused: Callable[..., str]) 
             "self.conv3(x)",
             "Model must be traceable by torch.fx, and fails: AttributeError: ",
         ),
-        ("channels, widths.first", "2, widths.first", "Layer conv1 must take 1 channels, not 2"),
+        (
+            "channels, widths.first",
+            "2, widths.first",
+            "Layer conv1 (nets/my_net.py, line 25) must take 1 channels, not 2",
+        ),
     ],
 )
 def test_a_network_that_cannot_be_trained(
