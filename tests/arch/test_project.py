@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -111,7 +110,6 @@ def test_every_target_of_the_makefile_is_explained() -> None:
     assert {name for name in rules if not sets_up(name)} == {"help", "clean"}
 
 
-@pytest.mark.skipif(shutil.which("make") is None, reason="make is missing")
 def test_make_help_lists_the_targets() -> None:
     """The plain ``make`` explains itself."""
     printed = subprocess.run(
@@ -121,7 +119,6 @@ def test_make_help_lists_the_targets() -> None:
         assert re.search(rf"^make {target} +\S", printed, re.MULTILINE)
 
 
-@pytest.mark.skipif(shutil.which("make") is None, reason="make is missing")
 @pytest.mark.parametrize("target", ["synth", "bitstream"])
 def test_a_synthesis_tells_frames_of_a_run_that_is_given(target: str, tmp_path: Path) -> None:
     """Of no other: the run that lies where a demonstration put it may not fit the machine."""

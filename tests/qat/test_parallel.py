@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -134,8 +135,9 @@ def test_one_step(processes: int, runs: list[Path], tmp_path: Path) -> None:
 def test_a_quantised_step(runs: list[Path]) -> None:
     """The step of the activations moves alike in one and in two processes.
 
-    Float sums may move a few codes, each one of 112 terms of the gradient; a tenth is far above
-    that. With the count of a process's own images it would be off by sqrt(7/4) or more.
+    Float sums in another order may move codes, so the gradients need not be equal. But with the
+    count of a process's own images they would differ by the factor sqrt(7/4) or more: they are
+    nearer to equal than to that, on a scale of factors.
     """
     moved = []
     for run in runs:
@@ -147,7 +149,7 @@ def test_a_quantised_step(runs: list[Path]) -> None:
         moved.append(float(gradient))
         assert (run / "train.json").is_file()
     assert moved[0] != 0
-    assert abs(moved[1] - moved[0]) < 0.1 * abs(moved[0])
+    assert abs(math.log(moved[1] / moved[0])) < math.log((7 / 4) ** 0.5) / 2
 
 
 def test_refuses_batches_without_equal_shares(

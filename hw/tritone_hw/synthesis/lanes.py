@@ -7,13 +7,11 @@ blocks or logic.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 
 from tritone.spec.machine import RequantizerKind, preset
 from tritone_hw.requantizer_lane import LANES
-from tritone_hw.synthesis.part import part_cells
-from tritone_hw.synthesis.tools import YOSYS, exit_on_error
+from tritone_hw.synthesis.part import part_cells, print_table
 
 __all__ = ["lane_cells", "main", "row"]
 
@@ -50,22 +48,12 @@ def row(kind: RequantizerKind, dsp: bool) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(prog="lanes", description=__doc__)
-    parser.parse_args(arguments)
-    with exit_on_error(parser):
-        _print_table()
-
-
-def _print_table() -> None:
-    YOSYS.version()  # before a table that ends at its head
-    print("| " + " | ".join(_HEAD) + " |")
-    print("|---" * len(_HEAD) + "|")
-    for kind, dsp in (
+    kinds = (
         (RequantizerKind.MULTIPLIER, True),
         (RequantizerKind.MULTIPLIER, False),
         (RequantizerKind.HALF_OCTAVE, False),
-    ):
-        print(row(kind, dsp), flush=True)
+    )
+    print_table("lanes", __doc__, _HEAD, (row(kind, dsp) for kind, dsp in kinds), arguments)
 
 
 if __name__ == "__main__":

@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 
 from tritone.spec.machine import preset
 from tritone_hw.code_unpacker import CodeUnpacker
-from tritone_hw.synthesis.part import part_cells
-from tritone_hw.synthesis.tools import YOSYS, exit_on_error
+from tritone_hw.synthesis.part import part_cells, print_table
 
 __all__ = ["main", "row"]
 
@@ -29,18 +27,7 @@ def row(machine: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table, for 8x8 and for 16x16 weights."""
-    parser = argparse.ArgumentParser(prog="unpacker", description=__doc__)
-    parser.parse_args(arguments)
-    with exit_on_error(parser):
-        _print_table()
-
-
-def _print_table() -> None:
-    YOSYS.version()  # before a table that ends at its head
-    print("| " + " | ".join(_HEAD) + " |")
-    print("|---" * len(_HEAD) + "|")
-    for machine in ("tiny-packed", "ecp5_85"):
-        print(row(machine), flush=True)
+    print_table("unpacker", __doc__, _HEAD, map(row, ("tiny-packed", "ecp5_85")), arguments)
 
 
 if __name__ == "__main__":

@@ -57,6 +57,7 @@ TRAINING = (
     "top1_static",
     "golden_equal",
     "device",
+    "commit",
     "recipe",
     "command",
     "setting",
@@ -148,6 +149,8 @@ def _cell(name: str, value: Any) -> str:
         return f"{100 * value:.2f} %"
     if name.startswith("top1"):
         return f"{value:.2f}"
+    if name == "commit":
+        return str(value)[:7]
     if name == "distillation":
         return f"{value:g}"
     if name == "seconds":
@@ -214,7 +217,8 @@ def _training_page(table: Path, rows: Sequence[Mapping[str, Any]]) -> list[str]:
         "line of several seeds has their mean ± standard deviation. Golden equal: test images of",
         "which every logit of the frozen PyTorch model is that of the golden model, of each seed",
         "(`tritone check`). Static: frozen with each adaptive step (asq) replaced by its mean over",
-        "training images.",
+        "training images. Commit: the code that trained it, which another one may repeat in other",
+        "digits.",
     ]
     if has_picture(rows):
         lines += ["", f"![Top-1 by codebook and bits]({table.stem}.svg)"]
