@@ -27,6 +27,7 @@ def row(**values: Any) -> dict[str, Any]:
         "activations": "lsq",
         "multipliers": "integer",
         "distillation": 0.0,
+        "arithmetic": "float32",
         "epochs": 12,
         "seed": 0,
         "top1_fp32": 91.73,

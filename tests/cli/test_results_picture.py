@@ -18,6 +18,7 @@ COLUMNS = {
     "activations": "lsq",
     "multipliers": "integer",
     "distillation": 0.0,
+    "arithmetic": "float32",
     "epochs": 12,
     "seed": 0,
     "top1_fp32": 91.7,

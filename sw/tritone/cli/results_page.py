@@ -47,6 +47,7 @@ TRAINING = (
     "activations",
     "multipliers",
     "distillation",
+    "arithmetic",
     "epochs",
     "epochs_exact",
     "seed",

@@ -21,7 +21,13 @@ from tritone.spec.storage import write_atomically
 __all__ = ["draw_top1", "setting_names", "top1_digest"]
 
 # What tells settings of the same bits apart, beside the codebook, and what goes without saying.
-_USUAL = {"estimator": "ste", "activations": "lsq", "multipliers": "integer", "distillation": 0.0}
+_USUAL = {
+    "estimator": "ste",
+    "activations": "lsq",
+    "multipliers": "integer",
+    "distillation": 0.0,
+    "arithmetic": "float32",
+}
 _SECTION = ("model", "weight_bits", "act_bits")
 _DRAWN = (*_SECTION, "codebook", *_USUAL, "epochs", "setting", "seed", "top1_fp32", "top1_frozen")
 _LINE = 0.28  # inches that a setting takes

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from tritone.graph import PoolKind, Window
 from tritone.qat.activations import ActivationQuantizer
 from tritone.qat.adaptation import AdaptedStream, CodeMean
+from tritone.qat.arithmetic import exactly
 from tritone.qat.estimators import Estimator, EstimatorKind, round_half_up, straight_through
 from tritone.qat.evaluate import BATCH
 from tritone.qat.modules import QuantizedConvolution, QuantizedModel, QuantizedPool
@@ -134,6 +135,11 @@ class Adapter(nn.Module):
         x : real; the adapter sees its stream codes, and its gradient goes to x alone.
         step : s of the stream, without a gradient.
         """
+        # What the adapter saves in another arithmetic is nothing, and its result has 11 bits.
+        with exactly(x.device):
+            return self._beta(x, step)
+
+    def _beta(self, x: Tensor, step: Tensor) -> Tensor:
         total = CodeMean.apply(x, step, self.form)
         pixels = x.shape[2] * x.shape[3]
         mean = self.mean.round_mean(total, total.to(x.dtype) / pixels, 0, self.form)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tritone.qat.activation_method import ActivationKind, ActivationMethod
+from tritone.qat.arithmetic import Arithmetic, autocast
 from tritone.qat.convert import convert
 from tritone.qat.determinism import deterministic
 from tritone.qat.estimators import EstimatorKind
@@ -36,22 +37,32 @@ MOMENTUM = 0.9
 DELTA = 1e-3
 BLEND = 0.5
 
-_STE = EstimatorKind.STE
 
-# Name, weights, estimator of the weights, activations: 4 bits where the name says nothing.
-_OURS: tuple[tuple[str, str, EstimatorKind, ActivationMethod], ...] = (
-    ("POST + LSQ", "post4", _STE, ActivationMethod()),
-    ("uniform + LSQ", "int4", _STE, ActivationMethod()),
-    ("binary + LSQ", "binary", _STE, ActivationMethod()),
-    ("POST + PACT", "post4", _STE, ActivationMethod(quantizer=ActivationKind.PACT)),
-    (
+@dataclass(frozen=True)
+class _Ours:
+    """A method of ours: 4 bits where the name says nothing."""
+
+    name: str
+    weights: str
+    estimator: EstimatorKind = EstimatorKind.STE
+    activations: ActivationMethod = field(default_factory=ActivationMethod)
+    arithmetic: Arithmetic = Arithmetic.FLOAT32
+
+
+_OURS = (
+    _Ours("POST + LSQ", "post4"),
+    _Ours("POST + LSQ in bfloat16", "post4", arithmetic=Arithmetic.BFLOAT16),
+    _Ours("uniform + LSQ", "int4"),
+    _Ours("binary + LSQ", "binary"),
+    _Ours("POST + PACT", "post4", activations=ActivationMethod(quantizer=ActivationKind.PACT)),
+    _Ours(
         "POST + EWGS",
         "post4",
         EstimatorKind.EWGS,
         ActivationMethod(quantizer=ActivationKind.EWGS, estimator=EstimatorKind.EWGS),
     ),
-    ("POST by AB + LSQ", "post4", EstimatorKind.BLENDING, ActivationMethod()),
-    ("POST + ASQ", "post4", _STE, ActivationMethod(quantizer=ActivationKind.ASQ)),
+    _Ours("POST by AB + LSQ", "post4", EstimatorKind.BLENDING),
+    _Ours("POST + ASQ", "post4", activations=ActivationMethod(quantizer=ActivationKind.ASQ)),
 )
 
 
@@ -71,8 +82,24 @@ class StepTime:
     ratio: float
 
 
-def _candidates(model: str, seed: int) -> Iterator[tuple[str, nn.Module, bool]]:
-    """Return name, network, and whether it takes raw bytes; all from the same weights."""
+@dataclass(frozen=True, kw_only=True)
+class _Candidate:
+    """A network whose steps are timed.
+
+    Parameters
+    ----------
+    raw : it takes raw bytes.
+    arithmetic : of its convolutions.
+    """
+
+    name: str
+    network: nn.Module
+    raw: bool = False
+    arithmetic: Arithmetic = Arithmetic.FLOAT32
+
+
+def _candidates(model: str, seed: int) -> Iterator[_Candidate]:
+    """Return the networks, all from the same weights."""
 
     source = read_source(model, Path())
 
@@ -80,28 +107,31 @@ def _candidates(model: str, seed: int) -> Iterator[tuple[str, nn.Module, bool]]:
         torch.manual_seed(seed)
         return build_model(model, SHAPE[0], CLASSES, source)
 
-    yield BASELINE, fresh(), False
-    for name, weights, estimator, activations in _OURS:
-        method = Method(weights=WeightMethod(estimator=estimator), activations=activations)
-        made = convert(fresh(), SHAPE, Precision(weights=weights, act_bits=4), method)
+    yield _Candidate(name=BASELINE, network=fresh())
+    for ours in _OURS:
+        weights = WeightMethod(estimator=ours.estimator)
+        method = Method(weights=weights, activations=ours.activations)
+        made = convert(fresh(), SHAPE, Precision(weights=ours.weights, act_bits=4), method)
         set_delta(made, DELTA)
         set_blend(made, BLEND)
-        yield name, made, True
-    yield "LSQ without streams", plain_network(fresh()), False
+        yield _Candidate(name=ours.name, network=made, raw=True, arithmetic=ours.arithmetic)
+    yield _Candidate(name="LSQ without streams", network=plain_network(fresh()))
     for name, streams in (("Brevitas, convolutions only", False), ("Brevitas", True)):
         rival = brevitas_network(fresh(), streams=streams)
         if rival is not None:
-            yield name, rival, False
+            yield _Candidate(name=name, network=rival)
 
 
-def _step(model: nn.Module, raw: bool, images: Tensor, labels: Tensor) -> Callable[[], None]:
-    """Return a function that trains ``model`` for one step."""
+def _step(candidate: _Candidate, images: Tensor, labels: Tensor) -> Callable[[], None]:
+    """Return a function that trains a network for one step."""
+    model = candidate.network.train()
     optimizer = torch.optim.SGD(
         model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM, nesterov=True
     )
 
     def step() -> None:
-        logits = model(images if raw else real_input(images))
+        with autocast(candidate.arithmetic, images.device):
+            logits = model(images if candidate.raw else real_input(images))
         loss = functional.cross_entropy(logits, labels)
         optimizer.zero_grad()
         loss.backward()
@@ -164,8 +194,5 @@ def time_training(
         generator = torch.Generator().manual_seed(seed)
         images = torch.randint(0, 256, (batch, *SHAPE), generator=generator).to(torch.uint8)
         labels = torch.randint(0, CLASSES, (batch,), generator=generator)
-        steps = {
-            name: _step(network.train(), raw, images, labels)
-            for name, network, raw in _candidates(model, seed)
-        }
+        steps = {each.name: _step(each, images, labels) for each in _candidates(model, seed)}
         return measure(steps, rounds)

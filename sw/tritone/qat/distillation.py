@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tritone.qat.arithmetic import Arithmetic, autocast
 from tritone.qat.modules import real_input
 
 __all__ = ["Distillation", "Loss", "distillation_loss", "label_loss"]
@@ -52,10 +53,13 @@ def label_loss(images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
     return functional.cross_entropy(logits, labels)
 
 
-def distillation_loss(settings: Distillation, teacher: nn.Module) -> Loss:
+def distillation_loss(
+    settings: Distillation, teacher: nn.Module, arithmetic: Arithmetic = Arithmetic.FLOAT32
+) -> Loss:
     """Return the loss with a teacher, which reads ``(u - 128) / 64`` and is put into evaluation.
 
-    It sees what the quantised network sees: the same crop of the same image.
+    It sees what the quantised network sees: the same crop of the same image. ``arithmetic`` is that
+    of its convolutions.
     """
     if not settings.weight:
         return label_loss
@@ -64,7 +68,10 @@ def distillation_loss(settings: Distillation, teacher: nn.Module) -> Loss:
 
     def loss(images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
         with torch.no_grad():
-            target = functional.log_softmax(teacher(real_input(images)) / temperature, 1)
+            with autocast(arithmetic, images.device):
+                taught: Tensor = teacher(real_input(images))
+            # Outside of autocast results are of the type of what they are made of.
+            target = functional.log_softmax(taught.to(logits.dtype) / temperature, 1)
         given = functional.log_softmax(logits / temperature, 1)
         distance = functional.kl_div(given, target, reduction="batchmean", log_target=True)
         learnt = functional.cross_entropy(logits, labels)

@@ -10,10 +10,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tritone.qat.checkpoint import Stage
 from tritone.qat.exact import ExactModel
 from tritone.qat.modules import QuantizedModel
 
-__all__ = ["culprit", "gradient_culprit", "largest_gradient"]
+__all__ = ["culprit", "diverged", "gradient_culprit", "largest_gradient"]
+
+
+def diverged(what: str, value: float, stage: Stage, epoch: int, layer: str | None) -> ValueError:
+    """Return the error of a loss or gradient that is not finite; epochs are counted from 0.
+
+    ``layer`` is where it went wrong, None where only the loss is.
+    """
+    place = "the loss" if layer is None else f"layer {layer}"
+    return ValueError(
+        f"{what} must be finite, not {value}, in epoch {epoch + 1} of {stage.value}: it went wrong "
+        f"in {place}; a lower learning rate may help"
+    )
 
 
 def _finite(value: Any) -> bool:

@@ -37,7 +37,7 @@ def describe_setting(recipe: Recipe) -> dict[str, Any]:
 
     ``activations``: quantiser of the tensors, with rule, width of the codes and estimator where
     these are not the usual ones; ``multipliers``: of the requantiser; ``distillation``: weight of
-    the teacher's part of the loss.
+    the teacher's part of the loss; ``arithmetic``: of the fine-tuning's convolutions.
     """
     method = recipe.activations
     words = [method.quantizer.value]
@@ -51,6 +51,7 @@ def describe_setting(recipe: Recipe) -> dict[str, Any]:
         "activations": " ".join(words),
         "multipliers": recipe.precision.multipliers.value,
         "distillation": recipe.distillation.weight,
+        "arithmetic": recipe.finetune.arithmetic.value,
     }
 
 

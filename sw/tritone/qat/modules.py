@@ -188,7 +188,7 @@ class QuantizedConvolution(nn.Module):
         padding = (top, left)
         if (top, left) != (bottom, right):
             x, padding = functional.pad(x, (left, right, top, bottom)), (0, 0)
-        x = functional.conv2d(
+        result = functional.conv2d(
             x,
             self.weight_quantizer(self.weight, self.gain(worth, beside)),
             self.bias,
@@ -196,6 +196,7 @@ class QuantizedConvolution(nn.Module):
             padding=padding,
             groups=self.groups,
         )
+        x = result.to(x.dtype)  # of another one inside of torch.autocast
         if self.norm is not None:
             x = self.norm(x)
         if self.shortcut is not None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tritone.qat.activation_method import ActivationKind, ActivationMethod
+from tritone.qat.arithmetic import Arithmetic
 from tritone.qat.distillation import Distillation
 from tritone.qat.estimators import EstimatorKind
 from tritone.qat.method import LayerMethod, Method, WeightMethod
@@ -114,6 +115,7 @@ class Finetuning:
         again behind the last step, and when blended weights become constant; 0: they are not.
     gradient_norm : the largest norm (L2) that all gradients of a step have together: larger ones
         are scaled down to it; 0: they are not.
+    arithmetic : of the convolutions, the teacher's too.
     """
 
     epochs: int
@@ -122,6 +124,7 @@ class Finetuning:
     weight_decay: float = 0.0
     norm_batches: int = 0
     gradient_norm: float = 0.0
+    arithmetic: Arithmetic = Arithmetic.FLOAT32
     schedule: Schedule = Schedule.COSINE
 
     def __post_init__(self) -> None:

@@ -14,6 +14,7 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from tritone.qat import data
+from tritone.qat.arithmetic import Arithmetic, autocast
 from tritone.qat.augment import augment_images
 from tritone.qat.checkpoint import (
     Progress,
@@ -27,7 +28,7 @@ from tritone.qat.convert import convert
 from tritone.qat.determinism import deterministic, seeded
 from tritone.qat.device import Device, choose_device
 from tritone.qat.distillation import Loss, distillation_loss, label_loss
-from tritone.qat.divergence import culprit, gradient_culprit, largest_gradient
+from tritone.qat.divergence import culprit, diverged, gradient_culprit, largest_gradient
 from tritone.qat.evaluate import top1
 from tritone.qat.exact import ExactModel
 from tritone.qat.history import EpochRecord, read_report, record_epoch
@@ -154,14 +155,6 @@ def _claim(run: Path, recipe: Recipe) -> None:
     )
 
 
-def _diverged(what: str, value: float, stage: Stage, epoch: int, layer: str | None) -> ValueError:
-    place = "the loss" if layer is None else f"layer {layer}"
-    return ValueError(
-        f"{what} must be finite, not {value}, in epoch {epoch + 1} of {stage.value}: it went wrong "
-        f"in {place}; a lower learning rate may help"
-    )
-
-
 class _Training:
     """One run: its data, its random numbers and its clock.
 
@@ -218,7 +211,7 @@ class _Training:
                 save_baseline(self.folder, model)
             quantized = _quantized(recipe, self.dataset, model)
             trained: QuantizedModel | ExactModel = quantized
-            loss = distillation_loss(recipe.distillation, model)
+            loss = distillation_loss(recipe.distillation, model, recipe.finetune.arithmetic)
             if stage is Stage.EXACT:
                 display.skip(recipe.finetune.epochs * self.epoch_steps)
             else:
@@ -298,8 +291,13 @@ class _Training:
         # At the end of its ramp a blended weight has no gradient.
         network = wrap(model, unused=steering is not None and steering.blends)
 
+        arithmetic = Arithmetic.FLOAT32
+        if isinstance(settings, Finetuning):
+            arithmetic = settings.arithmetic
+
         def forward(images: Tensor) -> Tensor:
-            logits: Tensor = network(read(images))
+            with autocast(arithmetic, self.device):
+                logits: Tensor = network(read(images))
             return logits
 
         for epoch in range(first, settings.epochs):
@@ -367,20 +365,20 @@ class _Training:
                 # A layer may refuse what is not finite before there is a loss.
                 if (where := culprit(model, forward, images)) is None:
                     raise
-                raise _diverged("Loss", math.nan, stage, epoch, where) from None
+                raise diverged("Loss", math.nan, stage, epoch, where) from None
             loss = loss_of(images, logits, labels)
             found = int((logits.argmax(1) == labels).sum())
             mean, right = add_up(loss.item() * part, found)
             if not math.isfinite(mean):
                 where = culprit(model, forward, images)
-                raise _diverged("Loss", mean, stage, epoch, where)
+                raise diverged("Loss", mean, stage, epoch, where)
             optimizer.zero_grad()
             # The gradients of the processes are averaged, not added.
             (loss * (part * size()) if size() > 1 else loss).backward()
             # Before the step: behind it all layers are wrong, and the first one is no culprit.
             if not math.isfinite(largest := largest_gradient(model)):
                 where = gradient_culprit(model, forward, images)
-                raise _diverged("Gradient", largest, stage, epoch, where)
+                raise diverged("Gradient", largest, stage, epoch, where)
             if steering:
                 steering.after_backward()
             optimizer.step()
