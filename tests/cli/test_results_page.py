@@ -68,7 +68,7 @@ def test_seeds_share_a_line() -> None:
     lines = lines_of(*rows)
     (line,) = (line for line in lines if line.startswith("| post4"))
     assert line == (
-        "| post4 | ste | lsq | integer | 0 | 12 | 0, 1, 2 | 91.73 | 91.00 | 90.40 ± 0.46 "
+        "| post4 | ste | lsq | integer | 0 | float32 | 12 | 0, 1, 2 | 91.73 | 91.00 | 90.40 ± 0.46 "
         "| 10,000, - | CPU | first |"
     )
     assert lines[-7:] == ["## Commands", "", "```", "first", "second", "third", "```"]
@@ -99,7 +99,7 @@ def test_settings_are_grouped_by_bits() -> None:
         "## small, 2-bit weights, 2-bit activations",
     ]
     cells = [line.split(" | ") for line in lines if " | ste | " in line]
-    assert [(each[0], each[5]) for each in cells] == [
+    assert [(each[0], each[6]) for each in cells] == [
         ("| int4", "12"),
         ("| post4", "12"),
         ("| post4", "30"),

@@ -13,6 +13,7 @@ import pytest
 from own_network import NETWORK, write_recipe
 
 from tritone.qat.activation_method import ActivationKind, ActivationMethod, Dequantize
+from tritone.qat.arithmetic import Arithmetic
 from tritone.qat.estimators import EstimatorKind
 from tritone.qat.identity import describe_setting, setting_digest
 from tritone.qat.method import LayerMethod, WeightMethod
@@ -119,8 +120,14 @@ def test_a_key_with_its_default_value_does_not_count() -> None:
 
 def test_descriptions(recipe: Recipe) -> None:
     """The quantiser of tensors with what is unusual about it, the multipliers and the teacher."""
-    plain = {"activations": "lsq", "multipliers": "integer", "distillation": 0.0}
-    assert describe_setting(recipe) == plain
+    assert describe_setting(recipe) == {
+        "activations": "lsq",
+        "multipliers": "integer",
+        "distillation": 0.0,
+        "arithmetic": "float32",
+    }
+    quick = replace(recipe.finetune, arithmetic=Arithmetic.BFLOAT16)
+    assert describe_setting(replace(recipe, finetune=quick))["arithmetic"] == "bfloat16"
     asq = ActivationMethod(quantizer=ActivationKind.ASQ)
     assert describe_setting(replace(recipe, activations=asq))["activations"] == "asq"
     step = replace(asq, dequantize=Dequantize.STEP)
