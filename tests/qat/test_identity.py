@@ -120,12 +120,13 @@ def test_a_key_with_its_default_value_does_not_count() -> None:
 
 def test_descriptions(recipe: Recipe) -> None:
     """The quantiser of tensors with what is unusual about it, the multipliers and the teacher."""
-    assert describe_setting(recipe) == {
+    plain = {
         "activations": "lsq",
         "multipliers": "integer",
         "distillation": 0.0,
         "arithmetic": "float32",
     }
+    assert describe_setting(recipe) == plain
     quick = replace(recipe.finetune, arithmetic=Arithmetic.BFLOAT16)
     assert describe_setting(replace(recipe, finetune=quick))["arithmetic"] == "bfloat16"
     asq = ActivationMethod(quantizer=ActivationKind.ASQ)
