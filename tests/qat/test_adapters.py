@@ -86,7 +86,11 @@ def test_the_form_of_the_adapter() -> None:
     ("form", "low", "high"), [(STREAM, 0.5, 2.0), (FINE_STREAM, 0.25, 4095 / 1024)]
 )
 def test_beta_starts_at_one_and_is_bounded(form: StreamFormat, low: float, high: float) -> None:
-    """beta is about 1 at first, a multiple of 2**-10, in bounds, with the gradient of the ReLU."""
+    """beta is about 1 at first, a multiple of 2**-10, in bounds.
+
+    The gradient is that of the ReLU, but for what pushes further beyond a bound: a positive one
+    pushes down, a negative one up.
+    """
     torch.manual_seed(0)
     quantizer = AdaptiveQuantizer("t", (16, 4, 4), 4, form=form)
     x = torch.rand(5, 16, 4, 4)
@@ -94,16 +98,49 @@ def test_beta_starts_at_one_and_is_bounded(form: StreamFormat, low: float, high:
     assert stream.beta.shape == (5, 1, 1, 1)
     # Hidden units are below 1, four of them with weights of deviation 1/100.
     assert bool(((stream.beta - 1).abs() < 0.2).all())
-    for bias, expected, gradient in ((5.0, high, 1.0), (0.1, low, 1.0), (-1.0, low, 0.0)):
+    last = quantizer.adapter.last
+    with torch.no_grad():
+        last.weight.zero_()
+    for bias, expected, down, up in (
+        (5.0, high, 1.0, 0.0),
+        (high, high, 1.0, 0.0),
+        (1.25, 1.25, 1.0, -1.0),
+        (low, low, 0.0, -1.0),
+        (0.1, low, 0.0, -1.0),
+        (-1.0, low, 0.0, 0.0),
+    ):
         with torch.no_grad():
-            quantizer.adapter.last.bias.fill_(bias)
-        quantizer.zero_grad()
-        beta = quantizer(x).beta
-        beta[0].sum().backward()
-        assert beta.flatten().tolist() == [expected] * 5
-        assert quantizer.adapter.last.bias.grad.item() == gradient
-        exact = beta * 1024
-        assert torch.equal(exact, exact.round())
+            last.bias.fill_(bias)
+        for sign, gradient in ((1, down), (-1, up)):
+            quantizer.zero_grad()
+            beta = quantizer(x).beta
+            (sign * beta[0].sum()).backward()
+            assert beta.flatten().tolist() == [expected] * 5
+            assert last.bias.grad.item() == gradient
+            exact = beta * 1024
+            assert torch.equal(exact, exact.round())
+
+
+@pytest.mark.parametrize(("sign", "bound"), [(-1, 2.0), (1, 0.5)])
+def test_weights_do_not_run_away_at_a_bound(sign: int, bound: float) -> None:
+    """However long a loss wants beta beyond it: what the last layer says stays within a step."""
+    torch.manual_seed(0)
+    quantizer = AdaptiveQuantizer("t", (16, 4, 4), 4)
+    x = torch.rand(5, 16, 4, 4)
+    quantizer(x)
+    adapter = quantizer.adapter
+    optimizer = torch.optim.SGD(adapter.parameters(), lr=0.01)
+    for _ in range(100):
+        optimizer.zero_grad()
+        (sign * quantizer(x).beta.mean()).backward()
+        optimizer.step()
+    weights = adapter.last.weight.detach().clone()
+    for _ in range(200):
+        optimizer.zero_grad()
+        (sign * quantizer(x).beta.mean()).backward()
+        optimizer.step()
+    assert quantizer(x).beta.flatten().tolist() == [bound] * 5
+    assert torch.equal(adapter.last.weight.detach(), weights)
 
 
 def test_the_gradient_of_the_tensor_comes_through_the_adapter_too() -> None:

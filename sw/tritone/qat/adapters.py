@@ -7,12 +7,13 @@
 
 The adapter is integer like every other layer: it averages stream codes, reads 8 bits, has int8
 weights, and its result is rounded to U2.10 in 1/2..2, or 1/4..4 on 12-bit streams,
-straight-through. docs/numerics.md has the formats.
+straight-through, as ``Bounded`` says. docs/numerics.md has the formats.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,7 @@ from tritone.graph import PoolKind, Window
 from tritone.qat.activations import ActivationQuantizer
 from tritone.qat.adaptation import AdaptedStream, CodeMean
 from tritone.qat.arithmetic import exactly
-from tritone.qat.estimators import Estimator, EstimatorKind, round_half_up, straight_through
+from tritone.qat.estimators import Estimator, EstimatorKind, round_half_up
 from tritone.qat.evaluate import BATCH
 from tritone.qat.modules import QuantizedConvolution, QuantizedModel, QuantizedPool
 from tritone.qat.quantizers import build_weight_quantizer
@@ -35,6 +36,7 @@ from tritone.spec.fixed import ACTIVATION, BETA, STREAM, StreamFormat
 __all__ = [
     "Adapter",
     "AdaptiveQuantizer",
+    "Bounded",
     "adapts",
     "clear_counts",
     "constant_adapters",
@@ -68,6 +70,32 @@ def _linear(
         ),
         output_quantizer=quantizer,
     )
+
+
+class Bounded(torch.autograd.Function):
+    """What the last layer says, rounded to U2.10 within the bounds of beta.
+
+    Gradients pass straight through, but for those that would push what lies at a bound, or beyond
+    it, further away. beta does not follow any more there, so nothing would end the push: weights
+    grow, and with them what the tensor gets through the adapter, until training diverges.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, raw: Tensor, form: StreamFormat) -> Tensor:
+        """Return beta of a stream of format ``form``."""
+        ctx.save_for_backward(raw)
+        ctx.form = form
+        code = round_half_up(raw * (1 << BETA.frac)).clamp_(form.beta_low, form.beta_high)
+        return code.div_(1 << BETA.frac)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """Return the gradient that passes; a step goes against it."""
+        (raw,) = ctx.saved_tensors
+        scaled = raw * (1 << BETA.frac)
+        up = (scaled >= ctx.form.beta_high) & (gradient < 0)
+        down = (scaled <= ctx.form.beta_low) & (gradient > 0)
+        return gradient.masked_fill(up | down, 0), None
 
 
 class Adapter(nn.Module):
@@ -150,9 +178,7 @@ class Adapter(nn.Module):
                 quiet = stream.values(ACTIVATION.bits) == 0
                 self.idle += quiet.flatten(1).all(1).sum()
         raw = self.last(stream)
-        code = round_half_up(raw.detach() * (1 << BETA.frac))
-        code = code.clamp(self.form.beta_low, self.form.beta_high)
-        beta = straight_through(code / (1 << BETA.frac), raw)
+        beta: Tensor = Bounded.apply(raw, self.form)
         with torch.no_grad():
             self.images += len(raw)
             self.silent += (raw <= 0).sum()
