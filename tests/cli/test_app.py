@@ -202,6 +202,7 @@ def test_a_missing_extra(tmp_path: Path, package: str, command: str, extra: str)
             "Machine full must fit ecp5-85k, not need 790 bram (it has",
         ),
         (("bitstream", "--machine", "ecp5_85_lean"), "Machine ecp5_85_lean must fit ecp5-85k, not"),
+        (("synth", "--placer", "hop"), "Placer must be heap or static, not 'hop'"),
         (("synth", "--router", "rip"), "Router must be router1 or router2, not 'rip'"),
         (("synth", "--run", "nowhere"), "nowhere/graph must be there; make it with: tritone exp"),
         (("report", "x.json", "--command", "y"), "x.json must be there; make it with: tritone sy"),

@@ -19,7 +19,7 @@ from tritone_hw.platform.array_probe import ArrayProbe
 from tritone_hw.synthesis.blocks import cells
 from tritone_hw.synthesis.lut_pairs import lut_pairs, route_throughs
 from tritone_hw.synthesis.mapping import map_component
-from tritone_hw.synthesis.placement import PLACERS, Placement, Router, place_seeds
+from tritone_hw.synthesis.placement import PLACERS, Algorithms, Placement, place_seeds
 from tritone_hw.synthesis.script import NETLIST, STATISTICS
 from tritone_hw.synthesis.tools import YOSYS, exit_on_error
 
@@ -89,7 +89,7 @@ def measure_array(
         target,
         mapped.folder / NETLIST,
         seeds=seeds if target.family.routed else (),
-        router=Router.ROUTER1,
+        algorithms=Algorithms(),
         watch=watch,
     )
     return ArrayArea(

@@ -20,6 +20,7 @@ from tritone_hw.synthesis.mapping import map_verilog
 from tritone_hw.synthesis.placement import (
     CONFIGURATION,
     PLACERS,
+    Algorithms,
     Pinout,
     Router,
     place_seeds,
@@ -30,8 +31,8 @@ from tritone_hw.synthesis.tools import ECPPACK, YOSYS, log_tail, run_tool
 
 __all__ = ["Bitstream", "build_bitstream", "make_bitstream"]
 
-# The one that ends on large arrays, and does not wait long for small ones.
-_ROUTER = Router.ROUTER2
+# The router that ends on large arrays, and does not wait long for small ones.
+_ALGORITHMS = Algorithms(router=Router.ROUTER2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +103,9 @@ def build_bitstream(
     require_fit(machine, device, sum(mapped.blocks.values(), Area()))
     netlist = mapped.folder / NETLIST
     pinout = Pinout(constraints=design.constraints, package=board.package, speed=design.speed)
-    placed = place_seeds(device, netlist, seeds=seeds, router=_ROUTER, watch=watch, pinout=pinout)
+    placed = place_seeds(
+        device, netlist, seeds=seeds, algorithms=_ALGORITHMS, watch=watch, pinout=pinout
+    )
     result = Synthesis(
         machine=machine,
         device=device,
@@ -120,7 +123,9 @@ def build_bitstream(
             f"not {best.fmax_mhz:.1f} MHz; try other --seeds or a smaller machine"
         )
     watch("pack the bitstream")
-    folder = placement_folder(device, netlist, seed=best.seed, router=_ROUTER, pinout=pinout)
+    folder = placement_folder(
+        device, netlist, seed=best.seed, algorithms=_ALGORITHMS, pinout=pinout
+    )
     path = build / "board" / f"{name}.bit"
     write_atomically(path, _packed(folder))
     return Bitstream(path=path, clock_hz=design.clock_hz, synthesis=result)

@@ -14,14 +14,22 @@ from tritone_hw.platform.serial_host import SerialHost
 from tritone_hw.synthesis.blocks import WRAPPER
 from tritone_hw.synthesis.fit import require_fit, require_hard_blocks
 from tritone_hw.synthesis.mapping import map_component
-from tritone_hw.synthesis.placement import PLACERS, Placement, Router, place_seeds
+from tritone_hw.synthesis.placement import (
+    PLACERS,
+    Algorithms,
+    Placement,
+    Placer,
+    Router,
+    place_seeds,
+)
 from tritone_hw.synthesis.script import NETLIST
 from tritone_hw.synthesis.tools import YOSYS
 
 __all__ = ["Synthesis", "synthesise"]
 
-# From here on the first router of nextpnr does not end.
+# From here on nextpnr's first router does not end, and its static placer reaches higher clocks.
 _LARGE_ARRAY = 256
+_LARGE = Algorithms(placer=Placer.STATIC, router=Router.ROUTER2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +82,7 @@ def synthesise(
     device: Device,
     *,
     seeds: Iterable[int] = (1,),
+    placer: Placer | None = None,
     router: Router | None = None,
     build: Path = Path("build"),
     watch: Callable[[str], None] = lambda stage: None,
@@ -87,7 +96,7 @@ def synthesise(
     ----------
     machine, device : of what, on what.
     seeds : of the placer; each is a placement of its own.
-    router : of nextpnr; by default the one that suits the size of the array.
+    placer, router : of nextpnr; by default those that suit the size of the array.
     build : folder for what is generated.
     watch : is told the stage, often.
 
@@ -103,14 +112,13 @@ def synthesise(
     require_hard_blocks(machine, device)
     mapped = map_component(SerialHost(machine), machine.name, device, build=build, watch=watch)
     require_fit(machine, device, sum(mapped.blocks.values(), Area()))
-    if router is None:
-        large = machine.macs_per_cycle >= _LARGE_ARRAY
-        router = Router.ROUTER2 if large else Router.ROUTER1
+    usual = _LARGE if machine.macs_per_cycle >= _LARGE_ARRAY else Algorithms()
+    algorithms = Algorithms(placer=placer or usual.placer, router=router or usual.router)
     placed = place_seeds(
         device,
         mapped.folder / NETLIST,
         seeds=seeds if device.family.routed else (),
-        router=router,
+        algorithms=algorithms,
         watch=watch,
     )
     return Synthesis(

@@ -22,9 +22,11 @@ __all__ = [
     "CONFIGURATION",
     "LOG",
     "PLACERS",
+    "Algorithms",
     "Pinout",
     "Placed",
     "Placement",
+    "Placer",
     "Router",
     "Unroutable",
     "place",
@@ -64,11 +66,26 @@ _ERROR = re.compile(r"^ERROR: (.*)")
 _STAGE = re.compile(r"^Info: +(.{3,60}?)[.:]*$")
 
 
+class Placer(Enum):
+    """Placers of nextpnr."""
+
+    HEAP = "heap"
+    STATIC = "static"  # pushes cells apart as charges: shorter wires on large machines
+
+
 class Router(Enum):
     """Routers of nextpnr: the second one is the one that ends on large arrays."""
 
     ROUTER1 = "router1"
     ROUTER2 = "router2"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Algorithms:
+    """How nextpnr works; the defaults suit small designs."""
+
+    placer: Placer = Placer.HEAP
+    router: Router = Router.ROUTER1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +169,12 @@ class Unroutable(ValueError):
 
 
 def placement_folder(
-    device: Device, netlist: Path, *, seed: int, router: Router, pinout: Pinout | None = None
+    device: Device,
+    netlist: Path,
+    *,
+    seed: int,
+    algorithms: Algorithms,
+    pinout: Pinout | None = None,
 ) -> Path:
     """Return the folder of a placement, under a key of all that goes into it.
 
@@ -168,10 +190,11 @@ def placement_folder(
     pins = pinout or _CLOCK_ONLY
     with netlist.open("rb") as content:
         design = hashlib.file_digest(content, "sha256").hexdigest()
-    arguments = _arguments(device, netlist, "", seed, router, pins)
+    arguments = _arguments(device, netlist, "", seed, algorithms, pins)
     parts = [design, PLACERS[device.family].version(), arguments, pins.constraints]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
-    return netlist.parent / f"seed{seed}-{router.value}-{key}"
+    names = f"{algorithms.placer.value}-{algorithms.router.value}"
+    return netlist.parent / f"seed{seed}-{names}-{key}"
 
 
 def place_seeds(
@@ -179,7 +202,7 @@ def place_seeds(
     netlist: Path,
     *,
     seeds: Iterable[int],
-    router: Router,
+    algorithms: Algorithms,
     watch: Callable[[str], None],
     pinout: Pinout | None = None,
 ) -> Placed:
@@ -187,7 +210,7 @@ def place_seeds(
 
     Parameters
     ----------
-    device, netlist, router, watch, pinout : as for ``place``, and so are the errors.
+    device, netlist, algorithms, watch, pinout : as for ``place``, and so are the errors.
     seeds : of the placer; none gives nothing.
 
     Raises
@@ -199,7 +222,7 @@ def place_seeds(
     for seed in seeds:
         try:
             placements.append(
-                place(device, netlist, seed=seed, router=router, watch=watch, pinout=pinout)
+                place(device, netlist, seed=seed, algorithms=algorithms, watch=watch, pinout=pinout)
             )
         except Unroutable as error:
             failures[seed] = error.reason
@@ -214,7 +237,7 @@ def place(
     netlist: Path,
     *,
     seed: int,
-    router: Router,
+    algorithms: Algorithms,
     watch: Callable[[str], None],
     pinout: Pinout | None = None,
 ) -> Placement:
@@ -228,7 +251,7 @@ def place(
     device : one whose family can be routed here.
     netlist : of yosys, flat.
     seed : of the placer.
-    router : which one.
+    algorithms : of nextpnr.
     watch : is told the stage.
     pinout : of a board with an ECP5; without one the tool chooses the pins.
 
@@ -238,12 +261,12 @@ def place(
     ValueError : the device is none of those.
     Unroutable : nextpnr could not place or route the design, and says why.
     """
-    done = placement_folder(device, netlist, seed=seed, router=router, pinout=pinout)
+    done = placement_folder(device, netlist, seed=seed, algorithms=algorithms, pinout=pinout)
     if not done.is_dir():
         pins = pinout or _CLOCK_ONLY
         with whole_folder(done) as folder:
             failure = done.with_name(f"{done.name}.log")
-            _place(device, netlist, folder, seed, router, pins, watch, failure)
+            _place(device, netlist, folder, seed, algorithms, pins, watch, failure)
     held: dict[str, Any] = json.loads((done / _RESULT).read_text())
     return Placement(**held | {"area": Area(**held["area"])})
 
@@ -253,7 +276,7 @@ def _place(
     netlist: Path,
     folder: Path,
     seed: int,
-    router: Router,
+    algorithms: Algorithms,
     pinout: Pinout,
     watch: Callable[[str], None],
     failure: Path,
@@ -271,7 +294,7 @@ def _place(
         (folder / _PINS).write_text(pinout.constraints)
     log, report = folder / LOG, folder / _REPORT
     began = time.perf_counter()
-    arguments = _arguments(device, netlist, f"{folder.name}/", seed, router, pinout)
+    arguments = _arguments(device, netlist, f"{folder.name}/", seed, algorithms, pinout)
     code = run_tool(PLACERS[device.family], arguments, netlist.parent, log, follow)
     if code or not report.is_file():
         log.replace(failure)
@@ -293,7 +316,12 @@ def _place(
 
 
 def _arguments(
-    device: Device, netlist: Path, place: str, seed: int, router: Router, pinout: Pinout
+    device: Device,
+    netlist: Path,
+    place: str,
+    seed: int,
+    algorithms: Algorithms,
+    pinout: Pinout,
 ) -> list[str]:
     """Return the command line; file names are relative, since the tool sees no other folder.
 
@@ -304,7 +332,8 @@ def _arguments(
         *("--seed", str(seed)),
         *("--freq", str(_GOAL_MHZ[device.family])),
         *("--report", f"{place}{_REPORT}"),
-        *("--router", router.value),
+        *("--placer", algorithms.placer.value),
+        *("--router", algorithms.router.value),
         "--timing-allow-fail",
     ]
     config = f"{place}{CONFIGURATION}"

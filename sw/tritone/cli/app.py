@@ -230,6 +230,9 @@ def synth_command(
     seeds: Annotated[
         int, typer.Option("--seeds", min=1, help="placements to try, of seeds 1, 2, ...")
     ] = 1,
+    placer: Annotated[
+        str | None, typer.Option("--placer", help="heap or static; default: by size")
+    ] = None,
     router: Annotated[
         str | None, typer.Option("--router", help="router1 or router2; default: by size")
     ] = None,
@@ -241,9 +244,11 @@ def synth_command(
     from tritone.spec.device import device
 
     shape, place = load_machine(machine), device(target)
+    if placer not in (None, "heap", "static"):
+        raise ValueError(f"Placer must be heap or static, not {placer!r}")
     if router not in (None, "router1", "router2"):
         raise ValueError(f"Router must be router1 or router2, not {router!r}")
-    path, report = synth(shape, place, run, range(1, seeds + 1), router, build)
+    path, report = synth(shape, place, run, range(1, seeds + 1), placer, router, build)
     _console().print(synthesis_table(report, path))
 
 

@@ -45,6 +45,7 @@ def synth(
     device: Device,
     run: Path | None,
     seeds: Sequence[int],
+    placer: str | None,
     router: str | None,
     build: Path,
 ) -> tuple[Path, dict[str, Any]]:
@@ -57,7 +58,7 @@ def synth(
     machine, device : of what, on what.
     run : folder with graph/, whose frames a second are told; None leaves them out.
     seeds : of the placer.
-    router : of nextpnr, by name; None chooses by size.
+    placer, router : of nextpnr, by name; None chooses by size.
     build : folder for what is generated.
 
     Raises
@@ -67,7 +68,7 @@ def synth(
     RuntimeError : a tool failed.
     """
     from tritone_hw.synthesis.flow import synthesise
-    from tritone_hw.synthesis.placement import Router
+    from tritone_hw.synthesis.placement import Placer, Router
 
     network, cycles = run_costs(run, machine)
     title = f"{machine.name} on {device.name}"
@@ -76,6 +77,7 @@ def synth(
             machine,
             device,
             seeds=seeds,
+            placer=None if placer is None else Placer(placer),
             router=None if router is None else Router(router),
             build=build,
             watch=lambda stage: status.update(f"{title}: {stage}"),

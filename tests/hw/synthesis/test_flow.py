@@ -17,7 +17,7 @@ from tritone.spec.machine import preset
 from tritone_hw.synthesis import flow, placement
 from tritone_hw.synthesis.blocks import WRAPPER
 from tritone_hw.synthesis.flow import Synthesis, synthesise
-from tritone_hw.synthesis.placement import Placement, Unroutable
+from tritone_hw.synthesis.placement import Placement, Placer, Router, Unroutable
 from tritone_hw.synthesis.tools import Tool, run_tool
 
 
@@ -107,3 +107,28 @@ def test_nothing_is_mapped_where_rules_tell(
     monkeypatch.setattr(flow, "map_component", None)
     with pytest.raises(ValueError, match=r"^Machine full must fit ecp5-85k, not need 790 bram "):
         synthesise(preset("full"), device("ecp5-85k"), build=tmp_path)
+
+
+def test_algorithms_by_size(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Large machines are placed and routed by others than small ones, unless somebody chooses."""
+    seen: list[list[str]] = []
+
+    def run(
+        tool: Tool, arguments: Sequence[str], folder: Path, log: Path, watch: Callable[[str], None]
+    ) -> int:
+        seen.append([arguments[arguments.index(f"--{name}") + 1] for name in ("placer", "router")])
+        return run_tool(tool, arguments, folder, log, watch)
+
+    monkeypatch.setattr(placement, "run_tool", run)
+    monkeypatch.setattr(flow, "SerialHost", lambda machine: Design())
+    target = device("ecp5-85k")
+    for name in ("tiny", "ecp5_25"):
+        assert synthesise(preset(name), target, build=tmp_path).best is not None
+    synthesise(preset("tiny"), target, placer=Placer.STATIC, build=tmp_path)
+    synthesise(preset("ecp5_25"), target, router=Router.ROUTER1, build=tmp_path)
+    assert seen == [
+        ["heap", "router1"],
+        ["static", "router2"],
+        ["static", "router1"],
+        ["static", "router1"],
+    ]

@@ -13,8 +13,10 @@ from tritone_hw.synthesis import placement
 from tritone_hw.synthesis.placement import (
     CONFIGURATION,
     LOG,
+    Algorithms,
     Pinout,
     Placement,
+    Placer,
     Router,
     Unroutable,
     place,
@@ -49,7 +51,7 @@ def mapped(where: Path, target: Device, design: str) -> Path:
 
 def put(target: Device, netlist: Path, stages: list[str]) -> Placement:
     """Place a netlist with one seed."""
-    return place(target, netlist, seed=3, router=Router.ROUTER1, watch=stages.append)
+    return place(target, netlist, seed=3, algorithms=Algorithms(), watch=stages.append)
 
 
 @pytest.mark.parametrize("name", ["ecp5-25k", "ice40up5k"])
@@ -64,7 +66,7 @@ def test_a_counter(name: str, tmp_path: Path) -> None:
     assert 30 < found.fmax_mhz < 1000
     assert all(stage.startswith("seed 3: ") for stage in stages)
     assert len(stages) > 5
-    folder = placement_folder(target, netlist, seed=3, router=Router.ROUTER1)
+    folder = placement_folder(target, netlist, seed=3, algorithms=Algorithms())
     assert folder.parent == netlist.parent
     assert (folder / CONFIGURATION).stat().st_size > 1000
     again: list[str] = []
@@ -79,10 +81,10 @@ def test_the_pins_of_a_board(tmp_path: Path) -> None:
     pins = {"clk": "A9", "in": "N17", "out": "M18"}  # an OrangeCrab's
     lines = [f'LOCATE COMP "{port}" SITE "{pin}";' for port, pin in pins.items()]
     pinout = Pinout(constraints="\n".join(lines), package="CSFBGA285", speed=8)
-    common = {"seed": 1, "router": Router.ROUTER1, "watch": lambda stage: None}
+    common = {"seed": 1, "algorithms": Algorithms(), "watch": lambda stage: None}
     found = place(target, netlist, pinout=pinout, **common)
     assert found.fmax_mhz > 100
-    where = {"seed": 1, "router": Router.ROUTER1}
+    where = {"seed": 1, "algorithms": Algorithms()}
     log = (placement_folder(target, netlist, pinout=pinout, **where) / LOG).read_text()
     assert all(f"pin '{port}$tr_io' constrained to Bel" in log for port in pins)
     # A port without a pin is refused.
@@ -104,7 +106,7 @@ def test_a_design_that_does_not_fit(tmp_path: Path) -> None:
     with pytest.raises(Unroutable, match=message) as caught:
         put(target, netlist, [])
     # Its log stays, and no folder that could be taken for a result.
-    folder = placement_folder(target, netlist, seed=3, router=Router.ROUTER1)
+    folder = placement_folder(target, netlist, seed=3, algorithms=Algorithms())
     assert "ERROR: Unable" in folder.with_name(f"{folder.name}.log").read_text()
     assert [path for path in netlist.parent.iterdir() if path.is_dir()] == []
     # Workers hand it over as it is.
@@ -112,11 +114,11 @@ def test_a_design_that_does_not_fit(tmp_path: Path) -> None:
 
 
 def test_what_the_key_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The netlist, seed, router, pins, package, speed, the clock asked for and the version."""
+    """Netlist, seed, placer, router, pins, package, speed, the clock asked for and the version."""
     target, netlist = device("ecp5-85k"), tmp_path / NETLIST
     netlist.write_text("{}")
     pins = {"constraints": "", "package": "CABGA381", "speed": 6}
-    common = {"seed": 1, "router": Router.ROUTER1, "pinout": Pinout(**pins)}
+    common = {"seed": 1, "algorithms": Algorithms(), "pinout": Pinout(**pins)}
 
     def key(**changes: object) -> str:
         return placement_folder(target, netlist, **(common | changes)).name.rpartition("-")[2]
@@ -124,7 +126,8 @@ def test_what_the_key_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     keys = [
         key(),
         key(seed=2),
-        key(router=Router.ROUTER2),
+        key(algorithms=Algorithms(placer=Placer.STATIC)),
+        key(algorithms=Algorithms(router=Router.ROUTER2)),
         key(pinout=None),
         key(pinout=Pinout(**(pins | {"constraints": "#"}))),
         key(pinout=Pinout(**(pins | {"package": "CSFBGA285"}))),

@@ -11,7 +11,7 @@ import pytest
 
 from tritone.spec.device import Family, device
 from tritone_hw.synthesis.mapping import Mapping, map_verilog
-from tritone_hw.synthesis.placement import Router, place
+from tritone_hw.synthesis.placement import Algorithms, place
 from tritone_hw.synthesis.script import NETLIST, STATISTICS, yosys_script
 from tritone_hw.synthesis.tools import YOSYS, run_tool
 from tritone_hw.synthesis.wide_multiplexers import close_leaves, count_leaves
@@ -161,7 +161,7 @@ endmodule"""
     assert found.count("L6MUX21") >= BITS
     target, stages = device("ecp5-25k"), list[str]()
     netlist = mapping.folder / NETLIST
-    placed = place(target, netlist, seed=1, router=Router.ROUTER1, watch=stages.append)
+    placed = place(target, netlist, seed=1, algorithms=Algorithms(), watch=stages.append)
     constants = 1  # the table from which nextpnr takes constants
     assert placed.area.sites == found.count("LUT4") + constants
 
