@@ -25,11 +25,13 @@ from tritone_hw.synthesis.placement import (
 from tritone_hw.synthesis.script import NETLIST
 from tritone_hw.synthesis.tools import YOSYS
 
-__all__ = ["Synthesis", "synthesise"]
+__all__ = ["Synthesis", "synthesise", "usual_algorithms"]
 
 # From here on nextpnr's first router does not end, and its static placer reaches higher clocks.
 _LARGE_ARRAY = 256
-_LARGE = Algorithms(placer=Placer.STATIC, router=Router.ROUTER2)
+# With more of the block memories taken the static placer does not end: at 204 of 208 they kept
+# lying over each other.
+_CROWDED = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +79,20 @@ class Synthesis:
         return replace(self.best.area + self.wrapper * -1, ff=self.mapped.ff)
 
 
+def usual_algorithms(machine: MachineConfig, device: Device, area: Area) -> Algorithms:
+    """Return what nextpnr does best with a machine.
+
+    Parameters
+    ----------
+    machine, device : of what, on what.
+    area : of the whole design, as mapped.
+    """
+    if machine.macs_per_cycle < _LARGE_ARRAY:
+        return Algorithms()
+    crowded = area.bram > _CROWDED * device.bram
+    return Algorithms(placer=Placer.HEAP if crowded else Placer.STATIC, router=Router.ROUTER2)
+
+
 def synthesise(
     machine: MachineConfig,
     device: Device,
@@ -96,7 +112,7 @@ def synthesise(
     ----------
     machine, device : of what, on what.
     seeds : of the placer; each is a placement of its own.
-    placer, router : of nextpnr; by default those that suit the size of the array.
+    placer, router : of nextpnr; by default ``usual_algorithms``.
     build : folder for what is generated.
     watch : is told the stage, often.
 
@@ -111,8 +127,9 @@ def synthesise(
         tools.append(PLACERS[device.family].version())
     require_hard_blocks(machine, device)
     mapped = map_component(SerialHost(machine), machine.name, device, build=build, watch=watch)
-    require_fit(machine, device, sum(mapped.blocks.values(), Area()))
-    usual = _LARGE if machine.macs_per_cycle >= _LARGE_ARRAY else Algorithms()
+    area = sum(mapped.blocks.values(), Area())
+    require_fit(machine, device, area)
+    usual = usual_algorithms(machine, device, area)
     algorithms = Algorithms(placer=placer or usual.placer, router=router or usual.router)
     placed = place_seeds(
         device,

@@ -16,8 +16,8 @@ from tritone.spec.device import device
 from tritone.spec.machine import preset
 from tritone_hw.synthesis import flow, placement
 from tritone_hw.synthesis.blocks import WRAPPER
-from tritone_hw.synthesis.flow import Synthesis, synthesise
-from tritone_hw.synthesis.placement import Placement, Placer, Router, Unroutable
+from tritone_hw.synthesis.flow import Synthesis, synthesise, usual_algorithms
+from tritone_hw.synthesis.placement import Algorithms, Placement, Placer, Router, Unroutable
 from tritone_hw.synthesis.tools import Tool, run_tool
 
 
@@ -132,3 +132,11 @@ def test_algorithms_by_size(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
         ["static", "router1"],
         ["static", "router1"],
     ]
+
+
+def test_crowded_devices_are_placed_otherwise() -> None:
+    """The static placer finds no end where nearly all block memories are taken."""
+    target, machine = device("ecp5-85k"), preset("demo")
+    for bram, placer in ((108, Placer.STATIC), (187, Placer.STATIC), (188, Placer.HEAP)):
+        found = usual_algorithms(machine, target, Area(sites=34_000, bram=bram))
+        assert found == Algorithms(placer=placer, router=Router.ROUTER2)
