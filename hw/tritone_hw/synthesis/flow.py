@@ -25,13 +25,10 @@ from tritone_hw.synthesis.placement import (
 from tritone_hw.synthesis.script import NETLIST
 from tritone_hw.synthesis.tools import YOSYS
 
-__all__ = ["Synthesis", "synthesise", "usual_algorithms"]
+__all__ = ["Synthesis", "synthesise"]
 
-# From here on nextpnr's first router does not end, and its static placer reaches higher clocks.
+# From here on the first router of nextpnr does not end.
 _LARGE_ARRAY = 256
-# With more of the block memories taken the static placer does not end: at 204 of 208 they kept
-# lying over each other.
-_CROWDED = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,26 +76,12 @@ class Synthesis:
         return replace(self.best.area + self.wrapper * -1, ff=self.mapped.ff)
 
 
-def usual_algorithms(machine: MachineConfig, device: Device, area: Area) -> Algorithms:
-    """Return what nextpnr does best with a machine.
-
-    Parameters
-    ----------
-    machine, device : of what, on what.
-    area : of the whole design, as mapped.
-    """
-    if machine.macs_per_cycle < _LARGE_ARRAY:
-        return Algorithms()
-    crowded = area.bram > _CROWDED * device.bram
-    return Algorithms(placer=Placer.HEAP if crowded else Placer.STATIC, router=Router.ROUTER2)
-
-
 def synthesise(
     machine: MachineConfig,
     device: Device,
     *,
     seeds: Iterable[int] = (1,),
-    placer: Placer | None = None,
+    placer: Placer = Placer.HEAP,
     router: Router | None = None,
     build: Path = Path("build"),
     watch: Callable[[str], None] = lambda stage: None,
@@ -112,7 +95,8 @@ def synthesise(
     ----------
     machine, device : of what, on what.
     seeds : of the placer; each is a placement of its own.
-    placer, router : of nextpnr; by default ``usual_algorithms``.
+    placer : of nextpnr.
+    router : of nextpnr; by default the one that suits the size of the array.
     build : folder for what is generated.
     watch : is told the stage, often.
 
@@ -127,15 +111,15 @@ def synthesise(
         tools.append(PLACERS[device.family].version())
     require_hard_blocks(machine, device)
     mapped = map_component(SerialHost(machine), machine.name, device, build=build, watch=watch)
-    area = sum(mapped.blocks.values(), Area())
-    require_fit(machine, device, area)
-    usual = usual_algorithms(machine, device, area)
-    algorithms = Algorithms(placer=placer or usual.placer, router=router or usual.router)
+    require_fit(machine, device, sum(mapped.blocks.values(), Area()))
+    if router is None:
+        large = machine.macs_per_cycle >= _LARGE_ARRAY
+        router = Router.ROUTER2 if large else Router.ROUTER1
     placed = place_seeds(
         device,
         mapped.folder / NETLIST,
         seeds=seeds if device.family.routed else (),
-        algorithms=algorithms,
+        algorithms=Algorithms(placer=placer, router=router),
         watch=watch,
     )
     return Synthesis(

@@ -70,7 +70,7 @@ class Placer(Enum):
     """Placers of nextpnr."""
 
     HEAP = "heap"
-    STATIC = "static"  # pushes cells apart as charges: shorter wires on large machines
+    STATIC = "static"  # quicker; does not end where nearly all block memories are taken
 
 
 class Router(Enum):

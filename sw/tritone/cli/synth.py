@@ -45,7 +45,7 @@ def synth(
     device: Device,
     run: Path | None,
     seeds: Sequence[int],
-    placer: str | None,
+    placer: str,
     router: str | None,
     build: Path,
 ) -> tuple[Path, dict[str, Any]]:
@@ -58,7 +58,7 @@ def synth(
     machine, device : of what, on what.
     run : folder with graph/, whose frames a second are told; None leaves them out.
     seeds : of the placer.
-    placer, router : of nextpnr, by name; None chooses by size.
+    placer, router : of nextpnr, by name; without a router its size chooses.
     build : folder for what is generated.
 
     Raises
@@ -77,7 +77,7 @@ def synth(
             machine,
             device,
             seeds=seeds,
-            placer=None if placer is None else Placer(placer),
+            placer=Placer(placer),
             router=None if router is None else Router(router),
             build=build,
             watch=lambda stage: status.update(f"{title}: {stage}"),

@@ -16,8 +16,8 @@ from tritone.spec.device import device
 from tritone.spec.machine import preset
 from tritone_hw.synthesis import flow, placement
 from tritone_hw.synthesis.blocks import WRAPPER
-from tritone_hw.synthesis.flow import Synthesis, synthesise, usual_algorithms
-from tritone_hw.synthesis.placement import Algorithms, Placement, Placer, Router, Unroutable
+from tritone_hw.synthesis.flow import Synthesis, synthesise
+from tritone_hw.synthesis.placement import Placement, Placer, Router, Unroutable
 from tritone_hw.synthesis.tools import Tool, run_tool
 
 
@@ -110,7 +110,7 @@ def test_nothing_is_mapped_where_rules_tell(
 
 
 def test_algorithms_by_size(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Large machines are placed and routed by others than small ones, unless somebody chooses."""
+    """Large machines are routed by another one than small ones, unless somebody chooses."""
     seen: list[list[str]] = []
 
     def run(
@@ -128,15 +128,7 @@ def test_algorithms_by_size(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     synthesise(preset("ecp5_25"), target, router=Router.ROUTER1, build=tmp_path)
     assert seen == [
         ["heap", "router1"],
-        ["static", "router2"],
+        ["heap", "router2"],
         ["static", "router1"],
-        ["static", "router1"],
+        ["heap", "router1"],
     ]
-
-
-def test_crowded_devices_are_placed_otherwise() -> None:
-    """The static placer finds no end where nearly all block memories are taken."""
-    target, machine = device("ecp5-85k"), preset("demo")
-    for bram, placer in ((108, Placer.STATIC), (187, Placer.STATIC), (188, Placer.HEAP)):
-        found = usual_algorithms(machine, target, Area(sites=34_000, bram=bram))
-        assert found == Algorithms(placer=placer, router=Router.ROUTER2)
