@@ -141,6 +141,7 @@ def test_weights_do_not_run_away_at_a_bound(sign: int, bound: float) -> None:
         optimizer.step()
     assert quantizer(x).beta.flatten().tolist() == [bound] * 5
     assert torch.equal(adapter.last.weight.detach(), weights)
+    assert adapter.silent == 0  # nor does it die
 
 
 def test_the_gradient_of_the_tensor_comes_through_the_adapter_too() -> None:
