@@ -10,6 +10,7 @@ activations with the estimator noise: each process draws its own.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,6 +45,9 @@ def joined(device: torch.device) -> Iterator[None]:
     try:
         yield
     finally:
+        # DistributedDataParallel lies in reference cycles. A group that one of them still holds when
+        # the process ends has threads that nobody joined, and that aborts it.
+        gc.collect()
         dist.destroy_process_group()
 
 
