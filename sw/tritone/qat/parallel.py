@@ -45,8 +45,8 @@ def joined(device: torch.device) -> Iterator[None]:
     try:
         yield
     finally:
-        # DistributedDataParallel lies in reference cycles. A group that one of them still holds when
-        # the process ends has threads that nobody joined, and that aborts it.
+        # DistributedDataParallel lies in reference cycles. A group that one of them holds when the
+        # process ends has threads that nobody joined, which aborts it.
         gc.collect()
         dist.destroy_process_group()
 
