@@ -67,10 +67,13 @@ _STAGE = re.compile(r"^Info: +(.{3,60}?)[.:]*$")
 
 
 class Placer(Enum):
-    """Placers of nextpnr."""
+    """Placers of nextpnr: which one is quicker and places better differs by machine.
+
+    The second one does not end where nearly all block memories are taken.
+    """
 
     HEAP = "heap"
-    STATIC = "static"  # quicker; does not end where nearly all block memories are taken
+    STATIC = "static"
 
 
 class Router(Enum):

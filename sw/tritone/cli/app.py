@@ -231,7 +231,7 @@ def synth_command(
         int, typer.Option("--seeds", min=1, help="placements to try, of seeds 1, 2, ...")
     ] = 1,
     placer: Annotated[
-        str, typer.Option("--placer", help="heap, or static: quicker on large machines")
+        str, typer.Option("--placer", help="heap, or static: try which places a machine better")
     ] = "heap",
     router: Annotated[
         str | None, typer.Option("--router", help="router1 or router2; default: by size")

@@ -60,7 +60,7 @@ def setting_names(groups: Sequence[Group]) -> list[str]:
             if row[key] != usual:
                 words.append(f"teacher {row[key]:g}" if key == "distillation" else row[key])
         if various:
-            words.append(f"{row['epochs']} epochs")
+            words.append(f"{row['epochs']} epoch" + "s" * (row["epochs"] != 1))
         if row.get("epochs_exact"):
             words.append(f"{row['epochs_exact']} exact")
         names.append(", ".join(words))
@@ -91,8 +91,8 @@ def draw_top1(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     # On the left are the figures.
     axes[0].set_xlim(low - _FIGURES * (high - low), high)
     axes[-1].set_xlabel(
-        "top-1 of the integer network in %; estimator ste, activations lsq and 16-bit multipliers "
-        "where nothing else is said",
+        "top-1 of the integer network in %\nestimator ste, activations lsq, 16-bit multipliers and "
+        "float32 where nothing else is said",
         fontsize="small",
     )
     data = io.BytesIO()

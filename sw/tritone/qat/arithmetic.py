@@ -2,8 +2,9 @@
 """What convolutions are calculated in while a network is fine-tuned.
 
 bfloat16 has the range of float32 and 8 significant bits: levels times scales, and sums behind the
-accumulator, are rounded to these. It is torch.autocast, which changes convolutions alone here;
-quantisers, batch norm, gradients of parameters and whatever is measured stay in float32.
+accumulator, are rounded to these, and so are the gradients of both. It is torch.autocast, which
+changes convolutions alone here; quantisers, batch norm, the parameters, what their gradients are
+added up in and whatever is measured stay in float32.
 """
 
 from __future__ import annotations
