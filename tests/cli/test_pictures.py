@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tritone.cli.pictures import (
+    code_use,
     draw_levels,
     draw_quantizers,
     draw_roofline,
@@ -16,7 +17,7 @@ from tritone.cli.pictures import (
 )
 from tritone.compiler import compile_network, describe
 from tritone.graph import Convolution, Network, Tensor, Window
-from tritone.qat.history import EpochRecord, Observation
+from tritone.qat.history import CodeUse, EpochRecord, Observation
 from tritone.spec.machine import preset
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -49,9 +50,9 @@ def network(codes: list[int], codebook: str) -> Network:
 def test_level_counts() -> None:
     """Both codes of a ternary-like zero count for one level; levels that nobody uses count 0."""
     # post3: code 3 and 7 are zero, 0 is 1/2, 6 is -sqrt(2)/2.
-    (node,) = network([3, 7, 7, 0, 6], "post3").nodes
-    assert isinstance(node, Convolution)
-    assert level_counts(node) == (
+    use = code_use(network([3, 7, 7, 0, 6], "post3"))
+    assert use == {"only": CodeUse(codebook="post3", times=[1, 0, 0, 1, 0, 0, 1, 2])}
+    assert level_counts(use["only"]) == (
         [-1.0, -181 / 256, -0.5, 0.0, 0.5, 181 / 256, 1.0],
         [0, 1, 0, 3, 1, 0, 0],
     )
@@ -59,7 +60,7 @@ def test_level_counts() -> None:
 
 def test_pictures_are_written(tmp_path: Path) -> None:
     """PNG files with something in them, for one and for several layers and stages."""
-    draw_levels(network([0, 1, 2], "int4"), tmp_path / "levels.png")
+    draw_levels(code_use(network([0, 1, 2], "int4")), tmp_path / "levels.png")
     draw_training(
         [
             EpochRecord(stage="pretrain", epoch=1, loss=2.0, top1=20.0),

@@ -15,7 +15,7 @@ from rich.console import Console
 from tritone.cli.show import show
 from tritone.compiler import compile_network
 from tritone.graph import Network
-from tritone.qat.history import EpochRecord, Observation, record_epoch
+from tritone.qat.history import CodeUse, EpochRecord, Observation, record_epoch
 from tritone.qat.recipe import load_recipe, render_recipe
 from tritone.spec.machine import preset
 from tritone.spec.storage import write_json
@@ -79,7 +79,8 @@ def test_a_run_that_is_not_finished(tmp_path: Path) -> None:
     assert re.search(rf"epochs[ │]+0 of {recipe.epochs}\b", text)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["recipe.toml"]
 
-    seen = Observation(clipped={"a": 0.25}, betas={"a": [0.5] * 5}, dead=["a"])
+    weights = {"conv": CodeUse(codebook="post3", times=[5, 4, 0, 1, 0, 0, 0, 2])}
+    seen = Observation(clipped={"a": 0.25}, betas={"a": [0.5] * 5}, dead=["a"], weights=weights)
     record_epoch(tmp_path, EpochRecord(stage="pretrain", epoch=1, loss=2.5, top1=50.0))
     record_epoch(
         tmp_path,
@@ -92,7 +93,7 @@ def test_a_run_that_is_not_finished(tmp_path: Path) -> None:
         assert re.search(r"loss[ │]+1\.250\b", text)
         assert re.search(r"images[ │]+61\.50 %", text)
         assert "the adapter of a is dead" in text
-        for picture in ("training.png", "quantizers.png"):
+        for picture in ("training.png", "quantizers.png", "levels.png"):
             assert (tmp_path / picture).stat().st_size > 5_000
             assert picture in text.replace("\n", "")
     (tmp_path / "recipe.toml").unlink()

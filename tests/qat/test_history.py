@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tritone.qat.history import EpochRecord, Observation, read_history, record_epoch
+from tritone.qat.history import CodeUse, EpochRecord, Observation, read_history, record_epoch
 
 
 def epoch(stage: str, number: int, loss: float = 1.0) -> EpochRecord:
@@ -53,7 +53,11 @@ def test_warnings() -> None:
 def test_observations_survive_a_file(tmp_path: Path) -> None:
     """All of its parts, and that there was none."""
     seen = Observation(
-        clipped={"a": 0.25}, betas={"a": [0.5, 1, 1, 1, 2]}, dead=["a"], constant=["b"]
+        clipped={"a": 0.25},
+        betas={"a": [0.5, 1, 1, 1, 2]},
+        dead=["a"],
+        constant=["b"],
+        weights={"conv": CodeUse(codebook="binary", times=[3, 4])},
     )
     records = [
         EpochRecord(stage="pretrain", epoch=1, loss=1.0, top1=50.0),
@@ -62,6 +66,13 @@ def test_observations_survive_a_file(tmp_path: Path) -> None:
     for record in records:
         record_epoch(tmp_path, record)
     assert read_history(tmp_path) == records
+
+
+def test_histories_without_weights_are_read(tmp_path: Path) -> None:
+    """Of runs from before they were noted."""
+    text = '[{"stage": "finetune", "epoch": 1, "loss": 1, "top1": 50, "observation": {"dead": []}}]'
+    (tmp_path / "history.json").write_text(text)
+    assert [each.observation for each in read_history(tmp_path)] == [Observation()]
 
 
 @pytest.mark.parametrize(

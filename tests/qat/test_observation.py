@@ -15,17 +15,22 @@ from branches import SHAPE, random_images
 from rich.console import Console
 from torch import Tensor, nn
 
+from tritone.graph import Convolution
 from tritone.qat import observation
 from tritone.qat.activation_method import ActivationKind, ActivationMethod
 from tritone.qat.convert import convert
+from tritone.qat.export import export
+from tritone.qat.freeze import freeze
+from tritone.qat.history import CodeUse
 from tritone.qat.method import Method
 from tritone.qat.models.digits import Digits
 from tritone.qat.modules import QuantizedModel
 from tritone.qat.observation import observe
 from tritone.qat.parallel import wrap
-from tritone.qat.precision import Precision
+from tritone.qat.precision import Multipliers, Precision
 from tritone.qat.recipe import load_recipe
 from tritone.qat.train import train
+from tritone.spec.catalog import codebook
 
 
 @pytest.fixture
@@ -72,6 +77,40 @@ def test_clip_rates_of_a_shared_quantiser(joining: QuantizedModel) -> None:
     assert set(seen.clipped) == {"first", "middle", "left", "right", "mixed", "hidden"}
     assert seen.clipped["right"] == 1.0
     assert max(seen.clipped["left"], seen.clipped["middle"]) < 0.5
+
+
+def test_weight_codes(images: Tensor) -> None:
+    """A channel far above the levels has the highest one, the others the lowest one."""
+    model = trained(images, ActivationKind.LSQ)
+    layer = next(each for each in model.nodes if each.name == "conv2")
+    with torch.no_grad():
+        layer.weight.fill_(-1e3)[3] = 1e3
+    seen = observe(model, images)
+    assert set(seen.weights) == {"conv1", "conv2", "conv3", "linear"}
+    assert (seen.weights["conv1"].codebook, len(seen.weights["conv1"].times)) == ("int8", 256)
+    use = seen.weights["conv2"]
+    book = codebook(use.codebook)
+    found = {book.value(code): times for code, times in enumerate(use.times) if times}
+    channels, size = len(layer.weight), layer.weight[0].numel()
+    assert found == {1.0: size, -1.0: (channels - 1) * size}
+
+
+@pytest.mark.parametrize("multipliers", Multipliers)
+def test_weight_codes_are_those_that_are_exported(images: Tensor, multipliers: Multipliers) -> None:
+    """Also where half octaves move the scales."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        precision = Precision(weights="post4", act_bits=4, multipliers=multipliers)
+        model = convert(Digits(1, 10), (1, 8, 8), precision, Method())
+    model.train()(images)
+    seen = observe(model, images)
+    network = export(freeze(model, images), "digits")
+    for node in network.nodes:
+        if isinstance(node, Convolution):
+            times = [
+                int((node.codes == code).sum()) for code in range(1 << codebook(node.codebook).bits)
+            ]
+            assert seen.weights[node.name] == CodeUse(codebook=node.codebook, times=times)
 
 
 def test_some_images_of_a_sorted_set_are_seen(

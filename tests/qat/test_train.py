@@ -118,6 +118,7 @@ def test_history(uninterrupted: Path) -> None:
     ] * 3
     assert history[9].observation is not None
     assert set(history[9].observation.clipped) == {"conv1", "conv2", "conv3"}
+    assert set(history[9].observation.weights) == {"conv1", "conv2", "conv3", "linear"}
 
 
 def test_killed_run_resumes_to_the_same_weights(

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -13,12 +13,19 @@ from matplotlib.figure import Figure
 
 from tritone.compiler import Description
 from tritone.graph import Convolution, Network
-from tritone.qat.history import EpochRecord
+from tritone.qat.history import CodeUse, EpochRecord
 from tritone.spec.catalog import codebook
 from tritone.spec.machine import BEAT_BYTES
 from tritone.spec.storage import write_atomically
 
-__all__ = ["draw_levels", "draw_quantizers", "draw_roofline", "draw_training", "level_counts"]
+__all__ = [
+    "code_use",
+    "draw_levels",
+    "draw_quantizers",
+    "draw_roofline",
+    "draw_training",
+    "level_counts",
+]
 
 _DOTS_PER_INCH = 120
 
@@ -91,26 +98,39 @@ def draw_quantizers(history: Sequence[EpochRecord], path: Path) -> bool:
     return True
 
 
-def level_counts(node: Convolution) -> tuple[list[float], list[int]]:
-    """Return the levels of a layer's codebook for alpha = 1, sorted, and how often each is used."""
-    book = codebook(node.codebook)
+def code_use(network: Network) -> dict[str, CodeUse]:
+    """Return the weight codes that each layer of an exported network uses."""
+    return {
+        node.name: CodeUse(
+            codebook=node.codebook,
+            times=np.bincount(
+                node.codes.ravel(), minlength=1 << codebook(node.codebook).bits
+            ).tolist(),
+        )
+        for node in network.nodes
+        if isinstance(node, Convolution)
+    }
+
+
+def level_counts(use: CodeUse) -> tuple[list[float], list[int]]:
+    """Return the levels of a codebook for alpha = 1, sorted, and how often each is used."""
+    book = codebook(use.codebook)
     values = {code: book.value(code) for code, level in enumerate(book.levels) if level is not None}
     counts = dict.fromkeys(sorted(values.values()), 0)
-    used, times = np.unique(node.codes, return_counts=True)
-    for code, count in zip(used.tolist(), times.tolist(), strict=True):
-        counts[values[code]] += count
+    for code, times in enumerate(use.times):
+        if times:
+            counts[values[code]] += times
     return list(counts), list(counts.values())
 
 
-def draw_levels(network: Network, path: Path) -> None:
-    """Draw, for each convolution, how often each weight level is used."""
-    layers = [node for node in network.nodes if isinstance(node, Convolution)]
+def draw_levels(layers: Mapping[str, CodeUse], path: Path) -> None:
+    """Draw, for each layer, how often each weight level is used."""
     figure = Figure(figsize=(7, 1.6 * len(layers)), layout="constrained")
     axes = figure.subplots(len(layers), 1, squeeze=False)[:, 0]
-    for axis, node in zip(axes, layers, strict=True):
-        values, counts = level_counts(node)
+    for axis, (layer, use) in zip(axes, layers.items(), strict=True):
+        values, counts = level_counts(use)
         axis.vlines(values, 0, counts, linewidth=max(0.8, 40 / len(values)))
-        axis.set_title(f"{node.name}: {node.codebook}", fontsize=mpl.rcParams["font.size"])
+        axis.set_title(f"{layer}: {use.codebook}", fontsize=mpl.rcParams["font.size"])
         axis.set_ylabel("weights")
         axis.set_xlim(-1.05, 1.05)
     axes[-1].set_xlabel("level (alpha = 1)")

@@ -18,7 +18,7 @@ from tritone.cli.tables import (
 )
 from tritone.compiler import describe
 from tritone.graph import Network
-from tritone.qat.history import EpochRecord, read_history, read_report
+from tritone.qat.history import CodeUse, EpochRecord, read_history, read_report
 from tritone.spec.program import Program
 from tritone.spec.storage import read_json
 
@@ -78,8 +78,15 @@ def _unfinished_table(run: Path, history: Sequence[EpochRecord]) -> Group:
     return pairs(f"Training {run}, not finished", rows)
 
 
+def _trained_weights(history: Sequence[EpochRecord]) -> dict[str, CodeUse]:
+    """Return what the weights were rounded to when they were last observed."""
+    seen = [each.observation for each in history if each.observation is not None]
+    return seen[-1].weights if seen else {}
+
+
 def _show_run(run: Path, console: Console, summary: bool) -> None:
     from tritone.cli.pictures import (
+        code_use,
         draw_levels,
         draw_quantizers,
         draw_roofline,
@@ -99,11 +106,14 @@ def _show_run(run: Path, console: Console, summary: bool) -> None:
         tables.append(training_table(run, training))
     elif history or (run / "recipe.toml").is_file():
         tables.append(_unfinished_table(run, history))
+    used = _trained_weights(history)
     if (run / "graph").is_dir():
         network = Network.load(run / "graph")
-        draw_levels(network, run / "levels.png")
-        pictures.append(run / "levels.png")
+        used = code_use(network)
         tables.append(layer_table(network))
+    if used:
+        draw_levels(used, run / "levels.png")
+        pictures.append(run / "levels.png")
     if (run / "program.bin").is_file():
         program = Program.load(run / "program.bin")
         tables.append(program_table(program))

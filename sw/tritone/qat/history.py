@@ -11,6 +11,7 @@ from tritone.spec.storage import read_json, write_json
 
 __all__ = [
     "HISTORY",
+    "CodeUse",
     "EpochRecord",
     "Observation",
     "read_history",
@@ -22,8 +23,16 @@ HISTORY = "history.json"
 
 
 @dataclass(frozen=True, kw_only=True)
+class CodeUse:
+    """How often a layer uses each weight code of a codebook, in the order of the codes."""
+
+    codebook: str
+    times: list[int]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Observation:
-    """What the quantisers of tensors did at the end of an epoch.
+    """What the quantisers did at the end of an epoch.
 
     Parameters
     ----------
@@ -31,12 +40,14 @@ class Observation:
     betas : by tensor with an adaptive step (ASQ): lowest, quartiles and highest beta of the images.
     dead : tensors whose adapter was 0 for all images.
     constant : those whose adapter's hidden layer was, but not the adapter.
+    weights : by layer, what its weights are rounded to.
     """
 
     clipped: dict[str, float] = field(default_factory=dict)
     betas: dict[str, list[float]] = field(default_factory=dict)
     dead: list[str] = field(default_factory=list)
     constant: list[str] = field(default_factory=list)
+    weights: dict[str, CodeUse] = field(default_factory=dict)
 
     @property
     def warnings(self) -> list[str]:
@@ -91,11 +102,17 @@ def read_history(run: Path) -> list[EpochRecord]:
     for entry in read_json(path, "History", list):
         try:
             seen = entry.pop("observation", None)
-            observation = None if seen is None else Observation(**seen)
+            observation = None if seen is None else _observation(seen)
             records.append(EpochRecord(**entry, observation=observation))
         except (AttributeError, TypeError) as error:
             raise ValueError(f"History {path} must hold epochs, not {entry!r}") from error
     return records
+
+
+def _observation(seen: dict[str, Any]) -> Observation:
+    """Return what ``asdict`` has made a dictionary of."""
+    weights = {layer: CodeUse(**use) for layer, use in seen.pop("weights", {}).items()}
+    return Observation(**seen, weights=weights)
 
 
 def record_epoch(run: Path, record: EpochRecord) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -16,8 +17,9 @@ from tritone.qat.adapters import (
     constant_adapters,
     dead_adapters,
 )
-from tritone.qat.history import Observation
+from tritone.qat.history import CodeUse, Observation
 from tritone.qat.modules import QuantizedConvolution, QuantizedModel
+from tritone.qat.quantizers import WeightQuantizer
 from tritone.qat.sample import sample
 
 __all__ = ["observe"]
@@ -77,9 +79,17 @@ def observe(model: QuantizedModel, images: Tensor) -> Observation:
         if isinstance(node, QuantizedConvolution) and node.output_quantizer is not None:
             names.setdefault(node.output_quantizer, []).append(node.output)
     watches = [_Watch(outputs, quantizer) for quantizer, outputs in names.items()]
+    weights: dict[str, CodeUse] = {}
+    layers = [node for node in model.nodes if isinstance(node, QuantizedConvolution)]
+    handles = [
+        node.weight_quantizer.register_forward_pre_hook(partial(_count_codes, weights, node.name))
+        for node in layers
+    ]
     try:
         model(sample(images, OBSERVED_IMAGES))
     finally:
+        for handle in handles:
+            handle.remove()
         for watch in watches:
             watch.remove()
         model.train(training)
@@ -92,4 +102,17 @@ def observe(model: QuantizedModel, images: Tensor) -> Observation:
         },
         dead=dead_adapters(model),
         constant=constant_adapters(model),
+        weights=weights,
     )
+
+
+def _count_codes(
+    found: dict[str, CodeUse],
+    layer: str,
+    quantizer: WeightQuantizer,
+    given: tuple[Tensor, Tensor | None],
+) -> None:
+    """Note what a layer's weights are rounded to; a hook in front of its quantiser."""
+    codes = quantizer.codes(*given).flatten()
+    times = torch.bincount(codes, minlength=1 << quantizer.book.bits).tolist()
+    found[layer] = CodeUse(codebook=quantizer.book.name, times=times)
