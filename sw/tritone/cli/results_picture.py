@@ -116,9 +116,8 @@ def _draw_section(axis: Axes, section: Sequence[tuple[str, Group]]) -> None:
         spread = statistics.stdev(values) if len(values) > 1 else None
         axis.errorbar(mean, number, xerr=spread, marker="o", color="C0", capsize=3)
         text = f"{mean:.2f}" if spread is None else f"{mean:.2f} ± {spread:.2f}"
-        axis.annotate(
-            text, (mean, number), (-8, 0), textcoords="offset points", ha="right", va="center"
-        )
+        left = (mean - (spread or 0.0), number)
+        axis.annotate(text, left, (-8, 0), textcoords="offset points", ha="right", va="center")
     full = [
         row["top1_fp32"] for _, group in section for row in group if row["top1_fp32"] is not None
     ]
